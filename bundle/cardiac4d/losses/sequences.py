@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every loss does with its input first: plain tensors, checked shapes and labels, float32 probabilities."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..conventions import NOT_ANNOTATED
+
+
+def as_sequence(scores: Tensor, name: str = "logits") -> Tensor:
+    """Return ``scores`` as a plain tensor with a time axis.
+
+    Args:
+        scores: ``(N, C, H, W, D, T)``, or ``(N, C, H, W, D)`` from a 3D network, taken as one frame. A subclass such as
+            MONAI's ``MetaTensor`` is unwrapped, because it slows every operation down and a loss needs no metadata.
+        name: what to call it in an error.
+
+    Returns:
+        ``(N, C, H, W, D, T)`` that shares memory and graph with ``scores``.
+
+    Raises:
+        ValueError: if the number of axes is neither 6 nor 5, or an axis is empty.
+    """
+    scores = scores.as_subclass(Tensor)
+    if scores.ndim == 5:
+        scores = scores.unsqueeze(-1)
+    if scores.ndim != 6 or 0 in scores.shape:
+        raise ValueError(f"`{name}` must be a non-empty (N, C, H, W, D, T) or (N, C, H, W, D), got {_text(scores)}")
+    return scores
+
+
+def as_sparse_label(label: Tensor, scores: Tensor) -> Tensor:
+    """Return ``label`` as a plain integer tensor, checked against the scores it belongs to.
+
+    Args:
+        label: ``(N, 1, H, W, D, T)``, or ``(N, 1, H, W, D)`` for a single frame; class indices ``0 .. C - 1`` and
+            255 = not annotated. A floating tensor is accepted if it holds whole numbers.
+        scores: ``(N, C, H, W, D, T)``, see :func:`as_sequence`.
+
+    Returns:
+        ``(N, H, W, D, T)`` of an integer type.
+
+    Raises:
+        ValueError: if the shape differs, or a value is neither a class index nor 255.
+    """
+    label = as_sequence(label, "label")
+    expected = (scores.shape[0], 1, *scores.shape[2:])
+    if tuple(label.shape) != expected:
+        raise ValueError(
+            f"`label` must have shape {expected} to match `logits` {_text(scores)}, got {_text(label)}; "
+            "pass class indices, not one-hot channels"
+        )
+    label = _whole_numbers(label.squeeze(1))
+    num_classes = scores.shape[1]
+    wrong = ((label < 0) | (label >= num_classes)) & (label != NOT_ANNOTATED)
+    if wrong.any():
+        raise ValueError(
+            f"`label` must hold 0 .. {num_classes - 1} or {NOT_ANNOTATED} (not annotated), "
+            f"got {sorted(label[wrong].unique().tolist())}"
+        )
+    return label
+
+
+def annotated_frames(label: Tensor) -> Tensor:
+    """Say which frames are annotated: those with at least one voxel that is not 255.
+
+    Args:
+        label: ``(N, H, W, D, T)``, integer.
+
+    Returns:
+        ``(N, T)``, bool.
+    """
+    return (label != NOT_ANNOTATED).flatten(1, 3).any(dim=1)
+
+
+def softmax(logits: Tensor, dim: int = 1) -> Tensor:
+    """Softmax in float32 or wider, whatever autocast made of the logits."""
+    return torch.softmax(logits, dim=dim, dtype=torch.promote_types(logits.dtype, torch.float32))
+
+
+def _whole_numbers(label: Tensor) -> Tensor:
+    if label.dtype == torch.bool:
+        return label.to(torch.uint8)
+    if not label.is_floating_point():
+        return label
+    whole = label.to(torch.int16)
+    if not torch.equal(whole.to(label.dtype), label):
+        raise ValueError("`label` must hold whole numbers; resample label maps with nearest neighbour")
+    return whole
+
+
+def _text(tensor: Tensor) -> str:
+    return str(tuple(tensor.shape))
