@@ -3,13 +3,14 @@
 
 Axis order
     In memory an image is ``(1, H, W, D, T)`` float32 and a label map ``(1, H, W, D, T)`` uint8; a network sees
-    ``(N, C, H, W, D, T)``. ``H, W, D`` are the first, second and third spatial axis of the *array* (x, y, z of a file in
-    RAS order); **time is last**, as in Myronenko et al. 2019. While space is being resampled, time stands in the channel
-    axis instead, ``(T, H, W, D)`` ("time first"), because MONAI's spatial transforms are right in that layout only.
+    ``(N, C, H, W, D, T)``. ``H, W, D`` are the first, second and third spatial axis of the *array* (x, y, z of a file
+    in RAS order); **time is last**, as in Myronenko et al. 2019. While space is being resampled, time stands in the
+    channel axis instead, ``(T, H, W, D)`` ("time first"), because MONAI's spatial transforms are right in that layout
+    only.
 
 Labels
-    0 background, 1 left-ventricular cavity (LV), 2 left-ventricular myocardium (LVM), **255 not annotated**. Sparsity in
-    time lives in the label map itself, so it survives every crop, flip, pad and cache.
+    0 background, 1 left-ventricular cavity (LV), 2 left-ventricular myocardium (LVM), **255 not annotated**. Sparsity
+    in time lives in the label map itself, so it survives every crop, flip, pad and cache.
 
 Units
     Lengths in millimetres (``*_mm``), times in milliseconds (``*_ms``), volumes in millilitres (``*_ml``), masses in
