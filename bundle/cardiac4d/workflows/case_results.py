@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Measure every case that an evaluator segments, and write one table for the whole run."""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ignite.engine import Engine, Events
+
+from ..conventions import (
+    CASE_ID_KEY,
+    FULL_CYCLE_KEY,
+    LABEL_KEY,
+    META_FRAME_TIMES_MS,
+    PRED_KEY,
+    REFERENCE_EF_KEY,
+    TRUTH_KEY,
+)
+from ..metrics import evaluate_case, format_table, summarize_cases
+from .distributed import gather_rows, is_main_process
+
+logger = logging.getLogger(__name__)
+
+
+class CaseResults:
+    """Evaluator handler: a row per case, ``cases.csv`` and ``summary.json`` per run.
+
+    Works on what the postprocessing left in the engine's output: label maps ``pred`` and, where they exist, ``label``
+    (sparse) and ``truth`` (dense), all ``(1, H, W, D, T)`` **on the study's own grid**, so that volumes are true.
+    With several processes the rows are gathered, ordered by case id, and written once.
+
+    Args:
+        output_dir: folder of the two files; made if needed.
+        model_name: name of the model in the printed table.
+        on_case: called with each row as it is made, for example to draw pictures.
+    """
+
+    def __init__(
+        self,
+        output_dir: str | Path,
+        model_name: str = "4D network",
+        on_case: Callable[[dict[str, Any], Mapping[str, Any]], None] | None = None,
+    ) -> None:
+        self.output_dir, self.model_name, self.on_case = Path(output_dir), model_name, on_case
+        self._rows: list[dict[str, Any]] = []
+
+    def attach(self, engine: Engine) -> None:
+        """Register with the evaluator."""
+        engine.add_event_handler(Events.STARTED, self._started)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._iteration_completed)
+        engine.add_event_handler(Events.COMPLETED, self._completed)
+
+    def _started(self, _engine: Engine) -> None:
+        self._rows.clear()
+
+    def _iteration_completed(self, engine: Engine) -> None:
+        for output, item in zip(engine.state.output, engine.state.batch, strict=True):
+            case = {**item, **output}
+            row = measure_case(case)
+            self._rows.append(row)
+            if self.on_case is not None:
+                self.on_case(row, case)
+
+    def _completed(self, engine: Engine) -> None:
+        by_id = {row["id"]: row for row in gather_rows(self._rows)}
+        rows = [by_id[case_id] for case_id in sorted(by_id)]
+        summary = summarize_cases(rows)
+        engine.state.metrics.update({key: value for key, value in summary.items() if isinstance(value, float)})
+        if is_main_process():
+            self._write(rows, summary)
+
+    def _write(self, rows: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -> None:
+        self.output_dir.mkdir(parents=True, exist_ok=True)
+        write_csv(rows, self.output_dir / "cases.csv")
+        text = json.dumps({"model": self.model_name, "summary": summary, "cases": list(rows)}, indent=4)
+        (self.output_dir / "summary.json").write_text(text + "\n", encoding="utf-8")
+        logger.info(
+            "%d cases: %s\n%s", len(rows), self.output_dir / "cases.csv", format_table({self.model_name: summary})
+        )
+
+
+def measure_case(case: Mapping[str, Any]) -> dict[str, Any]:
+    """One row of numbers for a segmented case; see :func:`cardiac4d.metrics.evaluate_case`."""
+    pred = case[PRED_KEY]
+    return evaluate_case(
+        case_name(case),
+        pred[0],
+        label=None if case.get(LABEL_KEY) is None else case[LABEL_KEY][0],
+        truth=None if case.get(TRUTH_KEY) is None else case[TRUTH_KEY][0],
+        affine=pred.affine,
+        frame_times_ms=pred.meta.get(META_FRAME_TIMES_MS),
+        reference_ef_percent=case.get(REFERENCE_EF_KEY),
+        full_cycle=bool(case.get(FULL_CYCLE_KEY, False)),
+    )
+
+
+def case_name(case: Mapping[str, Any]) -> str:
+    """The case's id, or the name of its image file without suffixes."""
+    if case.get(CASE_ID_KEY):
+        return str(case[CASE_ID_KEY])
+    return Path(str(case[PRED_KEY].meta["filename_or_obj"])).name.split(".nii")[0]
+
+
+def write_csv(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Write rows of flat dictionaries; the columns are the keys in the order of their first appearance."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)

@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checkpoints that survive a kill at any moment, and weights that load into the right network only.
+
+A training folder holds ``checkpoint_epoch=N.pt`` (everything needed to go on), ``model_best.pt`` and ``model_last.pt``
+(bare state dicts). Each file is written under another name and then renamed, and an older checkpoint goes only after
+its successor is complete: there is a whole one on disk at every moment.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from ignite.engine import Engine, Events
+from torch import nn
+
+from ..errors import InputError
+from .distributed import is_main_process
+
+LAST_MODEL = "model_last.pt"
+BEST_MODEL = "model_best.pt"
+_PATTERN = re.compile(r"checkpoint_epoch=(\d+)\.pt")
+logger = logging.getLogger(__name__)
+
+
+class Stateful(Protocol):
+    """Anything that saves and restores itself: network, optimizer, scheduler, gradient scaler."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what is needed to restore the object."""
+        ...
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> Any:
+        """Restore the object."""
+        ...
+
+
+def save_atomically(content: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
+    """Write ``content`` so that ``path`` is either the old file or the complete new one, never a part of it."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("wb") as file:
+        torch.save(content, file)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def bare(network: nn.Module) -> nn.Module:
+    """Return the network inside a data-parallel wrapper, or the network itself."""
+    return network.module if isinstance(network, nn.parallel.DistributedDataParallel) else network
+
+
+def list_checkpoints(folder: str | os.PathLike[str]) -> list[Path]:
+    """Checkpoints of a training folder, newest first."""
+    found = ((_PATTERN.fullmatch(path.name), path) for path in Path(folder).glob("checkpoint_epoch=*.pt"))
+    return [path for _, path in sorted(((int(match[1]), path) for match, path in found if match), reverse=True)]
+
+
+class CheckpointWriter:
+    """Trainer handler: rolling checkpoints, the best model so far, and the model of the last epoch.
+
+    Args:
+        folder: where the files go.
+        network: saved without its data-parallel wrapper.
+        optimizer, lr_scheduler: saved with their state.
+        interval: epochs between checkpoints; the last epoch always writes one.
+        keep: number of checkpoints kept, at least two.
+        evaluator: validation engine whose key metric decides on ``model_best.pt``; ``None`` writes no best model.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        network: nn.Module,
+        optimizer: Stateful,
+        lr_scheduler: Stateful,
+        *,
+        interval: int = 1,
+        keep: int = 2,
+        evaluator: Engine | None = None,
+    ) -> None:
+        if keep < 2:
+            raise ValueError(f"`keep` must be at least 2, so that one checkpoint is always complete, got {keep}")
+        self.folder, self.network, self.interval, self.keep = Path(folder), network, interval, keep
+        self.parts: dict[str, Stateful] = {"optimizer": optimizer, "lr_scheduler": lr_scheduler}
+        self.evaluator = evaluator
+        self.best_metric = float("-inf")
+
+    def attach(self, engine: Engine) -> None:
+        """Register with the trainer. Attach after the learning-rate handler, so that its step is saved too."""
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._epoch_completed)
+        engine.add_event_handler(Events.COMPLETED, self._completed)
+        if self.evaluator is not None:
+            self.evaluator.add_event_handler(Events.COMPLETED, self._validated)
+
+    def _epoch_completed(self, engine: Engine) -> None:
+        epoch = engine.state.epoch
+        if is_main_process() and (epoch % self.interval == 0 or epoch == engine.state.max_epochs):
+            self.write(engine)
+
+    def write(self, engine: Engine) -> None:
+        """Write the checkpoint of the current epoch, then drop the oldest ones."""
+        content: dict[str, Any] = {name: part.state_dict() for name, part in self.parts.items()}
+        content["network"] = bare(self.network).state_dict()
+        content["trainer"] = {"epoch": engine.state.epoch, "iteration": engine.state.iteration}
+        content["best_metric"] = self.best_metric
+        scaler = getattr(engine, "scaler", None)
+        if scaler is not None:
+            content["scaler"] = scaler.state_dict()
+        save_atomically(content, self.folder / f"checkpoint_epoch={engine.state.epoch}.pt")
+        for outdated in list_checkpoints(self.folder)[self.keep :]:
+            outdated.unlink()
+
+    def _validated(self, evaluator: Engine) -> None:
+        metric = float(evaluator.state.metrics[evaluator.state.key_metric_name])
+        if metric > self.best_metric:
+            self.best_metric = metric
+            if is_main_process():
+                save_atomically(bare(self.network).state_dict(), self.folder / BEST_MODEL)
+
+    def _completed(self, engine: Engine) -> None:
+        if not is_main_process():
+            return
+        save_atomically(bare(self.network).state_dict(), self.folder / LAST_MODEL)
+        logger.info("model of the last epoch: %s", self.folder / LAST_MODEL)
+
+
+class Resume:
+    """Trainer handler: go on from the newest readable checkpoint of a folder, if ``enabled`` and there is one.
+
+    Args:
+        writer: the handler whose files are read, with the objects to restore.
+        enabled: ``False`` makes the handler do nothing.
+        map_location: device for the restored tensors.
+    """
+
+    def __init__(self, writer: CheckpointWriter, enabled: bool, map_location: torch.device | str = "cpu") -> None:
+        self.writer, self.enabled, self.map_location = writer, enabled, map_location
+
+    def attach(self, engine: Engine) -> None:
+        """Register with the trainer."""
+        if self.enabled:
+            engine.add_event_handler(Events.STARTED, self._restore)
+
+    def _restore(self, engine: Engine) -> None:
+        for path in list_checkpoints(self.writer.folder):
+            content = self._read(path)
+            if content is not None:
+                self._apply(engine, content, path)
+                return
+        logger.info("nothing to resume in %s: training starts at the first epoch", self.writer.folder)
+
+    def _read(self, path: Path) -> dict[str, Any] | None:
+        try:
+            return torch.load(path, map_location=self.map_location, weights_only=True)
+        except Exception as error:  # a damaged zip, a truncated pickle: each has its own error class
+            logger.warning("%s cannot be read (%s): trying the one before", path, error)
+            return None
+
+    def _apply(self, engine: Engine, content: dict[str, Any], path: Path) -> None:
+        load_weights(bare(self.writer.network), content["network"], path)
+        for name, part in self.writer.parts.items():
+            part.load_state_dict(content[name])
+        scaler = getattr(engine, "scaler", None)
+        if scaler is not None and "scaler" in content:
+            scaler.load_state_dict(content["scaler"])
+        self.writer.best_metric = content["best_metric"]
+        epoch, max_epochs = content["trainer"]["epoch"], engine.state.max_epochs
+        if max_epochs is not None and epoch >= max_epochs:
+            logger.info("%s is already the last of %d epochs: nothing left to train", path, max_epochs)
+        engine.state.epoch, engine.state.iteration = epoch, content["trainer"]["iteration"]
+        logger.info("resumed from %s: %d epochs are done", path, epoch)
+
+
+def load_weights(network: nn.Module, state: Mapping[str, Any], source: str | os.PathLike[str]) -> None:
+    """Load a state dict into a network; nothing is loaded unless everything fits.
+
+    Raises:
+        InputError: if the weights belong to another network; names the file and the first differences.
+    """
+    own = network.state_dict()
+    shapes = {key: tuple(value.shape) for key, value in own.items()}
+    given = {key: tuple(value.shape) for key, value in state.items() if isinstance(value, torch.Tensor)}
+    wrong = [
+        f"{key} {given.get(key, 'missing')} instead of {shape}"
+        for key, shape in shapes.items()
+        if given.get(key) != shape
+    ]
+    wrong += [f"{key} is unknown" for key in given if key not in shapes]
+    if wrong:
+        shown = "; ".join(wrong[:3]) + (f" and {len(wrong) - 3} more" if len(wrong) > 3 else "")
+        raise InputError(
+            source,
+            f"these weights belong to another network: {shown}",
+            "give the checkpoint of this network, or the config it was trained with (the 3D baseline needs "
+            "configs/baseline_3d.json as a second config file)",
+        )
+    network.load_state_dict(dict(state))
+
+
+def read_weights(path: str | os.PathLike[str], map_location: torch.device | str = "cpu") -> Mapping[str, Any]:
+    """Read a bare state dict, or the network out of a training checkpoint.
+
+    Raises:
+        InputError: if the file is missing or is no file of weights.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(path, "there is no such file of weights", "train first, or give another file by --checkpoint")
+    try:
+        content = torch.load(path, map_location=map_location, weights_only=True)
+    except Exception as error:
+        # torch's own message advises to switch weights_only off, which would run code from the file: not repeated here
+        problem = f"not a readable file of weights ({type(error).__name__})"
+        raise InputError(path, problem, "give a file written by training") from error
+    return content.get("network", content)
+
+
+class WeightsLoader:
+    """Engine handler: load the weights when the engine starts, so that building a workflow needs no file.
+
+    Args:
+        path: a bare state dict or a training checkpoint.
+        network: receives the weights.
+        map_location: device to read them to.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], network: nn.Module, map_location: torch.device | str = "cpu"
+    ) -> None:
+        self.path, self.network, self.map_location = path, network, map_location
+
+    def attach(self, engine: Engine) -> None:
+        """Register with the engine."""
+        engine.add_event_handler(Events.STARTED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Load now."""
+        load_weights(bare(self.network), read_weights(self.path, self.map_location), self.path)
+        logger.info("weights: %s", self.path)

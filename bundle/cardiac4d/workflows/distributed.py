@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One process or many: the few calls that a ``multi_gpu_*`` config needs, on GPUs (nccl) and on CPUs (gloo)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+
+def default_device() -> torch.device:
+    """The GPU of this process (``LOCAL_RANK`` under torchrun, else the first), or the CPU where there is none."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+
+
+def init_process_group(device: torch.device) -> int:
+    """Join the process group that torchrun describes in the environment.
+
+    Args:
+        device: nccl is used for a CUDA device, gloo for any other.
+
+    Returns:
+        The rank of this process.
+
+    Raises:
+        ValueError: if the process was not started by torchrun.
+    """
+    if "RANK" not in os.environ:
+        raise ValueError(
+            "a multi_gpu config needs one process per device: start it with "
+            "`torchrun --nproc_per_node=N -m monai.bundle run ...`"
+        )
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    if not dist.is_initialized():
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    return dist.get_rank()
+
+
+def leave_process_group() -> None:
+    """Leave the process group, if there is one."""
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def distributed_network(network: nn.Module, device: torch.device) -> nn.Module:
+    """Move a network to the device of this process and wrap it for data-parallel training."""
+    network = network.to(device)
+    return nn.parallel.DistributedDataParallel(network, device_ids=[device] if device.type == "cuda" else None)
+
+
+def is_main_process() -> bool:
+    """True in the process that writes files and prints: rank 0 (also before the group is joined), or the only one."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def gather_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Collect the rows of all processes, in the order of the ranks; every process gets all of them."""
+    if not dist.is_available() or not dist.is_initialized():
+        return list(rows)
+    gathered: list[Sequence[dict[str, Any]]] = [[] for _ in range(dist.get_world_size())]
+    dist.all_gather_object(gathered, list(rows))
+    return [row for part in gathered for row in part]

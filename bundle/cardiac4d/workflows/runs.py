@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The folder of a run: nothing in it is ever overwritten or mixed up silently."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+
+from ..errors import InputError
+from ..io import prepare_output_dir
+from .checkpoint import BEST_MODEL, LAST_MODEL, list_checkpoints
+from .distributed import is_main_process
+
+
+def prepare_training_dir(folder: str | PathLike[str], resume: bool = False) -> Path:
+    """Make the folder for checkpoints, or refuse one that holds a training already.
+
+    Args:
+        folder: made with its parents.
+        resume: the folder may hold checkpoints, training goes on from the newest.
+
+    Raises:
+        InputError: if there are checkpoints or models and ``resume`` is false.
+    """
+    folder = Path(folder)
+    if is_main_process():
+        held = [*list_checkpoints(folder), *(folder / name for name in (BEST_MODEL, LAST_MODEL))]
+        held = [path for path in held if path.exists()]
+        if held and not resume:
+            raise InputError(
+                folder,
+                f"the folder holds a training already ({held[0].name})",
+                "pass --resume True to go on with it, or choose another --output_dir",
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def prepare_results_dir(folder: str | PathLike[str], overwrite: bool = False) -> Path:
+    """Make the folder for results, or refuse one that holds results already; see ``io.prepare_output_dir``."""
+    if is_main_process():
+        prepare_output_dir(folder, overwrite=overwrite)
+    return Path(folder)

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a training run shows: a progress bar, and the mean of every loss term per epoch."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from ignite.engine import Engine, Events
+from ignite.handlers import ProgressBar
+from torch import nn
+from torch.optim import Optimizer
+
+
+class EpochLosses:
+    """Trainer handler: put the epoch means of the loss and its terms, and the learning rate, into the metrics.
+
+    Loggers that show ``engine.state.metrics`` (MONAI's ``StatsHandler`` and ``TensorBoardStatsHandler``) then show
+    ``train_loss``, ``train_dice_loss``, ``train_smoothness_loss`` and ``learning_rate``. Crops without any annotated
+    frame have no Dice: they do not count in its mean.
+
+    Args:
+        loss: a loss with ``terms``, see :class:`cardiac4d.losses.SparseSequenceLoss`.
+        optimizer: its first parameter group gives the learning rate.
+    """
+
+    def __init__(self, loss: nn.Module, optimizer: Optimizer) -> None:
+        self.loss, self.optimizer = loss, optimizer
+        self._values: dict[str, list[float]] = defaultdict(list)
+
+    def attach(self, engine: Engine) -> None:
+        """Register with the trainer, before the handlers that log."""
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._iteration_completed)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._epoch_completed)
+
+    def _iteration_completed(self, engine: Engine) -> None:
+        output = engine.state.output
+        first = output[0] if isinstance(output, list) else output
+        self._values["train_loss"].append(float(first["loss"]))
+        terms = self.loss.terms
+        self._values["train_smoothness_loss"].append(float(terms["smoothness"]))
+        if int(terms["num_annotated_frames"]) > 0:
+            self._values["train_dice_loss"].append(float(terms["dice"]))
+
+    def _epoch_completed(self, engine: Engine) -> None:
+        for name, values in self._values.items():
+            engine.state.metrics[name] = sum(values) / len(values)
+        engine.state.metrics["learning_rate"] = self.optimizer.param_groups[0]["lr"]
+        self._values.clear()
+
+
+class TrainingProgress:
+    """Trainer handler: one progress bar over the iterations of the whole training, with the current loss."""
+
+    def attach(self, engine: Engine) -> None:
+        """Register with the trainer."""
+        bar = ProgressBar(persist=True, desc="training", bar_format=None, mininterval=0.5)
+        bar.attach(
+            engine,
+            event_name=Events.EPOCH_COMPLETED,
+            closing_event_name=Events.COMPLETED,
+            output_transform=None,
+            metric_names=["train_loss"],
+        )
+
+
+class EvaluationProgress:
+    """Evaluator handler: one progress bar over the cases."""
+
+    def __init__(self, description: str = "cases") -> None:
+        self.description = description
+
+    def attach(self, engine: Engine) -> None:
+        """Register with the evaluator."""
+        ProgressBar(persist=True, desc=self.description, bar_format=None).attach(engine)
