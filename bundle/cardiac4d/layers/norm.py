@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Group normalisation over four axes that keeps the memory layout."""
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..ops.layout import from_frames, to_frames
+
+
+class GroupNorm(nn.GroupNorm):
+    """:class:`torch.nn.GroupNorm` for ``(N, C, H, W, D, T)``, statistics over space and time.
+
+    torch's own takes six axes as well, but copies them to plain contiguous memory. Here T and H merge into one axis of
+    a ``channels_last_3d`` view, a layout that torch keeps. Inputs with fewer axes go to torch as they are.
+
+    Example:
+        >>> import torch
+        >>> GroupNorm(2, 4)(torch.zeros(1, 4, 6, 6, 4, 5)).shape
+        torch.Size([1, 4, 6, 6, 4, 5])
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise ``(N, C, H, W, D, T)``; shape and layout stay."""
+        if input.dim() != 6:
+            return functional.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
+        frames = to_frames(input)
+        merged = frames.flatten(1, 2).permute(0, 4, 1, 2, 3)
+        normal = functional.group_norm(merged, self.num_groups, self.weight, self.bias, self.eps)
+        return from_frames(normal.permute(0, 2, 3, 4, 1).unflatten(1, [frames.shape[1], frames.shape[2]]))

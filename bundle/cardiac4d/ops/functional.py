@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The public operator: parse, check, then hand over to the backend."""
+
+import torch
+from torch import Tensor
+
+from .arguments import Size4, check_extents, check_shapes, to_size4
+from .composed import conv4d_composed
+
+
+def conv4d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    *,
+    stride: Size4 = 1,
+    padding: Size4 = 0,
+    dilation: Size4 = 1,
+    groups: int = 1,
+) -> Tensor:
+    """Correlate a batch of 4D volumes with a bank of 4D kernels.
+
+    The four-axis analogue of :func:`torch.nn.functional.conv3d`: with a kernel of extent one on the time axis the two
+    agree frame by frame. Differentiable any number of times; the same inputs give the same bits on a CPU. Half types
+    accumulate each time tap in float32 and add the taps in the half type. Under autocast, computes in its dtype.
+
+    Args:
+        input: ``(N, C_in, H, W, D, T)``, any strides; no copy if it lies in memory as ``N, T, H, W, D, C``.
+        weight: ``(C_out, C_in // groups, KH, KW, KD, KT)``, same dtype and device as ``input``.
+        bias: ``(C_out,)`` or ``None``.
+        stride: step per axis, in voxels (frames on the time axis); a scalar applies to all four.
+        padding: zeros added on *each* side per axis.
+        dilation: spacing between kernel taps per axis.
+        groups: number of independent channel groups.
+
+    Returns:
+        ``(N, C_out, EH, EW, ED, ET)``, ``E = (size + 2 * padding - dilation * (K - 1) - 1) // stride + 1`` per axis,
+        physically ``N, T, H, W, D, C``.
+
+    Raises:
+        ValueError: if a rank, channel count, size argument or output extent is not admissible; the message names the
+            argument.
+
+    Example:
+        >>> conv4d(torch.zeros(1, 2, 8, 8, 8, 5), torch.zeros(4, 2, 3, 3, 3, 3), padding=1).shape
+        torch.Size([1, 4, 8, 8, 8, 5])
+    """
+    return conv4d_parsed(
+        input,
+        weight,
+        bias,
+        list(to_size4(stride, "stride", minimum=1)),
+        list(to_size4(padding, "padding", minimum=0)),
+        list(to_size4(dilation, "dilation", minimum=1)),
+        groups,
+    )
+
+
+def conv4d_parsed(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: list[int],
+    padding: list[int],
+    dilation: list[int],
+    groups: int,
+) -> Tensor:
+    """:func:`conv4d` with four integers per size: what modules call, and what TorchScript compiles.
+
+    Every call passes here: the door where a backend is chosen.
+    """
+    check_shapes(input, weight, bias, groups)
+    check_extents(input, weight, stride, padding, dilation)
+    if not torch.jit.is_scripting():
+        input, weight, bias = _autocast(input, weight, bias)
+    return conv4d_composed(input, weight, bias, stride, padding, dilation, groups)
+
+
+@torch.jit.unused
+def _autocast(input: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Cast once for all conv3d calls, by the rule of torch's own convolutions: float64 stays."""
+    device = input.device.type
+    if not torch.is_autocast_enabled(device) or input.dtype == torch.float64:
+        return input, weight, bias
+    dtype = torch.get_autocast_dtype(device)
+    return input.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
