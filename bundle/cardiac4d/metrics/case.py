@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All the numbers of one segmented sequence, as one flat row of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+from torch import Tensor
+
+from ..conventions import REFERENCE_EF_KEY, STRUCTURES
+from ..errors import InputError
+from ..measure import LeftVentricleFunction, measure_left_ventricle
+from ..measure.inputs import Array, LabelMap, as_label_map, measured_frames
+from .averages import mean_of_defined
+from .dice import dice_per_frame
+from .smoothness import temporal_l2
+from .surface import temporal_surface_distance
+
+Row: TypeAlias = "dict[str, str | int | float]"
+
+_NAN = float("nan")
+
+
+def evaluate_case(
+    case_id: str,
+    pred: Array | Tensor,
+    label: Array | Tensor | None = None,
+    truth: Array | Tensor | None = None,
+    *,
+    affine: Array | Tensor,
+    frame_times_ms: Sequence[float] | Array | Tensor | None = None,
+    reference_ef_percent: float | None = None,
+    full_cycle: bool = False,
+) -> Row:
+    """Measure one prediction against whatever reference there is.
+
+    Everything is taken on the grid of the arrays passed, best the study's own. Undefined numbers are NaN; the columns
+    are always the same.
+
+    Args:
+        case_id: name of the sequence.
+        pred: ``(H, W, D, T)`` predicted label map, every frame.
+        label: ``(H, W, D, T)`` sparse label map, 255 = not annotated.
+        truth: ``(H, W, D, T)`` dense label map of every frame, where one exists (the phantom's).
+        affine: ``(4, 4)``, voxel to millimetre.
+        frame_times_ms: ``(T,)``, if known.
+        reference_ef_percent: ejection fraction from elsewhere (a clinical report), in percent; NaN means none.
+        full_cycle: the frames cover one whole R-R cycle, so the last is also compared with the first.
+
+    Returns:
+        In this order: ``case_id``; ``num_frames``, ``num_annotated_frames``; ``dice_lv``, ``dice_lvm`` (annotated
+        frames); ``dice_all_lv``, ``dice_all_lvm`` (every frame, against ``truth``); ``l2``, ``l2_lv``, ``l2_lvm``
+        (mL^0.5), ``surf_mm``, ``surf_lv_mm``, ``surf_lvm_mm`` and ``l2_reference``, ``surf_reference_mm`` (the same of
+        ``truth``); ``num_empty_frames_lv``, ``num_empty_frames_lvm``; ``edv_ml``, ``esv_ml``, ``sv_ml``,
+        ``ef_percent``, ``ed_mass_g``, ``ed_frame``, ``es_frame``, ``ed_time_ms``, ``es_time_ms``; ``edv_reference_ml``,
+        ``esv_reference_ml``, ``ef_reference_percent``, ``ef_reference_source``, ``ef_error_points`` (predicted minus
+        reference).
+
+        The reference ejection fraction is, by ``ef_reference_source``: ``given``; else from ``truth``; else from the
+        ``annotated_frames``, largest and smallest cavity volume, which needs two of them and is right only if
+        end-diastole and end-systole are annotated; else ``none``.
+
+    Raises:
+        InputError: if the arrays differ in shape, or the given ejection fraction is not a percentage.
+        ValueError: if a label is unknown, or the affine is not one.
+    """
+    pred = _ready(pred, "pred")
+    references = {"label": label, "truth": truth}
+    maps = {name: None if array is None else _ready(array, name) for name, array in references.items()}
+    _check(case_id, pred, maps, reference_ef_percent)
+    row: Row = {
+        "case_id": case_id,
+        "num_frames": pred.shape[-1],
+        "num_annotated_frames": 0 if maps["label"] is None else int(measured_frames(maps["label"]).sum()),
+    }
+    row |= _dice("dice", pred, maps["label"]) | _dice("dice_all", pred, maps["truth"])
+    row |= _smoothness(pred, maps["truth"], affine, full_cycle)
+    function = measure_left_ventricle(pred, affine, frame_times_ms)
+    row |= _function(function)
+    row |= _reference(function.ef_percent, maps, affine, reference_ef_percent)
+    return row
+
+
+def _ready(labels: Array | Tensor, name: str) -> LabelMap:
+    """Check once, and store frame by frame: every measurement walks over frames."""
+    return np.moveaxis(np.ascontiguousarray(np.moveaxis(as_label_map(labels, name), -1, 0)), 0, -1)
+
+
+def _check(case_id: str, pred: LabelMap, maps: dict[str, LabelMap | None], ef_percent: float | None) -> None:
+    for name, array in maps.items():
+        if array is not None and array.shape != pred.shape:
+            problem = f"the prediction has shape {pred.shape}, the {name} {array.shape}"
+            raise InputError(case_id, problem, "bring both to the same grid and the same frames")
+    if ef_percent is not None and not np.isnan(ef_percent) and not 1 < ef_percent <= 100:
+        problem = f"the reference ejection fraction is {ef_percent}"
+        raise InputError(case_id, problem, "give it in percent, above 1 and at most 100", field=REFERENCE_EF_KEY)
+
+
+def _dice(prefix: str, pred: LabelMap, reference: LabelMap | None) -> Row:
+    names = [f"{prefix}_{name.lower()}" for name in STRUCTURES]
+    if reference is None:
+        return dict.fromkeys(names, _NAN)
+    return {name: mean_of_defined(scores) for name, scores in zip(names, dice_per_frame(pred, reference), strict=True)}
+
+
+def _smoothness(pred: LabelMap, truth: LabelMap | None, affine: Array | Tensor, cyclic: bool) -> Row:
+    l2, surface = temporal_l2(pred, affine, cyclic=cyclic), temporal_surface_distance(pred, affine, cyclic=cyclic)
+    row: Row = {"l2": l2["mean"], **{f"l2_{name.lower()}": l2[name] for name in STRUCTURES}}
+    row |= {"surf_mm": surface["mean"], **{f"surf_{name.lower()}_mm": surface[name] for name in STRUCTURES}}
+    row |= {
+        "l2_reference": _NAN if truth is None else temporal_l2(truth, affine, cyclic=cyclic)["mean"],
+        "surf_reference_mm": _NAN if truth is None else temporal_surface_distance(truth, affine, cyclic=cyclic)["mean"],
+    }
+    present = {name: (pred == value).any(axis=(0, 1, 2)) for name, value in STRUCTURES.items()}
+    return row | {f"num_empty_frames_{name.lower()}": int((~frames).sum()) for name, frames in present.items()}
+
+
+def _function(function: LeftVentricleFunction) -> Row:
+    columns = "edv_ml esv_ml sv_ml ef_percent ed_mass_g ed_frame es_frame ed_time_ms es_time_ms"
+    return {name: getattr(function, name) for name in columns.split()}
+
+
+def _reference(
+    ef_percent: float, maps: dict[str, LabelMap | None], affine: Array | Tensor, given_percent: float | None
+) -> Row:
+    edv_ml = esv_ml = reference_percent = _NAN
+    source = "none"
+    for labels, name in ((maps["truth"], "truth"), (maps["label"], "annotated_frames")):
+        if labels is not None and measured_frames(labels).sum() > 1:
+            function = measure_left_ventricle(labels, affine)
+            edv_ml, esv_ml, reference_percent, source = function.edv_ml, function.esv_ml, function.ef_percent, name
+            break
+    if given_percent is not None and not np.isnan(given_percent):
+        reference_percent, source = float(given_percent), "given"
+    return {
+        "edv_reference_ml": edv_ml,
+        "esv_reference_ml": esv_ml,
+        "ef_reference_percent": reference_percent,
+        "ef_reference_source": source,
+        "ef_error_points": ef_percent - reference_percent,
+    }
