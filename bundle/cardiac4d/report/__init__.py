@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pictures of a result: volume curve, contours on the image, agreement over a cohort."""
+
+from __future__ import annotations
+
+from .agreement import ef_agreement
+from .case import write_case_pictures
+from .overlay import overlay
+from .style import save_png
+from .volumes import volume_curve
+
+__all__ = ["ef_agreement", "overlay", "save_png", "volume_curve", "write_case_pictures"]
