@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files: NIfTI sequences with their time axis, sparse labels, data lists, results folders."""
+
+from __future__ import annotations
+
+from .acdc_cine import write_cine_datalist
+from .datalist import check_same_grid, frames_as_cases, label_convention, load_datalist
+from .folders import find_inputs, prepare_output_dir
+from .labels import LabelConvention, annotated_frames, check_frame_range, read_labels
+from .nifti import NiftiSequence
+from .writer import write_sequence
+
+__all__ = [
+    "LabelConvention",
+    "NiftiSequence",
+    "annotated_frames",
+    "check_frame_range",
+    "check_same_grid",
+    "find_inputs",
+    "frames_as_cases",
+    "label_convention",
+    "load_datalist",
+    "prepare_output_dir",
+    "read_labels",
+    "write_cine_datalist",
+    "write_sequence",
+]

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Folders: what to segment, and where results may go."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+
+from ..conventions import CASE_ID_KEY, FULL_CYCLE_KEY, IMAGE_KEY, REFERENCE_EF_KEY
+from ..errors import InputError
+from .datalist import Entry, load_datalist
+from .nifti import NiftiSequence, has_nifti_suffix, nifti_stem
+
+
+def find_inputs(
+    dataset_dir: str | PathLike[str], datalist: str | PathLike[str] | None = None, section: str = "test"
+) -> list[Entry]:
+    """The sequences to segment.
+
+    Args:
+        dataset_dir: one 4D ``.nii`` or ``.nii.gz`` file, or a folder of such files (its own level only), or the folder
+            that holds ``datalist``.
+        datalist: a data list, relative to ``dataset_dir`` or absolute; then ``section`` of it is taken.
+        section: the list to take from ``datalist``.
+
+    Returns:
+        Entries as those of :func:`~cardiac4d.io.datalist.load_datalist`, sorted by name where a folder was searched.
+
+    Raises:
+        InputError: if nothing is found, or a file is not a readable 4D sequence.
+    """
+    place = Path(dataset_dir)
+    if datalist is not None:
+        return load_datalist(place / datalist, section)
+    if not place.exists():
+        raise InputError(place, "it does not exist", "give a 4D NIfTI file, or a folder of such files")
+    files = [place] if place.is_file() else _sequences_in(place)
+    _refuse_equal_names(place, files)
+    return [_entry(file) for file in files]
+
+
+def prepare_output_dir(path: str | PathLike[str], *, overwrite: bool = False) -> Path:
+    """Make a folder for results, and refuse one that holds some already.
+
+    Args:
+        path: the folder; its parents are made too.
+        overwrite: accept a folder that is not empty.
+
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: if ``path`` is a file, or a folder that is not empty while ``overwrite`` is false.
+    """
+    folder = Path(path)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(folder, "it is a file, but results go into a folder", "name another output folder")
+    if folder.is_dir() and not overwrite and any(folder.iterdir()):
+        fix = "name another output folder, empty this one, or allow overwriting"
+        raise InputError(folder, "the output folder already holds results", fix)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _sequences_in(folder: Path) -> list[Path]:
+    files = sorted(f for f in folder.iterdir() if f.is_file() and has_nifti_suffix(f) and not f.name.startswith("."))
+    if not files:
+        lists = sorted(f.name for f in folder.glob("*.json"))
+        fix = f"name the data list ({', '.join(lists)})" if lists else "give a folder of 4D NIfTI files, or one file"
+        raise InputError(folder, "no .nii or .nii.gz file in this folder", fix)
+    return files
+
+
+def _refuse_equal_names(folder: Path, files: Sequence[Path]) -> None:
+    seen: dict[str, Path] = {}
+    for file in files:
+        first = seen.setdefault(nifti_stem(file), file)
+        if first != file:
+            raise InputError(folder, f"{first.name} and {file.name} would share one result", "rename one of them")
+
+
+def _entry(file: Path) -> Entry:
+    NiftiSequence(file)
+    return {
+        CASE_ID_KEY: nifti_stem(file),
+        IMAGE_KEY: str(file.resolve()),
+        FULL_CYCLE_KEY: False,
+        REFERENCE_EF_KEY: math.nan,
+    }

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Read a 4D NIfTI sequence one frame at a time, with its time axis and a trustworthy affine."""
+
+from __future__ import annotations
+
+import logging
+import zlib
+from collections.abc import Iterator, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
+
+from ..errors import InputError
+from ..geometry import Grid, TimeAxis, spacing_from_affine
+
+logger = logging.getLogger(__name__)
+
+NIFTI_SUFFIXES = (".nii", ".nii.gz")
+SPACING_RTOL = 1e-3
+"""Relative difference from which the sform's spacing and pixdim count as disagreeing (MONAI's tolerance)."""
+
+_READ_ERRORS = (OSError, EOFError, ValueError, zlib.error)
+_announced: set[str] = set()
+
+
+class NiftiSequence:
+    """A 4D NIfTI file whose frames are read on demand: opening it reads the header only.
+
+    ``.nii`` is read in time proportional to the frames asked for; ``.nii.gz`` is decompressed once from the start to
+    the last of them, if they are asked for in ascending order.
+
+    Args:
+        path: a ``.nii`` or ``.nii.gz`` file of shape ``(H, W, D, T)``; ``(H, W, D, T, 1)`` and ``(H, W, D, 1, T)`` are
+            taken too. Space must be in millimetres (or unit unknown), the fourth axis must be time (or unit unknown).
+
+    Attributes:
+        path: the file.
+        grid: spatial shape and affine. Where the sform's spacing and ``pixdim`` disagree the qform is used, as MONAI
+            does for 3D files: such files have a right ``pixdim`` and an sform of unit scale.
+        num_frames: T.
+        dtype: type of the stored voxels after scaling.
+
+    Raises:
+        InputError: if the file is missing, is not NIfTI, is truncated, is not 4D, or has an unusable header.
+    """
+
+    def __init__(self, path: str | PathLike[str]) -> None:
+        self.path = Path(path)
+        self._image = _open(self.path)
+        self._header = self._image.header
+        self._select = _frame_slicer(self.path, self._image.shape)
+        self.num_frames = max(self._image.shape[3:])
+        self.grid = Grid(self._image.shape[:3], _trusted_affine(self.path, self._image))
+        if self._image.get_data_dtype().kind not in "biuf":
+            raise InputError(self.path, f"voxels are of type {self._image.get_data_dtype()}", "convert to real numbers")
+        self._space_unit, self._time_unit = _units(self.path, self._header)
+
+    def time_axis(self, *, full_cycle: bool = False) -> TimeAxis:
+        """The time axis in the header; ``full_cycle`` is not in a NIfTI header and comes from the data list."""
+        is_plain = self._image.ndim == 4 or self._image.shape[4] == 1
+        step = float(self._header["pixdim"][4]) if is_plain else 0.0
+        offset = float(self._header["toffset"])
+        return TimeAxis.uniform(self.num_frames, step, unit=self._time_unit, offset=offset, full_cycle=full_cycle)
+
+    def header_meta(self) -> dict[str, Any]:
+        """What the writer needs, beside affine and time, to restore the header."""
+        return {
+            "sform_code": int(self._header["sform_code"]),
+            "qform_code": int(self._header["qform_code"]),
+            "space_unit": self._space_unit,
+        }
+
+    def frame(self, index: int) -> np.ndarray:
+        """One frame ``(H, W, D)`` in the file's own type, or floating point where the header scales the voxels.
+
+        Raises:
+            InputError: if the file is truncated or the frame holds NaN or infinite voxels.
+        """
+        if not 0 <= index < self.num_frames:
+            raise ValueError(f"`index` must lie in 0..{self.num_frames - 1}, got {index}")
+        try:
+            voxels = np.asanyarray(self._image.dataobj[self._select(index)])
+        except _READ_ERRORS as error:
+            problem = f"frame {index} of {self.num_frames} cannot be read, the file is truncated or damaged ({error})"
+            raise InputError(self.path, problem, "copy or export the file again") from error
+        if voxels.dtype.kind == "f" and not np.isfinite(voxels).all():
+            bad = voxels.size - np.count_nonzero(np.isfinite(voxels))
+            fix = "replace them, for instance by the padding value of the scanner, and save the file again"
+            raise InputError(self.path, f"frame {index} holds {bad} NaN or infinite voxels", fix)
+        return voxels
+
+    def frames(self, indices: Sequence[int] | None = None) -> Iterator[np.ndarray]:
+        """The frames ``indices`` (default: all), one at a time; see :meth:`frame`."""
+        for index in range(self.num_frames) if indices is None else indices:
+            yield self.frame(index)
+
+
+def has_nifti_suffix(path: str | PathLike[str]) -> bool:
+    """Whether the name ends in ``.nii`` or ``.nii.gz``."""
+    return str(path).lower().endswith(NIFTI_SUFFIXES)
+
+
+def nifti_stem(path: str | PathLike[str]) -> str:
+    """File name without ``.nii`` or ``.nii.gz``.
+
+    Example:
+        >>> nifti_stem("imagesTr/case.01.nii.gz")
+        'case.01'
+    """
+    name = Path(path).name
+    suffix = next((s for s in (".nii.gz", ".nii") if name.lower().endswith(s)), "")
+    return name[: len(name) - len(suffix)]
+
+
+def _open(path: Path) -> Any:
+    if not path.exists():
+        raise InputError(path, "the file does not exist", "correct the path, or restore the file")
+    if not path.is_file() or not has_nifti_suffix(path):
+        raise InputError(path, "not a NIfTI file", "give a 4D .nii or .nii.gz file; convert other formats first")
+    try:
+        return nib.load(path, keep_file_open=True)
+    except (ImageFileError, HeaderDataError, *_READ_ERRORS) as error:
+        fix = "export the file again as NIfTI; if it was copied, copy it again"
+        raise InputError(path, f"the header cannot be read as NIfTI ({error})", fix) from error
+
+
+def _frame_slicer(path: Path, shape: tuple[int, ...]) -> Any:
+    """A function from frame index to the slices of that frame, for the axis that is time."""
+    if len(shape) == 3:
+        fix = "give a 4D file; join 3D files with `nibabel.concat_images([...])`, one per frame in order of time"
+        raise InputError(path, f"a 3D image {shape}, but a 4D sequence (H, W, D, T) is needed", fix)
+    if 0 in shape:
+        raise InputError(path, f"an empty image of shape {shape}", "export the file again")
+    if len(shape) == 4 or (len(shape) == 5 and shape[4] == 1):
+        return lambda index: (..., index) if len(shape) == 4 else (..., index, 0)
+    if len(shape) == 5 and shape[3] == 1:
+        return lambda index: (..., 0, index)
+    raise InputError(path, f"shape {shape}, but (H, W, D, T) is needed", "save the file with space and time axes only")
+
+
+def _trusted_affine(path: Path, image: Any) -> np.ndarray:
+    """The affine, repaired where an sform contradicts ``pixdim`` and the qform does not."""
+    affine, zooms = np.asarray(image.affine, dtype=np.float64), np.asarray(image.header.get_zooms()[:3])
+    qform = np.asarray(image.header.get_qform(), dtype=np.float64)
+
+    def agrees(candidate: np.ndarray) -> bool:
+        return np.allclose(spacing_from_affine(candidate), zooms, rtol=SPACING_RTOL)
+
+    if not agrees(affine) and agrees(qform):
+        _warn_once(path, spacing_from_affine(affine), zooms)
+        affine = qform
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
+        raise InputError(path, "the affine is singular or not finite", "repair sform, qform and pixdim in the header")
+    return affine
+
+
+def _warn_once(path: Path, sform_spacing: np.ndarray, zooms: np.ndarray) -> None:
+    if "spacing" in _announced:
+        return
+    _announced.add("spacing")
+    logger.warning(
+        "%s: the sform says %s mm per voxel, pixdim %s; the qform, which agrees with pixdim, is used. "
+        "Further files of this kind are not announced.",
+        path,
+        np.round(sform_spacing, 4).tolist(),
+        np.round(zooms.astype(float), 4).tolist(),
+    )
+
+
+def _units(path: Path, header: Any) -> tuple[str, str]:
+    try:
+        space, time = header.get_xyzt_units()
+    except KeyError:
+        space = time = "unknown"
+    if space not in ("mm", "unknown"):
+        fix = "scale affine and pixdim to millimetres and set the spatial unit to mm"
+        raise InputError(path, f"space is in {space}, but millimetres are needed", fix, "xyzt_units")
+    if time not in ("sec", "msec", "usec", "unknown"):
+        raise InputError(path, f"the fourth axis is in {time}, not time", "give a sequence of volumes", "xyzt_units")
+    return space, time

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Write a sequence as 4D NIfTI: exact affine, time axis and units, and never half a file."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+from uuid import uuid4
+
+import nibabel as nib
+import numpy as np
+
+from ..errors import InputError
+from ..geometry import TimeAxis
+from .nifti import has_nifti_suffix
+
+WRITABLE = ("uint8", "int16", "uint16", "int32", "float32", "float64")
+ORTHOGONAL_ATOL = 1e-4
+"""Largest cosine between two axes that a qform, which knows rotations only, may still stand for."""
+
+
+def write_sequence(
+    path: str | PathLike[str],
+    voxels: np.ndarray,
+    affine: np.ndarray,
+    time: TimeAxis,
+    *,
+    sform_code: int = 1,
+    qform_code: int = 1,
+    space_unit: str = "mm",
+    overwrite: bool = False,
+) -> Path:
+    """Write ``(H, W, D, T)`` voxels as they are, without scaling.
+
+    The file appears under its name only when it is complete. sform and qform are both set; a sheared affine, which a
+    qform cannot hold, gets ``qform_code`` 0.
+
+    Args:
+        path: ``.nii`` or ``.nii.gz``; the folder is made where it does not exist.
+        voxels: ``(H, W, D, T)``, uint8, int16, uint16, int32, float32 or float64.
+        affine: 4x4, voxel index to RAS millimetres.
+        time: T frames; gives ``pixdim[4]``, ``toffset`` and the time unit.
+        sform_code: NIfTI code of the affine's space; 0 becomes ``qform_code`` or else 1.
+        qform_code: NIfTI code of the qform's space.
+        space_unit: ``mm`` or ``unknown``.
+        overwrite: replace an existing file.
+
+    Returns:
+        The path written.
+
+    Raises:
+        InputError: if the file exists and ``overwrite`` is false.
+        ValueError: if the arguments do not fit together.
+    """
+    target = Path(path)
+    if not has_nifti_suffix(target):
+        raise ValueError(f"`path` must end in .nii or .nii.gz, got {target}")
+    if voxels.ndim != 4 or voxels.shape[3] != len(time):
+        raise ValueError(f"`voxels` must be (H, W, D, {len(time)}), one frame per time, got {voxels.shape}")
+    if voxels.dtype.name not in WRITABLE:
+        raise ValueError(f"`voxels` must be one of {', '.join(WRITABLE)}, got {voxels.dtype}")
+    refuse_existing(target, overwrite=overwrite)
+    image = nib.Nifti1Image(voxels, None, dtype=voxels.dtype)
+    _set_space(image, np.asarray(affine, dtype=np.float64), sform_code or qform_code or 1, qform_code)
+    _set_time(image, time, space_unit)
+    _save_whole(image, target)
+    return target
+
+
+def refuse_existing(path: Path, *, overwrite: bool) -> None:
+    """Raise :class:`InputError` if ``path`` exists and may not be replaced."""
+    if path.exists() and not overwrite:
+        raise InputError(path, "the file exists already", "name another output folder, or allow overwriting")
+
+
+def _set_space(image: nib.Nifti1Image, affine: np.ndarray, sform_code: int, qform_code: int) -> None:
+    axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    sheared = np.abs(axes.T @ axes - np.eye(3)).max() > ORTHOGONAL_ATOL
+    image.set_qform(affine, code=0 if sheared else qform_code, strip_shears=True)
+    image.set_sform(affine, code=sform_code)
+
+
+def _set_time(image: nib.Nifti1Image, time: TimeAxis, space_unit: str) -> None:
+    step, offset = time.to_nifti()
+    image.header["pixdim"][4] = step
+    image.header["toffset"] = offset
+    image.header.set_xyzt_units(xyz=space_unit, t=time.unit)
+
+
+def _save_whole(image: nib.Nifti1Image, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    suffix = ".nii.gz" if target.name.lower().endswith(".gz") else ".nii"
+    temporary = target.with_name(f".{uuid4().hex}{suffix}")
+    try:
+        nib.save(image, temporary)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)

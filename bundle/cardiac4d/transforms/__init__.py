@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Transforms for 4D sequences: array classes and dictionary twins (``...d``), invertible where they move voxels."""
+
+from __future__ import annotations
+
+from .load_sequence import LoadSequence, LoadSequenced
+from .load_sparse_labels import LoadSparseLabels, LoadSparseLabelsd
+from .rand_cyclic_shift import CyclicShift, RandCyclicShiftd
+from .rand_sparse_crop import RandSparseCrop, RandSparseCropd, SequenceCrop
+from .save_sequence import SaveSequence, SaveSequenced
+from .time_last import TimeLast, TimeLastd
+
+__all__ = [
+    "CyclicShift",
+    "LoadSequence",
+    "LoadSequenced",
+    "LoadSparseLabels",
+    "LoadSparseLabelsd",
+    "RandCyclicShiftd",
+    "RandSparseCrop",
+    "RandSparseCropd",
+    "SaveSequence",
+    "SaveSequenced",
+    "SequenceCrop",
+    "TimeLast",
+    "TimeLastd",
+]

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Save a sequence as 4D NIfTI on its grid, with spacing, frame duration and units intact."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import MapTransform, Transform
+
+from ..conventions import CASE_ID_KEY, PRED_KEY
+from ..geometry import TimeAxis
+from ..io import write_sequence
+from ..io.nifti import nifti_stem
+
+SAVED_TO = "saved_to"
+
+
+class SaveSequence(Transform):
+    """Write ``<output_dir>/<name>_<postfix>.nii.gz``, shape ``(H, W, D, T)``.
+
+    Takes ``(T, H, W, D)``, as it comes from inverting this package's loaders, or ``(1, H, W, D, T)``; their ranks tell
+    them apart. The header gets affine, form codes, frame duration, time offset and units from the metadata.
+
+    Args:
+        output_dir: folder, made where it does not exist.
+        postfix: part of the name after the case; empty for none.
+        output_dtype: type of the voxels on disk. An integer type refuses values that it would round or wrap.
+        overwrite: replace existing files instead of raising.
+        extension: ``.nii.gz`` or ``.nii``.
+    """
+
+    def __init__(
+        self,
+        output_dir: str | PathLike[str],
+        postfix: str = "seg",
+        output_dtype: str = "uint8",
+        *,
+        overwrite: bool = False,
+        extension: str = ".nii.gz",
+    ) -> None:
+        self.output_dir, self.postfix, self.extension = Path(output_dir), postfix, extension
+        self.output_dtype, self.overwrite = np.dtype(output_dtype), overwrite
+
+    def __call__(self, img: MetaTensor, name: str | None = None) -> MetaTensor:
+        """Write ``img`` and note the path as ``saved_to`` in its metadata.
+
+        Args:
+            img: ``(T, H, W, D)`` or ``(1, H, W, D, T)`` with the metadata of this package's loaders.
+            name: case name; default: name of the file that the image came from.
+
+        Returns:
+            ``img``.
+
+        Raises:
+            InputError: if the file exists and ``overwrite`` is false.
+            ValueError: if shape or values cannot be written as asked.
+        """
+        voxels = self._cast(_space_then_time(img).numpy(force=True))
+        case = name or nifti_stem(img.meta["filename_or_obj"])
+        stem = f"{case}_{self.postfix}" if self.postfix else case
+        codes = {key: img.meta[key] for key in ("sform_code", "qform_code", "space_unit")}
+        time, affine = TimeAxis.from_meta(img.meta), img.affine.numpy(force=True)
+        path = self.output_dir / f"{stem}{self.extension}"
+        write_sequence(path, voxels, affine, time, **codes, overwrite=self.overwrite)
+        img.meta[SAVED_TO] = str(path)
+        return img
+
+    def _cast(self, voxels: np.ndarray) -> np.ndarray:
+        if voxels.dtype == self.output_dtype:
+            return voxels
+        cast = voxels.astype(self.output_dtype)
+        if self.output_dtype.kind in "iu" and not np.array_equal(cast, voxels):
+            fix = "take the argmax first, or save as float32"
+            raise ValueError(f"`img` holds values that {self.output_dtype} cannot: {fix}")
+        return cast
+
+
+def _space_then_time(img: MetaTensor) -> Any:
+    voxels = img.as_tensor()
+    if voxels.ndim == 5 and voxels.shape[0] == 1:
+        return voxels[0]
+    if voxels.ndim == 4:
+        return voxels.permute(1, 2, 3, 0)
+    raise ValueError(f"`img` must be (T, H, W, D) or (1, H, W, D, T), got {tuple(voxels.shape)}; take the argmax first")
+
+
+class SaveSequenced(MapTransform):
+    """Dictionary twin of :class:`SaveSequence`; the case name is the entry's ``id`` where there is one.
+
+    Args:
+        keys: entries to save.
+        output_dir: see :class:`SaveSequence`.
+        postfix: see :class:`SaveSequence`; with several keys give each its own transform.
+        output_dtype: see :class:`SaveSequence`.
+        overwrite: see :class:`SaveSequence`.
+        extension: see :class:`SaveSequence`.
+        allow_missing_keys: pass over keys that an entry does not have.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection = PRED_KEY,
+        output_dir: str | PathLike[str] = "./outputs",
+        postfix: str = "seg",
+        output_dtype: str = "uint8",
+        *,
+        overwrite: bool = False,
+        extension: str = ".nii.gz",
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.saver = SaveSequence(output_dir, postfix, output_dtype, overwrite=overwrite, extension=extension)
+
+    def __call__(self, data: Mapping[Any, Any]) -> dict[Any, Any]:
+        """Save every key."""
+        d = dict(data)
+        for key in self.key_iterator(d):
+            d[key] = self.saver(d[key], d.get(CASE_ID_KEY))
+        return d
