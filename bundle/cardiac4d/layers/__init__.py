@@ -6,7 +6,8 @@
 
 from .blocks import ResidualBlock
 from .conv import Conv4d
+from .conv3d import Conv3d
 from .norm import GroupNorm
 from .upsampling import UpsampleAdd, upsample_nearest
 
-__all__ = ["Conv4d", "GroupNorm", "ResidualBlock", "UpsampleAdd", "upsample_nearest"]
+__all__ = ["Conv3d", "Conv4d", "GroupNorm", "ResidualBlock", "UpsampleAdd", "upsample_nearest"]

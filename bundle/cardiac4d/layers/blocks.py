@@ -7,11 +7,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .conv import Conv4d
+from .conv3d import Conv3d
 from .norm import GroupNorm
 
 
 def make_conv(spatial_dims: int, in_channels: int, out_channels: int, kernel_size: int, **options: Any) -> nn.Module:
-    """Build ``Conv4d`` or ``nn.Conv3d``, padded so that stride 1 keeps the size.
+    """Build ``Conv4d`` or ``Conv3d``, padded so that stride 1 keeps the size.
 
     Args:
         spatial_dims: 4 (time counts as one) or 3.
@@ -25,7 +26,7 @@ def make_conv(spatial_dims: int, in_channels: int, out_channels: int, kernel_siz
     """
     if spatial_dims not in (3, 4):
         raise ValueError(f"`spatial_dims` (={spatial_dims}) must be 3 or 4")
-    conv: type[nn.Module] = Conv4d if spatial_dims == 4 else nn.Conv3d
+    conv: type[nn.Module] = Conv4d if spatial_dims == 4 else Conv3d
     return conv(in_channels, out_channels, kernel_size, padding=kernel_size // 2, **options)
 
 
