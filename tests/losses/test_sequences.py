@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from cardiac4d.losses import SparseDiceLoss, SparseSequenceLoss, TemporalSmoothnessLoss
 from cardiac4d.losses.sequences import annotated_frames
 

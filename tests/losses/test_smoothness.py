@@ -7,8 +7,9 @@ import math
 
 import pytest
 import torch
-from cardiac4d.losses import TemporalSmoothnessLoss, temporal_smoothness_loss
 from monai.data import MetaTensor
+
+from cardiac4d.losses import TemporalSmoothnessLoss, temporal_smoothness_loss
 
 
 @pytest.fixture

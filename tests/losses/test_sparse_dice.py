@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from cardiac4d.losses import SparseDiceLoss, sparse_dice_loss
 from monai.data import MetaTensor
 from monai.losses import DiceLoss
+
+from cardiac4d.losses import SparseDiceLoss, sparse_dice_loss
 
 ATOL = 2e-5  # the hand-computed values leave out smooth_dr = 1e-5
 
@@ -138,5 +139,5 @@ def test_3d_network_output_is_one_frame() -> None:
 
 @pytest.mark.parametrize("options", [{"smooth_nr": -1.0}, {"smooth_dr": 0.0}])
 def test_smoothing_terms_are_checked(options: dict) -> None:
-    with pytest.raises(ValueError, match="`smooth_nr` .* must be >= 0 and `smooth_dr` .* > 0"):
+    with pytest.raises(ValueError, match=r"`smooth_nr` .* must be >= 0 and `smooth_dr` .* > 0"):
         SparseDiceLoss(**options)

@@ -7,9 +7,10 @@ import math
 
 import pytest
 import torch
-from cardiac4d.losses import SparseDiceLoss, SparseSequenceLoss, TemporalSmoothnessLoss
 from monai.bundle import ConfigParser
 from monai.data import MetaTensor
+
+from cardiac4d.losses import SparseDiceLoss, SparseSequenceLoss, TemporalSmoothnessLoss
 
 
 @pytest.fixture

@@ -6,8 +6,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from cardiac4d.measure import as_affine, as_label_map, measured_frames, structure_id
 from monai.data import MetaTensor
+
+from cardiac4d.measure import as_affine, as_label_map, measured_frames, structure_id
 
 LABELS = np.array([0, 1, 2, 255], np.uint8).reshape(4, 1, 1, 1)
 

@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 import pytest
+
 from cardiac4d.measure import volumes_ml
 
 

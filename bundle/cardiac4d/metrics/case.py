@@ -118,8 +118,9 @@ def _smoothness(pred: LabelMap, truth: LabelMap | None, affine: Array | Tensor, 
 
 
 def _function(function: LeftVentricleFunction) -> Row:
-    columns = "edv_ml esv_ml sv_ml ef_percent ed_mass_g ed_frame es_frame ed_time_ms es_time_ms"
-    return {name: getattr(function, name) for name in columns.split()}
+    volumes = ("edv_ml", "esv_ml", "sv_ml", "ef_percent", "ed_mass_g")
+    phases = ("ed_frame", "es_frame", "ed_time_ms", "es_time_ms")
+    return {name: getattr(function, name) for name in (*volumes, *phases)}
 
 
 def _reference(
