@@ -7,13 +7,13 @@ of Okabe and Ito (2008), which stay distinct with any colour vision; line style 
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from ..io.whole_file import whole_file
 
 STRUCTURE_COLOURS = {"LV": "#D55E00", "LVM": "#0072B2"}
 """On white paper."""
@@ -66,14 +66,6 @@ def save_png(figure: Figure, path: str | Path) -> Path:
     path = Path(path)
     if path.suffix != ".png":
         raise ValueError(f"`path` must end in .png, got {path}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(suffix=".png.part", prefix=f".{path.stem}-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            figure.savefig(file, format="png", metadata={"Software": None})
-        Path(partial).chmod(0o644)
-        Path(partial).replace(path)
-    except BaseException:
-        Path(partial).unlink(missing_ok=True)
-        raise
+    with whole_file(path) as partial:
+        figure.savefig(partial, format="png", metadata={"Software": None})
     return path

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A file that is there is whole: written under another name, and renamed when it is finished."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path
+from uuid import uuid4
+
+
+@contextmanager
+def whole_file(path: str | PathLike[str]) -> Iterator[Path]:
+    """Give a name to write to; rename it to ``path`` at the end, or remove it if the block raised.
+
+    A file that is there already is replaced in one step. The name is hidden, is used by no other process, and has the
+    suffixes of ``path``, since some writers choose their format by them. A killed process leaves at most the hidden
+    file.
+
+    Args:
+        path: the file to make; its folder is made where it does not exist.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with whole_file(Path(folder, "a.txt")) as partial:
+        ...         _ = partial.write_text("content")
+        ...         before = Path(folder, "a.txt").exists()
+        ...     before, Path(folder, "a.txt").read_text()
+        (False, 'content')
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{uuid4().hex[:8]}-{target.name}")
+    try:
+        yield partial
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
