@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a model hub checks before it lists a bundle, re-expressed: files, weights, network, export, packaging.
+
+The commands run in processes that cannot import cardiac4d unless the configs find it, from the bundle root and from
+another folder.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+
+from cardiac4d.networks import EncoderDecoder
+from cardiac4d.workflows.hub import REQUIRED, pack_hub_zip
+from tests.helpers.bundles import ROOT, copy_bundle
+from tests.helpers.process import run_python
+from tests.helpers.studies import NUM_FRAMES, SHAPE, write_study
+
+MAX_REPOSITORY_FILE_BYTES = 25_000_000
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copy_bundle(tmp_path_factory.mktemp("hub") / "cardiac4d")
+
+
+def network_of(bundle: Path) -> EncoderDecoder:
+    network = EncoderDecoder()
+    network.load_state_dict(torch.load(bundle / "models" / "model.pt", weights_only=True))
+    return network.eval()
+
+
+@pytest.mark.parametrize("name", [*REQUIRED, "docs/data_license.txt", "configs/train.json", "configs/logging.conf"])
+def test_bundle_has_the_files_a_hub_asks_for(name: str) -> None:
+    path = ROOT / name
+    assert path.is_file()
+    assert 0 < path.stat().st_size < MAX_REPOSITORY_FILE_BYTES
+
+
+def test_shipped_weights_are_a_bare_state_dict_of_the_configured_network() -> None:
+    """Plain tensors that load without unpickling code, with the very names and shapes of the network."""
+    weights = torch.load(ROOT / "models" / "model.pt", weights_only=True, map_location="cpu")
+    expected = {name: value.shape for name, value in EncoderDecoder().state_dict().items()}
+    assert {name: value.shape for name, value in weights.items()} == expected
+    assert all(value.dtype == torch.float32 and value.isfinite().all() for value in weights.values())
+
+
+def commands(bundle: Path, cwd: Path) -> tuple[str, ...]:
+    """Config, metadata and bundle root as one types them from ``cwd``."""
+    root = Path() if cwd == bundle else bundle
+    files = ("--config_file", str(root / "configs/inference.json"), "--meta_file", str(root / "configs/metadata.json"))
+    return files if cwd == bundle else (*files, "--bundle_root", str(bundle))
+
+
+@pytest.mark.parametrize(("elsewhere", "n"), [(False, 1), (True, 2)], ids=["bundle root", "elsewhere"])
+def test_network_keeps_the_format_of_the_metadata(elsewhere: bool, n: int, bundle: Path, tmp_path: Path) -> None:
+    cwd = tmp_path if elsewhere else bundle
+    options = (*commands(bundle, cwd), "--device", "cpu", "--n", str(n))
+    printed = run_python("-m", "monai.bundle", "verify_net_in_out", "network_def", *options, cwd=cwd, isolated=True)
+    assert "data shape of network is verified with no error" in printed
+
+
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["bundle root", "elsewhere"])
+def test_export_runs_without_the_package_and_gives_the_same_numbers(
+    elsewhere: bool, bundle: Path, tmp_path: Path
+) -> None:
+    cwd, exported = tmp_path if elsewhere else bundle, tmp_path / "model.ts"
+    options = (*commands(bundle, cwd), "--filepath", str(exported))
+    options += ("--ckpt_file", str(bundle / "models" / "model.pt"))
+    run_python("-m", "monai.bundle", "ckpt_export", "network_def", *options, cwd=cwd, isolated=True)
+
+    image = torch.randn(1, 1, 10, 9, 7, 5)
+    torch.save(image, tmp_path / "image.pt")
+    run_python("-W", "ignore", "-c", RUN_EXPORTED, cwd=tmp_path)
+    with torch.no_grad():
+        expected = network_of(bundle)(image)
+    torch.testing.assert_close(torch.load(tmp_path / "pred.pt"), expected, rtol=1e-4, atol=1e-5)
+
+
+RUN_EXPORTED = """
+import sys
+sys.modules["cardiac4d"] = None  # importing it would raise
+import torch
+with torch.no_grad():
+    torch.save(torch.jit.load("model.ts")(torch.load("image.pt")), "pred.pt")
+"""
+
+
+def test_monai_load_returns_the_network_and_touches_no_folder(bundle: Path, tmp_path: Path) -> None:
+    """As after ``pip install``: the package is importable. MONAI takes the train config by default."""
+    cwd = tmp_path / "empty"
+    cwd.mkdir()
+    arguments = (str(bundle.parent), str(tmp_path))
+    run_python("-W", "ignore", "-c", LOAD, *arguments, cwd=cwd, env={"PYTHONPATH": str(bundle / "bundle")})
+    expected = network_of(bundle).state_dict()
+    for workflow in ("train", "inference"):
+        loaded = torch.load(tmp_path / f"{workflow}.pt", weights_only=True)
+        assert all(torch.equal(loaded[name], value) for name, value in expected.items())
+    assert list(cwd.iterdir()) == []
+
+
+LOAD = """
+import sys, monai.bundle, torch
+for workflow in ("train", "inference"):
+    network = monai.bundle.load("cardiac4d", bundle_dir=sys.argv[1], workflow_type=workflow, device="cpu")
+    assert type(network).__name__ == "EncoderDecoder", network
+    torch.save(network.state_dict(), f"{sys.argv[2]}/{workflow}.pt")
+"""
+
+
+def test_unpacked_archive_segments_a_study(bundle: Path, tmp_path: Path) -> None:
+    """Pack, unpack elsewhere, run inference from there: shape, affine, time step and label ids are the study's."""
+    archive = pack_hub_zip(bundle, tmp_path / "dist")
+    run_python("-m", "zipfile", "-e", archive, tmp_path / "unpacked", cwd=tmp_path)
+    root = tmp_path / "unpacked" / "cardiac4d"
+    study = tmp_path / "studies" / write_study(tmp_path / "studies", "ball")["image"]
+    options = ("--bundle_root", root, "--dataset_dir", study, "--output_dir", tmp_path / "out")
+    options += ("--spacing_mm", "[6.0,6.0,6.0]", "--roi_size", "[16,16,16]")
+    config = ("--config_file", root / "configs" / "inference.json")
+    run_python("-m", "monai.bundle", "run", "inference", *config, *options, cwd=tmp_path, isolated=True)
+
+    (written,) = (tmp_path / "out").rglob("*.nii.gz")
+    pred, source = nib.load(written), nib.load(study)
+    assert pred.shape == (*SHAPE, NUM_FRAMES)
+    np.testing.assert_allclose(pred.affine, source.affine, atol=1e-4)
+    np.testing.assert_allclose(pred.header.get_zooms(), source.header.get_zooms(), rtol=1e-5)
+    assert pred.header.get_xyzt_units() == source.header.get_xyzt_units()
+    assert set(np.unique(np.asarray(pred.dataobj))) <= {0, 1, 2}
+
+
+def test_configs_are_pretty_printed() -> None:
+    for path in sorted((ROOT / "configs").glob("*.json")):
+        text = path.read_text(encoding="utf-8")
+        assert text == json.dumps(json.loads(text), indent=4, ensure_ascii=False) + "\n", path.name
