@@ -3,9 +3,9 @@
 
 Vocabulary
     *affine*: 4x4, voxel index to RAS millimetres, float64. *Grid*: the spatial shape ``(H, W, D)`` of an array and its
-    affine. *Grid map*: two grids that differ by a permutation, flips and scalings of the axes, so that resampling between
-    them is separable: one independent coordinate list per axis. An oblique study keeps its oblique axes; "orientation"
-    means the closest anatomical naming of the array axes, as in nibabel and MONAI.
+    affine. *Grid map*: two grids that differ by a permutation, flips and scalings of the axes, so that resampling
+    between them is separable. An oblique study keeps its oblique axes; "orientation" means the closest anatomical
+    naming of the array axes, as in nibabel and MONAI.
 
 Field of view
     The first voxel centre stays where it is and an axis of ``n`` voxels becomes ``round((n - 1) * ratio) + 1`` voxels
@@ -35,12 +35,7 @@ MILLISECONDS_PER_UNIT: Final = {"sec": 1000.0, "msec": 1.0, "usec": 0.001, "unkn
 
 
 def spacing_from_affine(affine: Array) -> np.ndarray:
-    """Voxel spacing in millimetres: the lengths of the affine's columns.
-
-    Example:
-        >>> spacing_from_affine(np.diag([-0.5, 0.5, 2.0, 1.0])).tolist()
-        [0.5, 0.5, 2.0]
-    """
+    """Voxel spacing in millimetres: the lengths of the affine's columns."""
     return np.linalg.norm(np.asarray(affine, dtype=np.float64)[:3, :3], axis=0)
 
 
@@ -63,7 +58,7 @@ class Grid:
         affine: 4x4, voxel index to RAS millimetres.
     """
 
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     affine: np.ndarray
 
     @property
@@ -82,7 +77,7 @@ class Grid:
 
 @dataclass(frozen=True, eq=False)
 class GridMap:
-    """How the axes of a target grid run through a source grid.
+    """How the axes of a ``target`` grid run through a ``source`` grid.
 
     Args:
         source: grid of the data at hand.
@@ -94,9 +89,9 @@ class GridMap:
 
     source: Grid
     target: Grid
-    axes: tuple[int, int, int]
-    offsets: tuple[float, float, float]
-    steps: tuple[float, float, float]
+    axes: tuple[int, ...]
+    offsets: tuple[float, ...]
+    steps: tuple[float, ...]
 
     def coordinates(self, target_axis: int) -> np.ndarray:
         """Source index of every target voxel along ``target_axis``, float64, not clamped."""
@@ -105,13 +100,8 @@ class GridMap:
     def inverse(self) -> GridMap:
         """The map that takes data on ``target`` back to ``source``."""
         back = [self.axes.index(axis) for axis in range(3)]
-        offsets, steps = ([-self.offsets[k] / self.steps[k] for k in back], [1.0 / self.steps[k] for k in back])
-        return GridMap(self.target, self.source, _triple(back), _triple(offsets), _triple(steps))
-
-
-def _triple(values: Sequence[Any]) -> tuple[Any, Any, Any]:
-    first, second, third = values
-    return first, second, third
+        offsets, steps = [-self.offsets[k] / self.steps[k] for k in back], [1.0 / self.steps[k] for k in back]
+        return GridMap(self.target, self.source, tuple(back), tuple(offsets), tuple(steps))
 
 
 def closest_axes(affine: Array) -> tuple[tuple[int, int], ...]:
@@ -177,13 +167,13 @@ def plan_grid(source: Grid, spacing_mm: Spacing = (1.0, 1.0, 1.0), orientation: 
         shape.append(round(last / step) + 1)
         offsets.append(float(last) if flip else 0.0)
         steps.append(-step if flip else step)
-    axes = _triple([axis for axis, _ in order])
+    axes = tuple(axis for axis, _ in order)
     to_source = np.eye(4)
     to_source[:3, :3] = 0
     to_source[list(axes), range(3)] = steps
     to_source[list(axes), 3] = offsets
-    target = Grid(_triple(shape), source.affine @ to_source)
-    return GridMap(source, target, axes, _triple(offsets), _triple(steps))
+    target = Grid(tuple(shape), source.affine @ to_source)
+    return GridMap(source, target, axes, tuple(offsets), tuple(steps))
 
 
 @dataclass(frozen=True)
@@ -269,9 +259,8 @@ class TimeAxis:
         return replace(self, indices=wrapped)
 
     def window(self, start: int, size: int) -> np.ndarray:
-        """Positions of ``size`` frames from ``start``: past the last frame a full cycle goes on, others hold the last."""
-        positions = np.arange(start, start + size)
-        return positions if self.full_cycle else positions.clip(0, len(self) - 1)
+        """Positions of ``size`` frames from ``start``: past its end a full cycle goes on, others hold the last."""
+        return np.arange(start, start + size).clip(max=np.inf if self.full_cycle else len(self) - 1)
 
     def to_nifti(self) -> tuple[float, float]:
         """``pixdim[4]`` and ``toffset`` in ``unit``; a step of 0 says that the frames are not equally spaced."""
@@ -299,6 +288,8 @@ class TimeAxis:
         Raises:
             KeyError: if the data was not loaded by this package's loaders.
         """
+        if "frame_indices" not in meta:
+            raise KeyError("`meta` has no time axis: load the sequence with cardiac4d.transforms.LoadSequenced")
         return cls(
             tuple(int(i) for i in meta["frame_indices"]),
             float(meta["time_step"]),

@@ -17,6 +17,7 @@ import numpy as np
 from ..conventions import BACKGROUND, LV, LVM, NOT_ANNOTATED
 from ..errors import InputError
 from .nifti import NiftiSequence
+from .whole_file import whole_file
 
 ACDC_LABELS: Mapping[int, int] = {3: LV, 2: LVM, 1: BACKGROUND}
 """ACDC: right ventricle 1 (background here), myocardium 2, left-ventricular cavity 3."""
@@ -64,10 +65,8 @@ def write_cine_datalist(
         "training": [_entry(source, row) for row in training],
         "validation": [_entry(source, row) for row in validation],
     }
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.part")
-    temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(target)
+    with whole_file(target) as partial:
+        partial.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     return target
 
 

@@ -75,9 +75,14 @@ def frames_as_cases(datalist: Sequence[Mapping[str, Any]]) -> list[Entry]:
 
     Returns:
         The expanded entries; sequences without an annotated frame give none.
+
+    Raises:
+        InputError: if an entry has no label.
     """
     expanded = []
     for entry in datalist:
+        if LABEL_KEY not in entry:
+            raise InputError(entry[IMAGE_KEY], 'no "label"', "give a label file, or another list", LABEL_KEY)
         found = annotated_frames(NiftiSequence(entry[LABEL_KEY]), label_convention(entry))
         chosen = [t for t in found if t in entry.get(FRAMES_KEY, found)]
         for t in chosen:
@@ -134,6 +139,9 @@ def _normalise(path: Path, section: str, index: int, raw: Any, document: Mapping
     defaults = {key: document.get(key, value) for key, value in _DEFAULTS.items()}
     given = {key: value for key, value in {**defaults, **raw}.items() if value is not None}
     entry: Entry = {**given, CASE_ID_KEY: str(raw.get(CASE_ID_KEY) or nifti_stem(raw[IMAGE_KEY]))}
+    if Path(entry[CASE_ID_KEY]).name != entry[CASE_ID_KEY]:
+        problem = f"id {entry[CASE_ID_KEY]!r} cannot be part of a file name"
+        raise InputError(path, problem, "results are named by id: leave out slashes", f"{where}.id")
     for key in (IMAGE_KEY, LABEL_KEY, TRUTH_KEY):
         if key in entry:
             entry[key] = _existing(path, f"{where}.{key}", entry[key])

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -66,13 +66,25 @@ def read_labels(
 
     Raises:
         InputError: if values are not integers or not in the map, if a listed frame is out of range or entirely not
-            annotated, or if a frame that is not listed holds a structure; the message names file, frame and fix.
+            annotated, if a frame that is not listed holds a structure, or, after the last frame, if none of them is
+            annotated although ``labeled_frames`` is not explicitly empty; the message names file, frame and fix.
     """
-    wanted = range(source.num_frames) if frames is None else frames
+    wanted = list(range(source.num_frames) if frames is None else frames)
+    any_annotated = convention.labeled_frames is not None and len(convention.labeled_frames) == 0
+    for labels in _convert(source, convention, wanted):
+        any_annotated = any_annotated or bool((labels != NOT_ANNOTATED).any())
+        yield labels
+    if not any_annotated:
+        problem = "no annotated frame" if frames is None else f"no annotated frame among {wanted}"
+        fix = 'annotate or load others; for a sequence without any annotation write "labeled_frames": []'
+        raise InputError(source.path, problem, fix)
+
+
+def _convert(source: NiftiSequence, convention: LabelConvention, frames: Iterable[int]) -> Iterator[np.ndarray]:
     listed = None if convention.labeled_frames is None else set(convention.labeled_frames)
     check_frame_range(source, listed or (), "labeled_frames")
     table = convention.table()
-    for index in wanted:
+    for index in frames:
         labels = _translate(source, index, table)
         if listed is not None:
             labels = _apply_list(source, index, labels, index in listed)
@@ -86,7 +98,7 @@ def annotated_frames(source: NiftiSequence, convention: LabelConvention) -> list
     if convention.labeled_frames is not None:
         check_frame_range(source, convention.labeled_frames, "labeled_frames")
         return sorted(convention.labeled_frames)
-    frames = enumerate(read_labels(source, convention))
+    frames = enumerate(_convert(source, convention, range(source.num_frames)))
     return [index for index, labels in frames if (labels != NOT_ANNOTATED).any()]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from os import PathLike
 from pathlib import Path
-from uuid import uuid4
 
 import nibabel as nib
 import numpy as np
@@ -13,6 +12,7 @@ import numpy as np
 from ..errors import InputError
 from ..geometry import TimeAxis
 from .nifti import has_nifti_suffix
+from .whole_file import whole_file
 
 WRITABLE = ("uint8", "int16", "uint16", "int32", "float32", "float64")
 ORTHOGONAL_ATOL = 1e-4
@@ -63,7 +63,8 @@ def write_sequence(
     image = nib.Nifti1Image(voxels, None, dtype=voxels.dtype)
     _set_space(image, np.asarray(affine, dtype=np.float64), sform_code or qform_code or 1, qform_code)
     _set_time(image, time, space_unit)
-    _save_whole(image, target)
+    with whole_file(target) as partial:
+        nib.save(image, partial)
     return target
 
 
@@ -85,14 +86,3 @@ def _set_time(image: nib.Nifti1Image, time: TimeAxis, space_unit: str) -> None:
     image.header["pixdim"][4] = step
     image.header["toffset"] = offset
     image.header.set_xyzt_units(xyz=space_unit, t=time.unit)
-
-
-def _save_whole(image: nib.Nifti1Image, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    suffix = ".nii.gz" if target.name.lower().endswith(".gz") else ".nii"
-    temporary = target.with_name(f".{uuid4().hex}{suffix}")
-    try:
-        nib.save(image, temporary)
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any
 
@@ -70,13 +70,13 @@ class LoadSequence(SequenceLoader):
         chosen = check_frames(source, frames)
         grid_map = self.plan(source.grid)
         resample = FrameResampler(grid_map, self.mode, anti_aliasing=self.anti_aliasing)
-        voxels = self.stream(_as_float(source, chosen), len(chosen), resample, torch.float32)
+        floats = map(_as_float, source.frames(chosen))
+        voxels = self.stream(floats, len(chosen), resample, torch.float32)
         return self.attach_meta(voxels, source, source.time_axis(full_cycle=full_cycle).select(chosen), grid_map)
 
 
-def _as_float(source: NiftiSequence, frames: Sequence[int]) -> Iterator[np.ndarray]:
-    for frame in source.frames(frames):
-        yield np.asarray(frame, dtype=np.float32)
+def _as_float(frame: np.ndarray) -> np.ndarray:
+    return np.asarray(frame, dtype=np.float32)
 
 
 class LoadSequenced(MapTransform, InvertibleTransform):

@@ -72,7 +72,16 @@ def _gather(indices: np.ndarray, size: int) -> Callable[[torch.Tensor, int], tor
 
 def _multiply(matrix: torch.Tensor) -> Callable[[torch.Tensor, int], torch.Tensor]:
     def apply(frame: torch.Tensor, axis: int) -> torch.Tensor:
-        return torch.tensordot(matrix.to(frame.dtype), frame, dims=([1], [axis])).movedim(0, axis)
+        # Axes in the order of memory, so that no product copies the frame (files are Fortran-ordered).
+        order = sorted(range(3), key=lambda a: frame.stride()[a], reverse=True)
+        dense, weights, place = frame.permute(order), matrix.to(frame.dtype), order.index(axis)
+        if place == 2:
+            out = dense @ weights.T
+        elif place == 1:
+            out = weights @ dense
+        else:
+            out = (weights @ dense.flatten(1)).unflatten(1, dense.shape[1:])
+        return out.permute([order.index(a) for a in range(3)])
 
     return apply
 

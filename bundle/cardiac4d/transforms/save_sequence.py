@@ -63,6 +63,8 @@ class SaveSequence(Transform):
         """
         voxels = self._cast(_space_then_time(img).numpy(force=True))
         case = name or nifti_stem(img.meta["filename_or_obj"])
+        if Path(case).name != case:
+            raise ValueError(f"`name` must be a plain file name, got {case!r}")
         stem = f"{case}_{self.postfix}" if self.postfix else case
         codes = {key: img.meta[key] for key in ("sform_code", "qform_code", "space_unit")}
         time, affine = TimeAxis.from_meta(img.meta), img.affine.numpy(force=True)

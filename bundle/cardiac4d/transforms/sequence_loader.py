@@ -40,8 +40,10 @@ class SequenceLoader(InvertibleTransform):
     def stream(frames: Iterable[np.ndarray], count: int, resample: FrameResampler, dtype: torch.dtype) -> torch.Tensor:
         """Resample ``count`` frames one at a time into one ``(T, H, W, D)`` tensor of ``dtype``."""
         out = torch.empty((count, *resample.grid_map.target.shape), dtype=dtype)
-        for index, frame in enumerate(frames):
-            out[index] = resample(torch.from_numpy(np.ascontiguousarray(frame.T)).permute(2, 1, 0))
+        slots = iter(out)
+        for frame in frames:
+            next(slots).copy_(resample(torch.from_numpy(np.ascontiguousarray(frame.T)).permute(2, 1, 0)))
+            del frame  # or it would stay in memory while the next one is read
         return out
 
     def attach_meta(self, voxels: torch.Tensor, source: NiftiSequence, time: TimeAxis, grid_map: GridMap) -> MetaTensor:
