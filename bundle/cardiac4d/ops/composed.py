@@ -114,7 +114,7 @@ def _stacked_outputs(frames: Tensor, weight: Tensor, bias: Tensor | None, space:
     # `split`, because its backward is one concatenation; a slice per tap would fill a whole zero tensor each.
     parts = _conv3d(frames, stacked, bias, space).split(channels, dim=-1)
     _, start, _ = _tap_range(base, time)
-    out = parts[base].narrow(1, start, time.num_out).contiguous()
+    out = parts[base].narrow(1, start, time.num_out).clone(memory_format=torch.contiguous_format)
     for tap in range(time.taps):
         first, start, count = _tap_range(tap, time)
         if tap != base and count > 0:
@@ -164,9 +164,8 @@ def _tap_range(tap: int, time: _Time) -> tuple[int, int, int]:
 
 
 def _full_tap(time: _Time) -> int:
-    """Return the middlemost tap that reads a real frame for every output frame, -1 if there is none."""
-    found = -1
-    for tap in range(time.taps):
-        if _tap_range(tap, time)[2] == time.num_out and (found < 0 or 2 * tap < time.taps):
-            found = tap
-    return found
+    """Find a tap that reads a real frame for every output frame, -1 if there is none; the middle one is the usual."""
+    for tap in [time.taps // 2] + list(range(time.taps)):  # noqa: RUF005  (TorchScript knows no unpacking)
+        if _tap_range(tap, time)[2] == time.num_out:
+            return tap
+    return -1

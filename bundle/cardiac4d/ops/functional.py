@@ -80,7 +80,8 @@ def conv4d_parsed(
 def _autocast(input: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
     """Cast once for all conv3d calls, by the rule of torch's own convolutions: float64 stays."""
     device = input.device.type
-    if not torch.is_autocast_enabled(device) or input.dtype == torch.float64:
+    active = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    if not active or input.dtype == torch.float64:
         return input, weight, bias
     dtype = torch.get_autocast_dtype(device)
     return input.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)

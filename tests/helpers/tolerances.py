@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How close is close: the largest admissible error relative to the largest expected value, per dtype."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+RELATIVE_ERROR = {
+    torch.float64: 1e-13,
+    torch.float32: 5e-6,
+    torch.float16: 4e-3,
+    torch.bfloat16: 3e-2,
+}
+"""Some ten units in the last place: a convolution sums hundreds of products, and half types round every time tap."""
+
+
+def assert_near(actual: Tensor, expected: Tensor, dtype: torch.dtype | None = None) -> None:
+    """Compare with a float64 reference; ``dtype`` is that of the computation, by default that of ``actual``."""
+    assert actual.shape == expected.shape
+    if expected.numel() == 0:
+        return
+    error = (actual.detach().double() - expected.detach().double()).abs().max()
+    scale = expected.detach().double().abs().max().clamp(min=1e-3)
+    assert error <= RELATIVE_ERROR[dtype or actual.dtype] * scale, f"error {error:.2e} at scale {scale:.2e}"

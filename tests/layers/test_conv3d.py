@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from cardiac4d.layers import Conv3d
+from tests.helpers.tolerances import assert_near
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize(
+    "options", [{"padding": 1}, {"padding": 1, "stride": 2}, {"padding": "same", "padding_mode": "circular"}]
+)
+def test_values_and_gradients_are_those_of_torch(options: dict, batch: int) -> None:
+    ours, theirs = Conv3d(3, 5, 3, **options), nn.Conv3d(3, 5, 3, **options)
+    theirs.load_state_dict(ours.state_dict())
+    x = torch.randn(batch, 3, 6, 5, 7, requires_grad=True)
+    outs = [module(x) for module in (ours, theirs)]
+    assert_near(*outs)
+    seed = torch.randn_like(outs[0])
+    grads = [
+        torch.autograd.grad(out, (x, *module.parameters()), seed)
+        for out, module in zip(outs, (ours, theirs), strict=True)
+    ]
+    for our_grad, their_grad in zip(*grads, strict=True):
+        assert_near(our_grad, their_grad)
+
+
+def test_input_without_batch_axis_passes_as_in_torch() -> None:
+    assert Conv3d(3, 5, 3)(torch.zeros(3, 6, 5, 7)).shape == (5, 4, 3, 5)

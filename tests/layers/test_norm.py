@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from cardiac4d.layers import GroupNorm
+from cardiac4d.ops.layout import channels_innermost, to_frames
+from tests.helpers.tolerances import assert_near
+
+
+@pytest.mark.parametrize("size", [(5, 4, 3, 6), (5, 4, 3)], ids=["4d", "3d"])
+@pytest.mark.parametrize("num_groups", [1, 2, 8])
+def test_values_and_gradients_are_those_of_torch(num_groups: int, size: tuple[int, ...]) -> None:
+    ours, theirs = (kind(num_groups, 8, dtype=torch.float64) for kind in (GroupNorm, nn.GroupNorm))
+    for module in (ours, theirs):
+        nn.init.constant_(module.weight, 1.5)
+        nn.init.constant_(module.bias, -0.3)
+    x = torch.randn(2, 8, *size, dtype=torch.float64, requires_grad=True)
+    seed = torch.randn_like(x)
+    assert_near(ours(x), theirs(x))
+    for our_grad, their_grad in zip(
+        torch.autograd.grad(ours(x), (x, *ours.parameters()), seed),
+        torch.autograd.grad(theirs(x), (x, *theirs.parameters()), seed),
+        strict=True,
+    ):
+        assert_near(our_grad, their_grad, torch.float64)
+
+
+def test_statistics_run_over_space_and_time() -> None:
+    out = GroupNorm(2, 4)(5 + 3 * torch.randn(2, 4, 5, 4, 3, 6))
+    groups = out.detach().unflatten(1, (2, 2)).flatten(2)
+    assert_near(groups.mean(-1), torch.zeros(2, 2), torch.float16)
+    assert_near(groups.var(-1, correction=0), torch.ones(2, 2), torch.float16)
+
+
+def test_layout_is_kept_without_a_copy() -> None:
+    out = GroupNorm(2, 4)(channels_innermost(torch.randn(2, 4, 5, 4, 3, 6)))
+    assert to_frames(out).data_ptr() == out.data_ptr()

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import interpolate
+
+from cardiac4d.layers import UpsampleAdd, upsample_nearest
+from cardiac4d.ops.layout import channels_innermost, to_frames
+
+
+def test_three_axes_are_torch_nearest() -> None:
+    x = torch.randn(2, 3, 4, 3, 5)
+    assert torch.equal(upsample_nearest(x), interpolate(x, scale_factor=2, mode="nearest"))
+
+
+def test_four_axes_repeat_every_voxel_and_frame() -> None:
+    x = torch.randn(2, 3, 4, 3, 5, 2)
+    expected = x.numpy()
+    for axis in range(2, 6):
+        expected = np.repeat(expected, 2, axis)
+    assert np.array_equal(upsample_nearest(x).numpy(), expected)
+
+
+@pytest.mark.parametrize("size", [(4, 3, 5, 2), (4, 3, 5)], ids=["4d", "3d"])
+def test_gradient_sums_the_copies(size: tuple[int, ...]) -> None:
+    x = torch.randn(1, 2, *size, requires_grad=True)
+    (grad,) = torch.autograd.grad(upsample_nearest(x).sum(), x)
+    assert torch.equal(grad, torch.full_like(grad, 2 ** len(size)))
+
+
+@pytest.mark.parametrize("size", [(7, 6, 5, 3), (1, 2, 3, 1), (8, 4, 2, 6)], ids=str)
+def test_sum_has_the_size_of_the_skip_and_drops_the_far_end(size: tuple[int, ...]) -> None:
+    deep = torch.randn(2, 3, *((extent + 1) // 2 for extent in size))
+    skip = torch.randn(2, 3, *size)
+    out = UpsampleAdd()(deep, skip)
+    index = np.ix_(*(np.arange(extent) // 2 for extent in size))
+    assert torch.equal(out, torch.from_numpy(deep.numpy()[(slice(None), slice(None), *index)]) + skip)
+
+
+def test_layout_is_kept() -> None:
+    deep, skip = channels_innermost(torch.randn(2, 3, 2, 2, 2, 2)), channels_innermost(torch.randn(2, 3, 3, 4, 3, 3))
+    out = UpsampleAdd()(deep, skip)
+    assert to_frames(out).data_ptr() == out.data_ptr()

@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from monai.data import MetaTensor
+from torch import nn
+
+from cardiac4d import Conv4d, EncoderDecoder
+from cardiac4d.ops.layout import to_frames
+
+# Table 1 of Myronenko et al. 2019: module, operation, output. The input is 1x96x96x64x16.
+TABLE = {
+    "encoder.0.0": ("InitConv", (8, 96, 96, 64, 16)),
+    "encoder.0.1": ("EncoderBlock0", (8, 96, 96, 64, 16)),
+    "encoder.1.0": ("EncoderDown1", (16, 48, 48, 32, 8)),
+    "encoder.1.1": ("EncoderBlock1", (16, 48, 48, 32, 8)),
+    "encoder.1.2": ("EncoderBlock1", (16, 48, 48, 32, 8)),
+    "encoder.2.0": ("EncoderDown2", (32, 24, 24, 16, 4)),
+    "encoder.2.1": ("EncoderBlock2", (32, 24, 24, 16, 4)),
+    "encoder.2.2": ("EncoderBlock2", (32, 24, 24, 16, 4)),
+    "encoder.2.3": ("EncoderBlock2", (32, 24, 24, 16, 4)),
+    "encoder.2.4": ("EncoderBlock2", (32, 24, 24, 16, 4)),
+    "decoder.0.up": ("DecoderUp1", (16, 48, 48, 32, 8)),
+    "decoder.0.blocks.0": ("DecoderBlock1", (16, 48, 48, 32, 8)),
+    "decoder.1.up": ("DecoderUp0", (8, 96, 96, 64, 16)),
+    "decoder.1.blocks.0": ("DecoderBlock0", (8, 96, 96, 64, 16)),
+    "head.0": ("DecoderEnd", (3, 96, 96, 64, 16)),
+}
+DEEPEST_3D = (64, 12, 12, 8)
+
+
+def _small(**options: object) -> EncoderDecoder:
+    return EncoderDecoder(
+        **{"init_filters": 4, "num_groups": 2, "blocks_down": (1, 1, 1), "blocks_up": (1, 1), **options}
+    )
+
+
+def _output_shapes(net: EncoderDecoder, size: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name, module in net.named_modules():
+        module.register_forward_hook(lambda _, __, out, name=name: shapes.__setitem__(name, tuple(out.shape)))
+    net(torch.zeros(1, 1, *size, device="meta"))
+    return shapes
+
+
+def _num_weights(net: nn.Module) -> int:
+    return sum(m.weight.numel() for m in net.modules() if isinstance(m, Conv4d | nn.Conv3d))
+
+
+def test_every_stage_of_the_paper_has_its_shape() -> None:
+    with torch.device("meta"):
+        net = EncoderDecoder()
+    shapes = _output_shapes(net, (96, 96, 64, 16))
+    assert {name: shapes[name] for name in TABLE} == {name: (1, *shape) for name, (_, shape) in TABLE.items()}
+    blocks = {name for name, module in net.named_modules() if type(module).__name__ in ("ResidualBlock", "UpsampleAdd")}
+    assert blocks == {name for name, (operation, _) in TABLE.items() if "Block" in operation or "Up" in operation}
+
+
+def test_every_convolution_of_the_paper_has_its_kernel_and_stride() -> None:
+    convs = {name: m for name, m in EncoderDecoder().named_modules() if isinstance(m, Conv4d)}
+    pointwise = {"decoder.0.conv", "decoder.1.conv", "head.0"}
+    strided = {"encoder.1.0", "encoder.2.0"}
+    assert {name for name, conv in convs.items() if conv.kernel_size == (1,) * 4} == pointwise
+    assert {name for name, conv in convs.items() if conv.kernel_size == (3,) * 4} == set(convs) - pointwise
+    assert {name for name, conv in convs.items() if conv.stride == (2,) * 4} == strided
+    assert {name for name, conv in convs.items() if conv.stride == (1,) * 4} == set(convs) - strided
+
+
+def test_number_of_weights_is_the_papers() -> None:
+    net = EncoderDecoder()
+    assert _num_weights(net) == 861_856
+    assert sum(p.numel() for p in net.parameters()) == 861_856 + 768  # GN scale and shift
+    assert sum(p.numel() for p in EncoderDecoder(bias=True).parameters()) == 861_856 + 768 + 467
+
+
+def test_baseline_in_3d_has_one_level_more() -> None:
+    with torch.device("meta"):
+        net = EncoderDecoder(spatial_dims=3)
+    assert _num_weights(net) == 1_285_104
+    shapes = _output_shapes(net, (96, 96, 64))
+    assert shapes["encoder.3.4"] == (1, *DEEPEST_3D)
+    assert shapes[""] == (1, 3, 96, 96, 64)
+    assert not any(isinstance(module, Conv4d) for module in net.modules())
+
+
+@pytest.mark.parametrize("frames", [1, 2, 12, 15, 20, 35])
+@pytest.mark.parametrize("size", [(16, 12, 8), (9, 13, 7), (5, 3, 1)], ids=str)
+def test_any_size_and_number_of_frames_pass(size: tuple[int, int, int], frames: int) -> None:
+    out = _small()(torch.randn(2, 1, *size, frames))
+    assert out.shape == (2, 3, *size, frames)
+    assert out.isfinite().all()
+
+
+@pytest.mark.parametrize("size", [(16, 24, 8), (9, 13, 7), (5, 3, 1)], ids=str)
+def test_any_size_passes_in_3d(size: tuple[int, int, int]) -> None:
+    assert EncoderDecoder(spatial_dims=3)(torch.randn(2, 1, *size)).shape == (2, 3, *size)
+
+
+def test_samples_of_a_batch_do_not_touch() -> None:
+    net, x = _small(), torch.randn(3, 1, 9, 8, 7, 5)
+    alone = torch.cat([net(sample[None]) for sample in x])
+    torch.testing.assert_close(net(x), alone, rtol=1e-4, atol=1e-5)
+
+
+def test_every_layer_keeps_the_layout() -> None:
+    net, copied = _small(final_norm_act=True), []
+
+    def check(name: str, out: torch.Tensor) -> None:
+        if to_frames(out).data_ptr() != out.data_ptr():
+            copied.append(name)
+
+    for name, module in net.named_modules():
+        module.register_forward_hook(lambda _, __, out, name=name: check(name, out))
+    net(torch.randn(2, 1, 9, 8, 7, 6))
+    assert not copied
+
+
+def test_gradients_reach_every_parameter() -> None:
+    net = _small(bias=True, final_norm_act=True)
+    net(torch.randn(1, 1, 9, 8, 7, 5)).square().mean().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in net.parameters())
+
+
+def test_final_norm_and_activation_are_an_option() -> None:
+    assert [type(module).__name__ for module in EncoderDecoder(final_norm_act=True).head] == [
+        "GroupNorm",
+        "ReLU",
+        "Conv4d",
+    ]
+    assert [type(module).__name__ for module in EncoderDecoder(spatial_dims=3).head] == ["Conv3d"]
+
+
+def test_time_padding_mode_reaches_every_convolution() -> None:
+    x = torch.randn(1, 1, 8, 8, 4, 8)
+    shifts = {}
+    for mode in ("circular", "zeros"):
+        net = _small(time_padding_mode=mode)
+        shifts[mode] = (net(x.roll(4, -1)) - net(x).roll(4, -1)).abs().max()
+    assert shifts["circular"] < 1e-5 < 1e-2 < shifts["zeros"]
+
+
+@pytest.mark.parametrize(("spatial_dims", "unseen"), [(4, (2, 1, 11, 9, 7, 5)), (3, (2, 1, 11, 9, 7))])
+def test_torchscript_gives_the_same_bits_on_unseen_odd_shapes(spatial_dims: int, unseen: tuple[int, ...]) -> None:
+    net = EncoderDecoder(spatial_dims=spatial_dims, blocks_down=(1, 1, 1), blocks_up=(1, 1)).eval()
+    file = io.BytesIO()
+    torch.jit.save(torch.jit.script(net), file)
+    file.seek(0)
+    scripted = torch.jit.load(file)
+    for shape in [(1, 1, 8, 8, 8, 4)[: spatial_dims + 2], unseen, unseen]:
+        x = torch.randn(shape)
+        with torch.no_grad():
+            assert torch.equal(scripted(x), net(x))
+
+
+def test_torch_export_gives_the_same_result() -> None:
+    net, x = _small(blocks_down=(1, 1), blocks_up=(1,)).eval(), torch.randn(1, 1, 8, 8, 4, 5)
+    exported = torch.export.export(net, (x,)).module()
+    torch.testing.assert_close(exported(x), net(x))
+
+
+def test_autocast_computes_in_bfloat16_near_float32() -> None:
+    net, x = _small().eval(), torch.randn(1, 1, 9, 8, 7, 5)
+    with torch.autocast("cpu", torch.bfloat16):
+        out = net(x)
+    assert out.dtype == torch.bfloat16
+    expected = net(x)
+    assert (out - expected).abs().max() < 0.05 * expected.abs().max()
+
+
+def test_meta_tensor_passes_and_keeps_its_metadata() -> None:
+    net, x = _small(), torch.randn(2, 1, 9, 8, 7, 5)
+    out = net(MetaTensor(x, affine=2 * torch.eye(4)))
+    assert isinstance(out, MetaTensor)
+    assert torch.equal(out.affine, MetaTensor(x, affine=2 * torch.eye(4)).affine)
+    assert torch.equal(out.as_tensor(), net(x))
+
+
+def test_state_dict_loads_with_weights_only(tmp_path: Path) -> None:
+    torch.save(_small().state_dict(), tmp_path / "model.pt")
+    net = _small()
+    assert not any(net.load_state_dict(torch.load(tmp_path / "model.pt", weights_only=True)))
+
+
+def test_distributed_data_parallel_trains(tmp_path: Path) -> None:
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path / 'store'}", rank=0, world_size=1)
+    try:
+        net = nn.parallel.DistributedDataParallel(_small())
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            net(torch.randn(1, 1, 6, 6, 4, 4)).square().mean().backward()
+        assert all(p.grad is not None for p in net.parameters())
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"spatial_dims": 2}, r"`spatial_dims` \(=2\) must be 3 or 4"),
+        ({"num_groups": 3}, r"`init_filters` \(=8\) must be positive and divisible by `num_groups` \(=3\)"),
+        ({"blocks_up": (1,)}, r"`blocks_up` \(=\(1,\)\) must have one entry fewer than `blocks_down` \(=\(1, 2, 4\)\)"),
+        ({"blocks_down": (1, 2)}, r"`blocks_up` \(=\(1, 1\)\) must have one entry fewer"),
+        ({"spatial_dims": 3, "time_padding_mode": "circular"}, r"`time_padding_mode` \(='circular'\) needs"),
+        ({"time_padding_mode": "mirror"}, r"`time_padding_mode` \(='mirror'\) must be one of"),
+    ],
+)
+def test_bad_argument_is_named(arguments: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        EncoderDecoder(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("spatial_dims", "shape", "axes"),
+    [
+        (4, (1, 1, 8, 8, 8), r"\(N, C, H, W, D, T\)"),
+        (4, (1, 2, 8, 8, 8, 4), r"\(N, C, H, W, D, T\)"),
+        (3, (1, 1, 8, 8, 8, 4), r"\(N, C, H, W, D\)"),
+    ],
+)
+def test_wrong_input_is_refused_with_its_shape(spatial_dims: int, shape: tuple[int, ...], axes: str) -> None:
+    net = EncoderDecoder(spatial_dims=spatial_dims)
+    with pytest.raises(ValueError, match=rf"`x` must be {axes} with C = 1, got shape \[{', '.join(map(str, shape))}\]"):
+        net(torch.zeros(shape))

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``conv4d`` against the float64 reference, and against ``conv3d`` where an axis has extent one."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import conv3d
+
+from cardiac4d.ops import conv4d
+from cardiac4d.ops.layout import channels_innermost, to_frames
+from cardiac4d.ops.reference import conv4d_reference
+from tests.helpers.conv4d_cases import CASES, make_problem
+from tests.helpers.tolerances import assert_near
+
+BATCHED_CUBE = make_problem("cube", batch=3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("name", CASES)
+def test_forward_is_the_reference(name: str, dtype: torch.dtype) -> None:
+    x, weight, bias, options = make_problem(name)
+    expected = conv4d_reference(x, weight, bias, **options)
+    actual = conv4d(x.to(dtype), weight.to(dtype), bias.to(dtype), **options)
+    assert actual.dtype == dtype
+    assert_near(actual, expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("name", ["cube", "one_input_channel", "wide", "stride_2_odd_frames", "groups"])
+def test_forward_in_half_types_is_the_reference_of_the_rounded_input(name: str, dtype: torch.dtype) -> None:
+    x, weight, bias, options = make_problem(name)
+    x, weight, bias = x.to(dtype), weight.to(dtype), bias.to(dtype)
+    actual = conv4d(x, weight, bias, **options)
+    assert actual.dtype == dtype
+    assert_near(actual, conv4d_reference(x, weight, bias, **options))
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("name", CASES)
+def test_gradients_are_those_of_the_reference(name: str, batch: int) -> None:
+    x, weight, bias, options = make_problem(name, batch=batch, requires_grad=True)
+    expected = conv4d_reference(x, weight, bias, **options)
+    seed = torch.randn(expected.shape, dtype=torch.float64)
+    actual = conv4d(x, weight, bias, **options)
+    for ours, theirs in zip(
+        torch.autograd.grad(actual, (x, weight, bias), seed),
+        torch.autograd.grad(expected, (x, weight, bias), seed),
+        strict=True,
+    ):
+        assert_near(ours, theirs)
+
+
+@pytest.mark.parametrize("name", ["cube", "one_input_channel_strided", "groups_strided_dilated"])
+def test_gradients_agree_with_finite_differences(name: str) -> None:
+    x, weight, bias, options = make_problem(name, requires_grad=True)
+
+    def tiny(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return conv4d(x, weight, bias, **options)[..., :2]
+
+    assert torch.autograd.gradcheck(tiny, (x, weight, bias), fast_mode=True)
+    assert torch.autograd.gradgradcheck(tiny, (x, weight, bias), fast_mode=True)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("axis", range(4), ids="HWDT")
+def test_axis_of_extent_one_is_conv3d(axis: int, stride: int) -> None:
+    x, weight = torch.randn(2, 4, 5, 4, 6, dtype=torch.float64), torch.randn(6, 2, 3, 2, 3, dtype=torch.float64)
+    bias = torch.randn(6, dtype=torch.float64)
+    expected = conv3d(x, weight, bias, stride=stride, padding=1, dilation=(1, 2, 1), groups=2)
+    padding, dilation = [1, 1, 1], [1, 2, 1]
+    padding.insert(axis, 0)
+    dilation.insert(axis, 1)
+    actual = conv4d(
+        x.unsqueeze(2 + axis),
+        weight.unsqueeze(2 + axis),
+        bias,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=2,
+    )
+    assert_near(actual.squeeze(2 + axis), expected)
+
+
+def test_frames_stay_within_their_sample() -> None:
+    x, weight, bias, options = BATCHED_CUBE
+    together = conv4d(x, weight, bias, **options)
+    alone = torch.cat([conv4d(sample[None], weight, bias, **options) for sample in x])
+    assert_near(together, alone)
+
+
+@pytest.mark.parametrize("name", ["cube", "one_input_channel", "wide", "groups"])
+def test_empty_batch_gives_an_empty_result_and_zero_gradients(name: str) -> None:
+    x, weight, bias, options = make_problem(name, batch=0, requires_grad=True)
+    out = conv4d(x, weight, bias, **options)
+    assert out.shape == (0, *conv4d(make_problem(name).input, weight, bias, **options).shape[1:])
+    grads = torch.autograd.grad(out.sum(), (x, weight, bias))
+    assert all(not grad.any() for grad in grads)
+
+
+LAYOUTS = {
+    "plain": lambda x: x,
+    "channels_innermost": channels_innermost,
+    "time_first": lambda x: x.permute(5, 0, 1, 2, 3, 4).contiguous().permute(1, 2, 3, 4, 5, 0),
+    "slice": lambda x: x.repeat_interleave(2, 0).repeat(1, 1, 1, 1, 1, 2)[::2, ..., : x.shape[-1]],
+    "reversed_memory": lambda x: x.permute(5, 4, 3, 2, 1, 0).contiguous().permute(5, 4, 3, 2, 1, 0),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_any_strides_give_the_same_values(layout: str) -> None:
+    x, weight, bias, options = BATCHED_CUBE
+    view = LAYOUTS[layout](x)
+    assert torch.equal(view, x)
+    assert torch.equal(conv4d(view, weight, bias, **options), conv4d(x, weight, bias, **options))
+
+
+def test_expanded_input_and_transposed_weight() -> None:
+    x, weight, bias, options = BATCHED_CUBE
+    expanded = x[:1, :1].expand(2, 2, -1, -1, -1, -1)
+    turned = weight.transpose(2, 5)
+    expected = conv4d_reference(expanded, turned, bias, **options)
+    assert_near(conv4d(expanded, turned, bias, **options), expected)
+
+
+@pytest.mark.parametrize("name", ["cube", "one_input_channel", "stride_2_even_frames", "groups", "pointwise"])
+def test_layout_of_the_backend_is_neither_copied_nor_lost(name: str) -> None:
+    x, weight, bias, options = make_problem(name)
+    inside = channels_innermost(x)
+    assert to_frames(inside).data_ptr() == inside.data_ptr()
+    out = conv4d(inside, weight, bias, **options)
+    assert to_frames(out).data_ptr() == out.data_ptr()
+
+
+def test_input_is_not_changed() -> None:
+    x, weight, bias, options = make_problem("cube")
+    before = x.clone(), weight.clone(), bias.clone()
+    conv4d(x, weight, bias, **options)
+    assert all(torch.equal(now, then) for now, then in zip((x, weight, bias), before, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"input": torch.zeros(1, 2, 4, 4, 4)}, r"`input` must have 6 axes .* got shape \[1, 2, 4, 4, 4\]"),
+        ({"weight": torch.zeros(3, 2, 3, 3, 3)}, r"`weight` must have 6 axes .* got shape \[3, 2, 3, 3, 3\]"),
+        ({"weight": torch.zeros(3, 5, 1, 1, 1, 1)}, r"`input` has 2 channels, but `weight` .* needs 5"),
+        ({"groups": 2}, r"`groups` \(=2\) must be positive and divide the output channels \(=3\)"),
+        ({"groups": 0}, r"`groups` \(=0\) must be positive"),
+        ({"bias": torch.zeros(2)}, r"`bias` must have shape \[3\], got \[2\]"),
+        ({"stride": 0}, r"`stride` \(=0\) must be one integer or four \(H, W, D, T\), each >= 1"),
+        ({"stride": (1, 1, 2)}, r"`stride` \(=\(1, 1, 2\)\) must be one integer or four"),
+        ({"padding": (0, 0, 0, -1)}, r"`padding` \(=\(0, 0, 0, -1\)\) must be one integer or four .* >= 0"),
+        ({"padding": "same"}, r"`padding` \(='same'\) must be one integer or four"),
+        ({"dilation": 1.5}, r"`dilation` \(=1.5\) must be one integer or four"),
+        ({"dilation": (1, 1, 1, 2)}, r"extent 3 with `dilation` \(=2\) does not fit .* extent 4 .* on axis T"),
+        ({"input": torch.zeros(1, 2, 4, 2, 4, 4)}, r"does not fit into `input` of extent 2 .* on axis W"),
+        ({"input": torch.zeros(1, 2, 4, 4, 0, 4), "padding": 3}, r"`input` of extent 0 .* on axis D"),
+    ],
+)
+def test_bad_argument_is_named(arguments: dict, message: str) -> None:
+    valid = {"input": torch.zeros(1, 2, 4, 4, 4, 4), "weight": torch.zeros(3, 2, 3, 3, 3, 3)}
+    with pytest.raises(ValueError, match=message):
+        conv4d(**{**valid, **arguments})
+
+
+def test_autocast_decides_the_dtype_as_for_conv3d() -> None:
+    x, weight, bias, options = make_problem("cube")
+    with torch.autocast("cpu", torch.bfloat16):
+        from_float = conv4d(x.float(), weight.float(), bias.float(), **options)
+        from_double = conv4d(x, weight, bias, **options)
+        assert conv3d(x[..., 0].float(), weight[..., 0].float()).dtype == from_float.dtype == torch.bfloat16
+        assert conv3d(x[..., 0], weight[..., 0]).dtype == from_double.dtype == torch.float64
+    assert_near(from_float, conv4d_reference(x, weight, bias, **options))
+
+
+def test_autocast_returns_gradients_in_the_dtype_of_the_parameters() -> None:
+    x, weight, bias, options = make_problem("cube")
+    weight, bias = weight.float().requires_grad_(), bias.float().requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        out = conv4d(x.float(), weight, bias, **options)
+    grads = torch.autograd.grad(out.float().sum(), (weight, bias))
+    assert [grad.dtype for grad in grads] == [torch.float32, torch.float32]
+
+
+def test_meta_tensors_give_the_shape() -> None:
+    x, weight, bias, options = make_problem("dilated_unequal_strided")
+    on_meta = conv4d(x.to("meta"), weight.to("meta"), bias.to("meta"), **options)
+    assert on_meta.shape == conv4d(x, weight, bias, **options).shape
+
+
+@pytest.mark.needs_cuda
+@pytest.mark.parametrize("name", CASES)
+def test_forward_on_cuda_is_the_reference(name: str) -> None:
+    x, weight, bias, options = make_problem(name)
+    actual = conv4d(x.cuda(), weight.cuda(), bias.cuda(), **options)
+    assert_near(actual.cpu(), conv4d_reference(x, weight, bias, **options))
