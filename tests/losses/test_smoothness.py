@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from monai.data import MetaTensor
@@ -53,7 +54,8 @@ def test_full_cycle_is_chosen_per_sample(probabilities: torch.Tensor) -> None:
     loss = TemporalSmoothnessLoss()
     assert loss(batch).item() == pytest.approx(once)
     assert loss(batch, full_cycle=torch.tensor([True, False])).item() == pytest.approx((once + wrapped) / 2)
-    assert loss(batch, full_cycle=True).item() == pytest.approx(wrapped)
+    for one_for_all in (True, torch.tensor(True), np.bool_(True), [True]):
+        assert loss(batch, full_cycle=one_for_all).item() == pytest.approx(wrapped)
     assert TemporalSmoothnessLoss(cyclic=True)(batch, full_cycle=[False, False]).item() == pytest.approx(once)
 
 

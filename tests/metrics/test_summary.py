@@ -51,6 +51,8 @@ def test_screening_counts_a_failed_measurement_as_missed() -> None:
     assert (summary["num_reduced"], summary["num_reduced_found"], summary["sensitivity"]) == (2, 1, 0.5)
     assert (summary["num_normal"], summary["num_normal_found"], summary["specificity"]) == (2, 1, 0.5)
     assert summary["num_ef_undefined"] == 1
+    failed = summarize_cases([case(NAN, 64.0)])
+    assert (failed["specificity"], failed["num_ef_undefined"]) == (0, 1)
 
 
 def test_55_percent_is_normal_and_the_threshold_can_be_moved() -> None:

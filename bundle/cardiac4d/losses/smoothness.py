@@ -41,7 +41,8 @@ def temporal_smoothness_loss(
     """
     values = as_sequence(values)
     values = values.to(torch.promote_types(values.dtype, torch.float32))
-    flags = [bool(cyclic)] * len(values) if isinstance(cyclic, bool) else [bool(flag) for flag in cyclic]
+    flags = torch.as_tensor(cyclic).flatten().tolist()
+    flags = flags * len(values) if len(flags) == 1 else flags
     if len(flags) != len(values):
         raise ValueError(f"`cyclic` must be one flag or one per sample ({len(values)}), got {len(flags)}")
     return torch.stack(
