@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The human reader: which frames are annotated, and how contours drawn slice by slice differ from the truth.
 
-Repeated contours of the same heart differ, slice by slice and after the stack's mean is removed, by 2.3 to 3.3 % of the
-largest endocardial radius in their centre and 2.1 to 3.3 % in their radius; between readers the whole stack is larger or
-smaller by about 3 %. Contours are drawn on axial slices, so the labels are jagged in the other two views.
+Repeated contours of the same heart differ, slice by slice and after the stack's mean is removed, by 2.3 to 3.3 % of
+the largest endocardial radius in their centre and 2.1 to 3.3 % in their radius; between readers the whole stack is
+larger or smaller by about 3 %. Contours are drawn on axial slices, so the labels are jagged in the other two views.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def drawn_labels(
 
 
 def _systolic_shrink(state: VentricleState, gain: float) -> float:
-    """Factor on the inner radius that moves ``gain`` of the wall's volume from the cavity to the wall at end-systole."""
+    """Factor on the inner radius that moves ``gain`` of the wall's volume out of the cavity at end-systole."""
     return float(np.sqrt(max(0.25, 1 - gain * state.contraction * state.wall_ml / state.cavity_ml)))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -21,7 +22,9 @@ from .anatomy.placement import Frame
 from .anatomy.ventricle import Ventricle, VentricleState
 from .canvas import Block, Canvas, Float32, axes_ras_mm, block_around, coverage
 from .contrast import Contrast
+from .labels import ventricle_box
 from .noise import NoiseModel, draw_noise
+from .physiology import Physiology
 from .stairs import Slab
 
 GANTRY_WINDOW_MS: Final = 75.0
@@ -29,6 +32,8 @@ GANTRY_WINDOW_MS: Final = 75.0
 KERNEL_WIDTH_MM: Final = 0.45
 """In-plane standard deviation of the reconstruction kernel."""
 HU_LIMITS: Final = (-1024, 3071)
+_STILL: Final = 0.02
+"""Change of the contraction within the window below which the heart counts as standing still (a base moves 0.3 mm)."""
 _SLAB_VOXELS: Final = 1_000_000
 _RAS: Final = Frame(np.eye(3), np.zeros(3))
 
@@ -57,71 +62,70 @@ def render_chest(scene: Scene, grid: Grid, rng: np.random.Generator) -> Float32:
 
 def heart_block(scene: Scene, grid: Grid) -> Block:
     """Voxels that any part of the heart can touch at any phase, two more on each side."""
-    axes, plan = axes_ras_mm(grid), scene.heart
-    boxes = [solid.bounds() for s in (0.0, 1.0) for solid, _ in surroundings(plan, s)]
-    low = np.min([c - h for c, h in boxes], axis=0)
-    high = np.max([c + h for c, h in boxes], axis=0)
-    reach = plan.epi_radius_mm * 1.1 + plan.fat_mm + 3
-    low = np.minimum(low, [-reach, -reach, -plan.fat_mm - 3])
-    high = np.maximum(high, [reach, reach, plan.base_mm])
-    half = np.abs(plan.frame.rotation) @ ((high - low) / 2)
-    return block_around(axes, plan.frame.to_ras((low + high) / 2), half, margin=2)
+    plan, start = scene.heart, scene.ventricle.end_diastole
+    solids = [solid for contraction in (0.0, 1.0) for solid, _ in surroundings(plan, contraction)]
+    boxes = [solid.bounds(plan.frame.rotation) for solid in (*solids, ventricle_box(start, plan.fat_mm))]
+    slack = np.abs(plan.frame.rotation[:, 2]) * scene.ventricle.physiology.mapse_mm
+    low = np.min([plan.frame.to_ras(center) - half for center, half in boxes], axis=0) - slack
+    high = np.max([plan.frame.to_ras(center) + half for center, half in boxes], axis=0) + slack
+    return block_around(axes_ras_mm(grid), (low + high) / 2, (high - low) / 2, margin=2)
 
 
 def render_heart(chest: Float32, scene: Scene, grid: Grid, block: Block, phase: float, slabs: list[Slab]) -> Float32:
     """The heart over the chest within ``block``, averaged over the gantry window around ``phase``."""
-    hu = np.empty(chest[block].shape, np.float32)
-    axes = [axis[part] for axis, part in zip(axes_ras_mm(grid), block, strict=True)]
+    under = chest[block]
+    hu = np.empty_like(under)
+    rows, columns, heights = (axis[part] for axis, part in zip(axes_ras_mm(grid), block, strict=True))
+    plane = rows.size * columns.size
     for slab in slabs:
-        first, last = (int(np.clip(k - block[2].start, 0, hu.shape[2])) for k in (slab.start, slab.stop))
-        for slices in _slabs(slice(first, last), hu.shape[0] * hu.shape[1]):
-            window = [axes[0] - slab.shift_mm[0], axes[1] - slab.shift_mm[1], axes[2][slices] - slab.shift_mm[2]]
-            under = chest[block][:, :, slices]
-            hu[:, :, slices] = _gantry_average(
-                under, [w.astype(np.float32) for w in window], scene, phase + slab.phase_error
-            )
+        first, last = (int(np.clip(k - block[2].start, 0, heights.size)) for k in (slab.start, slab.stop))
+        x, y, z = (np.float32(shift) for shift in slab.shift_mm)
+        for part in _slabs(slice(first, last), plane):
+            axes = [rows - x, columns - y, heights[part] - z]
+            hu[..., part] = _gantry_average(under[..., part], axes, scene, phase + slab.phase_error)
     return hu
 
 
 def _gantry_average(chest: Float32, axes_mm: list[Float32], scene: Scene, phase: float) -> Float32:
-    window = GANTRY_WINDOW_MS / scene.ventricle.physiology.cycle_ms
     total = np.zeros(chest.shape, np.float32)
     canvas = Canvas(total, axes_mm, scene.heart.frame)
-    for offset in (-1 / 3, 0.0, 1 / 3):
+    samples = gantry_samples(scene.ventricle.physiology, phase)
+    for sample in samples:
         canvas.hu = chest.copy()
-        paint_heart(canvas, scene, scene.ventricle.at(phase + offset * window))
+        paint_heart(canvas, scene, scene.ventricle.at(sample))
         total += canvas.hu
-    total /= 3
+    total /= len(samples)
     return total
 
 
+def gantry_samples(physiology: Physiology, phase: float) -> list[float]:
+    """Phases to average for the image at ``phase``: three across the gantry window, or one where nothing moves."""
+    window = GANTRY_WINDOW_MS / physiology.cycle_ms
+    samples = [phase - window / 3, phase, phase + window / 3]
+    return samples if np.ptp(physiology.contraction(samples)) > _STILL else [phase]
+
+
 def paint_heart(canvas: Canvas, scene: Scene, state: VentricleState) -> None:
-    """Paint the whole heart at one phase."""
+    """Paint the whole heart at one phase: fat under it, everything beside the left ventricle, then the ventricle."""
     contrast, plan = scene.contrast, scene.heart
-    base_ed = plan.base_mm
-    height = reference_height(canvas.z, state.base_mm, base_ed).astype(np.float32)
-    endo, fat = state.fields(canvas.x, canvas.y, canvas.z, margin_mm=plan.fat_mm)
-    below = coverage(canvas.z - np.float32(state.base_mm))
-    everywhere = (slice(None),) * 3
-    canvas.blend(everywhere, coverage(fat) * below, contrast.fat)
-    slack = base_ed - state.base_mm
+    block = canvas.block(ventricle_box(state, plan.fat_mm))
+    x, y, z = canvas.x[block], canvas.y[block], canvas.z[block]
+    if z.size:
+        endo, epi, fat = (coverage(field) for field in state.fields(x, y, z, plan.fat_mm))
+        below = coverage(z - np.float32(state.base_mm))
+        canvas.blend(block, fat * below, contrast.fat)
+    height = reference_height(canvas.z, state.base_mm, plan.base_mm)
+    slack = plan.base_mm - state.base_mm
     for solid, tissue in surroundings(plan, state.contraction):
         canvas.paint(solid, contrast[tissue], z=height, slack_mm=slack)
-    _paint_ventricle(canvas, scene, state, endo, below)
-
-
-def _paint_ventricle(canvas: Canvas, scene: Scene, state: VentricleState, endo: Float32, below: Float32) -> None:
-    contrast, everywhere = scene.contrast, (slice(None),) * 3
-    _, epi = state.fields(canvas.x, canvas.y, canvas.z)
-    lateral = np.clip(canvas.x / np.float32(scene.heart.epi_radius_mm), -1, 0)
-    canvas.blend(everywhere, coverage(epi) * below, contrast.wall + contrast.lateral_drop * lateral)
-    inside = coverage(endo) * below
-    canvas.blend(everywhere, inside, contrast.left_blood)
-    for strand in strands_at(scene.muscles, state, scene.ventricle.physiology.length_ed_mm):
-        block = canvas.block(strand)
-        if 0 not in canvas.hu[block].shape:
-            field = strand.field(canvas.x[block], canvas.y[block], canvas.z[block])
-            canvas.blend(block, coverage(field) * inside[block], contrast.wall)
+    if z.size:
+        lateral = np.clip(x * (1 / plan.epi_radius_mm), -1, 0)
+        canvas.blend(block, epi * below, contrast.wall + contrast.lateral_drop * lateral)
+        cavity = np.zeros_like(canvas.hu)
+        cavity[block] = endo * below
+        canvas.blend(block, cavity[block], contrast.left_blood)
+        for strand in strands_at(scene.muscles, state, scene.ventricle.physiology.length_ed_mm):
+            canvas.paint(strand, contrast.wall, within=cavity)
 
 
 def blur_kernel(hu: Float32, grid: Grid) -> Float32:
@@ -154,6 +158,6 @@ def _slabs(slices: slice, plane_voxels: int) -> Iterator[slice]:
     count = slices.stop - slices.start
     pieces = max(1, min(count // 2, round(count * plane_voxels / _SLAB_VOXELS)))
     edges = np.linspace(slices.start, slices.stop, pieces + 1).round().astype(int)
-    for first, last in zip(edges, edges[1:], strict=False):
+    for first, last in pairwise(edges):
         if last > first:
             yield slice(int(first), int(last))

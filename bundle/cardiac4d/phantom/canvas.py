@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Painting solids on a voxel block with partial volume.
 
-A voxel's share of a solid follows from the field and its change across the voxel: with ``g`` the change per voxel along
-each array axis, the field spans ``s = |g_x| + |g_y| + |g_z|`` within the voxel and the share is ``clip(1/2 - field / s)``.
-This honours anisotropic voxels (thick slices blur slanted walls, thin pixels do not) without supersampling.
+A voxel's share of a solid follows from the field and its change across the voxel: with ``g`` the change per voxel
+along each array axis, the field spans ``s = |g_x| + |g_y| + |g_z|`` in the voxel and ``clip(1/2 - field / s)`` is the
+share. This honours anisotropic voxels (thick slices blur slanted walls, thin pixels do not) without supersampling.
 """
 
 from __future__ import annotations
@@ -23,9 +23,8 @@ Float32 = NDArray[np.float32]
 
 def axes_ras_mm(grid: Grid) -> tuple[Float32, Float32, Float32]:
     """RAS coordinate of the voxel centres along each array axis of an axis-aligned grid, ``(H,), (W,), (D,)``."""
-    return tuple(  # type: ignore[return-value]
-        (grid.affine[a, 3] + grid.affine[a, a] * np.arange(grid.shape[a])).astype(np.float32) for a in range(3)
-    )
+    x, y, z = (grid.affine[a, 3] + grid.affine[a, a] * np.arange(grid.shape[a]) for a in range(3))
+    return x.astype(np.float32), y.astype(np.float32), z.astype(np.float32)
 
 
 def block_around(axes_mm: Sequence[Float32], center_mm: Array, half_mm: Array, margin: int = 1) -> Block:
@@ -43,8 +42,20 @@ def coverage(field: Array) -> Array:
     span = np.full_like(field, 1e-6)
     for axis in range(field.ndim):
         if field.shape[axis] > 1:
-            span += np.abs(np.gradient(field, axis=axis))
-    return np.clip(0.5 - field / span, 0, 1)
+            _add_change(np.moveaxis(span, axis, 0), np.moveaxis(field, axis, 0))
+    np.divide(field, span, out=span)
+    np.subtract(0.5, span, out=span)
+    return np.clip(span, 0, 1, out=span)
+
+
+def _add_change(span: Array, field: Array) -> None:
+    """Add the absolute change per voxel along the first axis: central differences, one-sided at both ends."""
+    inner = field[2:] - field[:-2]
+    np.abs(inner, out=inner)
+    inner *= 0.5
+    span[1:-1] += inner
+    span[0] += np.abs(field[1] - field[0])
+    span[-1] += np.abs(field[-1] - field[-2])
 
 
 class Canvas:
@@ -61,13 +72,23 @@ class Canvas:
         columns = np.ix_(*axes_mm)
         self.x, self.y, self.z = (np.broadcast_to(c, hu.shape) for c in frame.to_local(*columns))
 
-    def paint(self, solid: Solid, hu: float, z: Array | None = None, slack_mm: float = 0.0) -> None:
-        """Paint a solid; ``z`` replaces the third coordinate (a warp) by at most ``slack_mm``."""
+    def paint(
+        self, solid: Solid, hu: float, *, z: Array | None = None, slack_mm: float = 0.0, within: Array | None = None
+    ) -> None:
+        """Paint a solid.
+
+        Args:
+            solid: what to paint, in the canvas's frame.
+            hu: its attenuation.
+            z: replaces the third coordinate, ``(H, W, D)``: the solid is warped along its axis.
+            slack_mm: largest difference between ``z`` and the third coordinate.
+            within: share of each voxel that may be painted, ``(H, W, D)``.
+        """
         block = self.block(solid, slack_mm)
         if 0 in self.hu[block].shape:
             return
-        height = self.z if z is None else z
-        self.blend(block, coverage(solid.field(self.x[block], self.y[block], height[block])), hu)
+        share = coverage(solid.field(self.x[block], self.y[block], (self.z if z is None else z)[block]))
+        self.blend(block, share if within is None else share * within[block], hu)
 
     def blend(self, block: Block, share: Array, hu: Array | float) -> None:
         """Mix ``hu`` into a block by its share of each voxel."""
@@ -76,6 +97,6 @@ class Canvas:
 
     def block(self, solid: Solid, slack_mm: float = 0.0) -> Block:
         """Voxels that a solid may touch."""
-        center, half = solid.bounds()
-        reach = np.abs(self.frame.rotation) @ np.minimum(half + slack_mm, 1e4)
+        center, half = solid.bounds(self.frame.rotation)
+        reach = half + np.abs(self.frame.rotation[:, 2]) * slack_mm
         return block_around(self.axes_mm, self.frame.to_ras(center), reach)

@@ -9,18 +9,24 @@ from numpy.typing import NDArray
 from ..conventions import BACKGROUND, LV, LVM
 from ..geometry import Grid
 from .anatomy.placement import Frame
+from .anatomy.shapes import Ellipsoid
 from .anatomy.ventricle import VentricleState
 from .canvas import Block, axes_ras_mm, block_around
 
 Labels = NDArray[np.uint8]
 
 
+def ventricle_box(state: VentricleState, margin_mm: float) -> Ellipsoid:
+    """An ellipsoid that holds the epicardium, also past the basal plane, and ``margin_mm`` around it."""
+    short, long = state.epi_semi_axes_mm(margin_mm)
+    radius = 1.08 * short + max(abs(b) for b in state.outline.bend_mm)
+    return Ellipsoid((0.0, 0.0, state.center_mm), (radius, radius, long))
+
+
 def ventricle_block(state: VentricleState, frame: Frame, grid: Grid, margin_mm: float = 6.0) -> Block:
     """Voxels that the ventricle, moved or grown by up to ``margin_mm``, can touch."""
-    radius = 1.06 * state.epi_semi_axes_mm()[0] + float(np.abs(state.outline.bend_mm).max()) + margin_mm
-    half = np.array([radius, radius, state.base_mm / 2 + margin_mm])
-    center = frame.to_ras((0.0, 0.0, state.base_mm / 2))
-    return block_around(axes_ras_mm(grid), center, np.abs(frame.rotation) @ half)
+    center, half = ventricle_box(state, margin_mm).bounds(frame.rotation)
+    return block_around(axes_ras_mm(grid), frame.to_ras(center), half)
 
 
 def truth_labels(state: VentricleState, frame: Frame, grid: Grid) -> Labels:

@@ -53,7 +53,7 @@ def sample_noise(rng: np.random.Generator) -> NoiseModel:
 
 
 def draw_noise(
-    shape: tuple[int, int, int], spacing_mm: NDArray[np.floating], rng: np.random.Generator
+    shape: tuple[int, ...], spacing_mm: NDArray[np.floating], rng: np.random.Generator
 ) -> NDArray[np.float32]:
     """Correlated noise ``(H, W, D)`` of standard deviation one at the reference voxel size, less on coarser voxels."""
     total = np.zeros(shape, np.float32)
@@ -80,9 +80,7 @@ def _mean_variance(length_mm: float, width_mm: float) -> float:
     return float(np.trapezoid(weight * np.exp(-((lag * length_mm) ** 2) / (4 * width_mm**2)), lag))
 
 
-def _smoothed(
-    shape: tuple[int, int, int], widths: NDArray[np.floating], rng: np.random.Generator
-) -> NDArray[np.float32]:
+def _smoothed(shape: tuple[int, ...], widths: NDArray[np.floating], rng: np.random.Generator) -> NDArray[np.float32]:
     """White noise filtered by a Gaussian of ``widths`` voxels per axis, rescaled to standard deviation one."""
     noise = rng.standard_normal(shape, dtype=np.float32)
     for axis, width in enumerate(widths):

@@ -6,7 +6,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,9 @@ from ..conventions import BACKGROUND, LV, LVM, NOT_ANNOTATED
 from .presets import Preset
 
 SUMMARY_COLUMNS = (
-    "id,split,group,edv_ml,esv_ml,stroke_volume_ml,ef_percent,mass_g,ed_frame,es_frame,heart_rate_bpm,frame_duration_ms"
-).split(",")
+    *("id", "split", "group", "edv_ml", "esv_ml", "stroke_volume_ml", "ef_percent", "mass_g"),
+    *("ed_frame", "es_frame", "heart_rate_bpm", "frame_duration_ms"),
+)
 _RINGS = ("base", "mid", "apex")
 
 
@@ -59,5 +59,4 @@ def _write_whole(path: Path, text: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.partial")
     temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
-    return path
+    return temporary.replace(path)

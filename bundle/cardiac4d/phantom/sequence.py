@@ -110,7 +110,7 @@ def sample_study(preset: Preset, group: Group, num_labeled: int, rng: np.random.
     start = ventricle.end_diastole
     heart = sample_heart(ventricle, sample_placement(start.base_mm, rng), rng)
     scene = Scene(ventricle, heart, sample_muscles(start.a_mm, _NUM_TRABECULAE, rng), sample_contrast(rng))
-    grid = sample_grid(scene.heart, preset, rng)
+    grid = sample_grid(start, heart.frame, preset, rng)
     steps = rng.random() < preset.stair_step_probability
     return Study(
         scene=scene,

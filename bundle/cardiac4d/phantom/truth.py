@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The exact numbers behind one sequence: volumes and mass from the analytic model, wall thickness along true normals."""
+"""The exact numbers behind one sequence: volumes and mass from the analytic model, thickness along true normals."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..conventions import MYOCARDIUM_DENSITY_G_PER_ML
+from .anatomy.shapes import Array
 from .anatomy.ventricle import Ventricle, VentricleState
 
 RINGS: Final = ("apex", "mid", "base")
@@ -35,25 +35,21 @@ def wall_thickness_mm(state: VentricleState) -> dict[str, float]:
     return {ring: float(np.average(thickness[row], weights=area[row])) for ring, row in rows.items()}
 
 
-def endo_normals(state: VentricleState, points: NDArray[np.float64]) -> NDArray[np.float64]:
+def endo_normals(state: VentricleState, points: Array) -> Array:
     """Outer unit normals of the endocardial surface at ``points`` ``(..., 3)``."""
-    step = 1e-4
-    shifts = np.eye(3) * step
-    gradient = np.stack(
-        [state.fields(*_split(points + d))[0] - state.fields(*_split(points - d))[0] for d in shifts], axis=-1
-    )
+    shifts = np.eye(3) * 1e-4
+    changes = [_fields(state, points + shift)[0] - _fields(state, points - shift)[0] for shift in shifts]
+    gradient = np.stack(changes, axis=-1)
     return gradient / np.linalg.norm(gradient, axis=-1, keepdims=True)
 
 
-def ray_lengths_mm(
-    state: VentricleState, points: NDArray[np.float64], normals: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def ray_lengths_mm(state: VentricleState, points: Array, normals: Array) -> Array:
     """Distance along each ray from inside the epicardium to its surface, ``(...,)``, by bisection."""
     near = np.zeros(points.shape[:-1])
     far = np.full_like(near, 6 * state.wall_mm)
     for _ in range(_BISECTIONS):
         middle = (near + far) / 2
-        inside = state.fields(*_split(points + middle[..., None] * normals))[1] < 0
+        inside = _fields(state, points + middle[..., None] * normals)[1] < 0
         near, far = np.where(inside, middle, near), np.where(inside, far, middle)
     return (near + far) / 2
 
@@ -84,9 +80,7 @@ def truth_numbers(ventricle: Ventricle) -> dict[str, Any]:
     }
 
 
-def _surface(
-    state: VentricleState, angle: NDArray[np.float64], height: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _surface(state: VentricleState, angle: Array, height: Array) -> tuple[Array, Array]:
     """Endocardial points ``(A, B, 3)`` of a grid of angles and heights, and the area element at each."""
     step = 1e-5
     points = state.endo_point_mm(angle, height)
@@ -95,5 +89,5 @@ def _surface(
     return points, np.linalg.norm(np.cross(along_angle, along_height), axis=-1)
 
 
-def _split(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
-    return points[..., 0], points[..., 1], points[..., 2]
+def _fields(state: VentricleState, points: Array) -> tuple[Array, ...]:
+    return state.fields(points[..., 0], points[..., 1], points[..., 2])

@@ -62,7 +62,7 @@ class EllipticShell:
         (cx, cy), (ax, ay) = self.center_mm, self.semi_axes_mm
         return 1 - ((x - cx) / ax) ** 2 - ((y - cy) / ay) ** 2 + 0 * z
 
-    def bounds(self) -> tuple[Array, Array]:
+    def bounds(self, rotation: Array) -> tuple[Array, Array]:
         """Everywhere."""
         return np.zeros(3), np.full(3, 1e4)
 
@@ -83,7 +83,7 @@ class Ribs:
         height = np.mod(z + 0.45 * (y - cy) - self.offset_mm, _RIB_STEP_MM) - _RIB_STEP_MM / 2
         return np.sqrt((radial * 1.5) ** 2 + height**2) - self.radius_mm
 
-    def bounds(self) -> tuple[Array, Array]:
+    def bounds(self, rotation: Array) -> tuple[Array, Array]:
         """Everywhere."""
         return np.zeros(3), np.full(3, 1e4)
 
@@ -180,8 +180,8 @@ def _left_ventricle(heart: HeartPlan) -> Ellipsoid:
 
 def _extent(heart: HeartPlan, solid: Ellipsoid) -> tuple[np.ndarray, np.ndarray]:
     """Lowest and highest RAS coordinates of an ellipsoid of the heart frame."""
-    reach = np.sqrt((heart.frame.rotation**2) @ (np.array(solid.semi_axes_mm) ** 2))
-    center = heart.frame.to_ras(solid.center_mm)
+    center, reach = solid.bounds(heart.frame.rotation)
+    center = heart.frame.to_ras(center)
     return center - reach, center + reach
 
 

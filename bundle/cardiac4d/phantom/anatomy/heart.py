@@ -81,7 +81,7 @@ def sample_heart(ventricle: Ventricle, frame: Frame, rng: np.random.Generator) -
 
 
 def reference_height(z: Array, base_now_mm: float, base_ed_mm: float) -> Array:
-    """Height at end-diastole of the tissue now at ``z``: linear from the apex to the base and from there to the roof."""
+    """Height at end-diastole of the tissue now at ``z``: linear from apex to base and from there to the roof."""
     roof = base_ed_mm + _ROOF_MM
     below = z * (base_ed_mm / base_now_mm)
     above = roof - (roof - z) * (_ROOF_MM / (roof - base_now_mm))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Implicit solids: a scalar field that is negative inside, and a bounding box.
+"""Implicit solids: a scalar field that is negative inside, and a tight bounding box in any rotated frame.
 
 Coordinates are millimetres in whatever frame the solid is placed in; fields are evaluated on broadcastable arrays in
 the precision of their input. The scale of a field is free: rendering divides by its gradient.
@@ -8,6 +8,7 @@ the precision of their input. The scale of a field is free: rendering divides by
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -18,13 +19,13 @@ Array = NDArray[np.floating]
 
 
 class Solid(Protocol):
-    """Anything with a field (negative inside) and an axis-aligned bounding box in its own frame."""
+    """Anything with a field (negative inside) and a bounding box."""
 
     def field(self, x: Array, y: Array, z: Array) -> Array:
         """Signed field at points of broadcastable coordinates, negative inside."""
 
-    def bounds(self) -> tuple[Array, Array]:
-        """Centre ``(3,)`` and half extents ``(3,)`` of a box that holds the solid."""
+    def bounds(self, rotation: Array) -> tuple[Array, Array]:
+        """Centre ``(3,)`` in the own frame and half extents ``(3,)`` along the rows of ``rotation`` ``(3, 3)``."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,9 @@ class Ellipsoid:
         (cx, cy, cz), (ax, ay, az) = self.center_mm, self.semi_axes_mm
         return ((x - cx) * (1 / ax)) ** 2 + ((y - cy) * (1 / ay)) ** 2 + ((z - cz) * (1 / az)) ** 2 - 1
 
-    def bounds(self) -> tuple[Array, Array]:
-        """Centre and semi-axes."""
-        return np.array(self.center_mm), np.array(self.semi_axes_mm)
+    def bounds(self, rotation: Array) -> tuple[Array, Array]:
+        """Centre, and the support of the rotated ellipsoid along each axis."""
+        return np.array(self.center_mm), np.sqrt(rotation**2 @ np.square(self.semi_axes_mm))
 
     def grown(self, margin_mm: float) -> Ellipsoid:
         """The ellipsoid with every semi-axis longer by ``margin_mm``."""
@@ -68,10 +69,11 @@ class Tube:
         distance = np.sqrt((dx - along * ax) ** 2 + (dy - along * ay) ** 2 + (dz - along * az) ** 2)
         return distance - (self.radius_start_mm + along * (self.radius_end_mm - self.radius_start_mm))
 
-    def bounds(self) -> tuple[Array, Array]:
-        """Box around both end spheres."""
+    def bounds(self, rotation: Array) -> tuple[Array, Array]:
+        """Middle of the axis, and the box around two equal end spheres."""
         start, end = np.array(self.start_mm), np.array(self.end_mm)
-        return (start + end) / 2, np.abs(end - start) / 2 + max(self.radius_start_mm, self.radius_end_mm)
+        half = np.abs(rotation @ (end - start)) / 2
+        return (start + end) / 2, half + max(self.radius_start_mm, self.radius_end_mm)
 
     def grown(self, margin_mm: float) -> Tube:
         """The tube with its radius larger by ``margin_mm``."""
@@ -81,4 +83,4 @@ class Tube:
 def tube(points_mm: list[Point], radii_mm: list[float]) -> list[Tube]:
     """A bent tube as the chain of its straight pieces."""
     ends = list(zip(points_mm, radii_mm, strict=True))
-    return [Tube(p, q, r, s) for (p, r), (q, s) in zip(ends, ends[1:], strict=False)]
+    return [Tube(p, q, r, s) for (p, r), (q, s) in pairwise(ends)]

@@ -9,12 +9,13 @@ base, ``x`` to the septum, ``y`` to the anterior wall. With ellipsoid centre ``z
     both cut at the basal plane z = z_c + h,  h = 0.45 b
 
 ``r`` is measured from a gently bent axis and ``G(theta, z) = 1 + sum c_k cos(k theta - phi_k)`` makes the outline
-irregular. As the mean of ``G`` over ``theta`` is one at every ``z`` and the bend is a shear, **both volumes stay exactly
-those of the plain ellipsoids**: ``pi a^2 (h + b - (h^3 + b^3) / (3 b^2))``.
+irregular. The mean of ``G`` over ``theta`` is one at every ``z`` and the bend is a shear, so **both volumes stay
+exactly those of the plain ellipsoids**: ``pi a^2 (h + b - (h^3 + b^3) / (3 b^2))``.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -66,7 +67,7 @@ class VentricleState:
         b_mm: endocardial long semi-axis.
         wall_mm: wall at the equator, ``w``.
         contraction: 0 at end-diastole, 1 at end-systole.
-        twist_rad: rotation about the long axis at the apex and at the base.
+        half_twist_tan: tangent of half the rotation about the long axis, at the apex and at the base.
         bend_length_mm: height above the apex at which ``outline.bend_mm`` is reached.
         outline: shape of the cross-section and of the axis.
     """
@@ -75,7 +76,7 @@ class VentricleState:
     b_mm: float
     wall_mm: float
     contraction: float
-    twist_rad: tuple[float, float]
+    half_twist_tan: tuple[float, float]
     bend_length_mm: float
     outline: Outline
 
@@ -114,36 +115,35 @@ class VentricleState:
         bend = (z / self.bend_length_mm) ** 2
         return self.outline.bend_mm[0] * bend, self.outline.bend_mm[1] * bend
 
-    def twist_at(self, z: Array) -> Array:
-        """Rotation about the long axis at height ``z``, radians, linear from apex to base."""
-        apex, base = self.twist_rad
-        return apex + (base - apex) * np.clip(z / self.base_mm, 0, 1)
+    def half_twist_tan_at(self, z: Array) -> Array:
+        """Tangent of half the rotation at height ``z``, linear from apex to base: sine and cosine come without trig."""
+        apex, base = self.half_twist_tan
+        return apex + ((base - apex) / self.base_mm) * np.clip(z, 0, self.base_mm)
 
-    def fields(self, x: Array, y: Array, z: Array, margin_mm: float = 0.0) -> tuple[Array, Array]:
-        """Endocardial field and epicardial field (grown by ``margin_mm``), negative inside, not cut at the base."""
+    def fields(self, x: Array, y: Array, z: Array, *margins_mm: float) -> tuple[Array, ...]:
+        """Endocardial and epicardial field, and the epicardium grown by each margin; negative inside, not cut."""
         off_x, off_y = self.axis_offset_mm(z)
         dx, dy = x - off_x, y - off_y
         r2 = dx * dx + dy * dy
         g_endo, g_epi = self._outline_factors(dx, dy, r2, z)
         axial = (z - self.center_mm) ** 2
-        epi_a, epi_b = self.epi_semi_axes_mm(margin_mm)
-        endo = r2 / (g_endo * self.a_mm**2) + axial * (1 / self.b_mm**2) - 1
-        epi = r2 / (g_epi * epi_a**2) + axial * (1 / epi_b**2) - 1
-        return endo, epi
+        surfaces = [(g_endo, self.a_mm, self.b_mm)]
+        surfaces += [(g_epi, *self.epi_semi_axes_mm(margin)) for margin in (0.0, *margins_mm)]
+        return tuple(r2 / (g * a**2) + axial * (1 / b**2) - 1 for g, a, b in surfaces)
 
     def _outline_factors(self, dx: Array, dy: Array, r2: Array, z: Array) -> tuple[Array, Array]:
         """``G_endo`` and ``G_epi`` of the module docstring at displacements from the axis."""
         inverse = 1 / np.sqrt(r2 + 1e-12)
         angle_cos, angle_sin = dx * inverse, dy * inverse
-        twist = self.twist_at(z)
-        turn_cos, turn_sin = np.cos(twist), np.sin(twist)
+        t = self.half_twist_tan_at(z)
+        norm = 1 / (1 + t * t)
+        turn_cos, turn_sin = (1 - t * t) * norm, 2 * t * norm
         c = angle_cos * turn_cos + angle_sin * turn_sin
         s = angle_sin * turn_cos - angle_cos * turn_sin
         c2, s2 = 2 * c * c - 1, 2 * s * c
-        c3, s3 = c * c2 - s * s2, s * c2 + c * s2
         (k2, k3), (p2, p3) = self.outline.lobes, self.outline.lobe_angles_rad
-        g_endo = 1 + c2 * (k2 * np.cos(p2)) + s2 * (k2 * np.sin(p2))
-        g_endo += c3 * (k3 * np.cos(p3)) + s3 * (k3 * np.sin(p3))
+        g_endo = 1 + c2 * (k2 * math.cos(p2)) + s2 * (k2 * math.sin(p2))
+        g_endo += (c * c2 - s * s2) * (k3 * math.cos(p3)) + (s * c2 + c * s2) * (k3 * math.sin(p3))
         return g_endo, g_endo + c * self.outline.septal_excess
 
     def endo_point_mm(self, angle_rad: Array, height: Array, radius_fraction: Array | float = 1.0) -> Array:
@@ -158,7 +158,7 @@ class VentricleState:
             ``(..., 3)`` in the heart frame.
         """
         z = self.endo_apex_mm + np.asarray(height) * (self.base_mm - self.endo_apex_mm)
-        angle = angle_rad + self.twist_at(z)
+        angle = angle_rad + 2 * np.arctan(self.half_twist_tan_at(z))
         unit_x, unit_y = np.cos(angle), np.sin(angle)
         g_endo, _ = self._outline_factors(unit_x, unit_y, np.ones_like(unit_x), z)
         zeta2 = np.clip(1 - ((z - self.center_mm) / self.b_mm) ** 2, 0, None)
@@ -211,10 +211,14 @@ class Ventricle:
             b_mm=b_mm,
             wall_mm=wall_mm,
             contraction=contraction,
-            twist_rad=(np.deg2rad(p.twist_apex_deg) * contraction, np.deg2rad(p.twist_base_deg) * contraction),
+            half_twist_tan=(_half_tan(p.twist_apex_deg * contraction), _half_tan(p.twist_base_deg * contraction)),
             bend_length_mm=p.length_ed_mm + APEX_RATIO * p.wall_ed_mm,
             outline=self.outline,
         )
+
+
+def _half_tan(angle_deg: float) -> float:
+    return math.tan(math.radians(angle_deg) / 2)
 
 
 def truncated_ellipsoid_ml(a_mm: float, b_mm: float, h_mm: float) -> float:
