@@ -79,6 +79,16 @@ def test_rows_read_back_from_csv_give_the_same(pred, label, truth, affine) -> No
     assert summarize_cases(list(csv.DictReader(text))) == pytest.approx(summarize_cases(rows), nan_ok=True)
 
 
+def test_none_and_empty_cells_of_a_file_are_undefined() -> None:
+    rows = [case(60.0, 64.0), case(50.0, 58.0)]
+    expected = summarize_cases([{**rows[0], "dice_lv": NAN}, {**rows[1], "dice_lv": NAN}])
+    assert summarize_cases([{**rows[0], "dice_lv": None}, {**rows[1], "dice_lv": ""}]) == pytest.approx(
+        expected, nan_ok=True
+    )
+    from_json = {key: None if math.isnan(value) else value for key, value in expected.items()}
+    assert format_table({"4D": from_json}) == format_table({"4D": expected})
+
+
 def test_no_rows_are_refused() -> None:
     with pytest.raises(ValueError, match="at least one case"):
         summarize_cases([])

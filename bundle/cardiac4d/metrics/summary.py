@@ -29,7 +29,8 @@ def summarize_cases(rows: Sequence[Mapping[str, Any]], *, reduced_below_percent:
     Every case weighs the same, whatever its number of annotated frames.
 
     Args:
-        rows: from :func:`~cardiac4d.metrics.evaluate_case`, or read back from their CSV file.
+        rows: from :func:`~cardiac4d.metrics.evaluate_case`, or read back from a CSV or JSON file, where an empty cell or
+            ``None`` stands for NaN.
         reduced_below_percent: an ejection fraction below this is reduced.
 
     Returns:
@@ -67,7 +68,8 @@ def format_table(summaries: Mapping[str, Summary]) -> str:
     """Set models side by side in the columns of the paper's Table 2, with the error of the ejection fraction.
 
     Args:
-        summaries: of :func:`summarize_cases`, by the name of the model.
+        summaries: of :func:`summarize_cases`, by the name of the model; or read back from a JSON file, where ``None``
+            stands for NaN.
 
     Returns:
         A table in Markdown, aligned for reading as plain text; ``-`` where a number is not defined. Where a dense truth
@@ -94,7 +96,7 @@ def format_table(summaries: Mapping[str, Summary]) -> str:
 
 
 def _column(rows: Sequence[Mapping[str, Any]], name: str) -> npt.NDArray[np.float64]:
-    return np.array([float(row[name]) for row in rows])
+    return np.array([np.nan if row[name] in (None, "") else float(row[name]) for row in rows])
 
 
 def _moments(name: str, values: npt.NDArray[np.float64]) -> Summary:
@@ -121,8 +123,8 @@ def _screening(
     }
 
 
-def _number(value: float, digits: int, signed: bool = False) -> str:
-    return "-" if np.isnan(value) else f"{value:{'+' if signed else ''}.{digits}f}"
+def _number(value: float | None, digits: int, signed: bool = False) -> str:
+    return "-" if value is None or np.isnan(value) else f"{value:{'+' if signed else ''}.{digits}f}"
 
 
 def _share(found: float, total: float) -> str:
