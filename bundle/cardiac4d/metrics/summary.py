@@ -29,8 +29,8 @@ def summarize_cases(rows: Sequence[Mapping[str, Any]], *, reduced_below_percent:
     Every case weighs the same, whatever its number of annotated frames.
 
     Args:
-        rows: from :func:`~cardiac4d.metrics.evaluate_case`, or read back from a CSV or JSON file, where an empty cell or
-            ``None`` stands for NaN.
+        rows: from :func:`~cardiac4d.metrics.evaluate_case`, or read back from a CSV or JSON file, where an empty cell
+            or ``None`` stands for NaN.
         reduced_below_percent: an ejection fraction below this is reduced.
 
     Returns:
