@@ -4,13 +4,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from ..layers.blocks import ResidualBlock, make_conv
+from ..layers.layout import channels_innermost
 from ..layers.norm import GroupNorm
 from ..layers.upsampling import UpsampleAdd
-from ..ops.layout import channels_innermost
 
 BLOCKS_DOWN = {4: (1, 2, 4), 3: (1, 2, 4, 4)}
 BLOCKS_UP = {4: (1, 1), 3: (1, 1, 1)}
@@ -61,6 +60,7 @@ class EncoderDecoder(nn.Module):
         ValueError: if an argument is not admissible; the message names it.
 
     Example:
+        >>> import torch
         >>> EncoderDecoder()(torch.zeros(1, 1, 9, 8, 7, 5)).shape
         torch.Size([1, 3, 9, 8, 7, 5])
     """
@@ -108,7 +108,7 @@ class EncoderDecoder(nn.Module):
             ValueError: if the number of axes or channels is not the network's.
         """
         self._check_input(x)
-        x = self._convert_layout(x)
+        x = channels_innermost(x)
         skips: list[Tensor] = []
         for stage in self.encoder:
             x = stage(x)
@@ -122,12 +122,6 @@ class EncoderDecoder(nn.Module):
         if x.dim() != self.spatial_dims + 2 or x.shape[1] != self.in_channels:
             axes = "(N, C, H, W, D, T)" if self.spatial_dims == 4 else "(N, C, H, W, D)"
             raise ValueError(f"`x` must be {axes} with C = {self.in_channels}, got shape {list(x.shape)}")
-
-    def _convert_layout(self, x: Tensor) -> Tensor:
-        """Convert once, at the door; every layer keeps this layout."""
-        if self.spatial_dims == 4:
-            return channels_innermost(x)
-        return x.contiguous(memory_format=torch.channels_last_3d)
 
 
 def _check(
