@@ -4,15 +4,19 @@
 from __future__ import annotations
 
 import logging
+import weakref
 import zlib
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
+from nibabel.arrayproxy import ArrayProxy
 from nibabel.filebasedimages import ImageFileError
+from nibabel.openers import ImageOpener
 from nibabel.spatialimages import HeaderDataError
 
 from ..errors import InputError
@@ -32,7 +36,7 @@ class NiftiSequence:
     """A 4D NIfTI file whose frames are read on demand: opening it reads the header only.
 
     ``.nii`` is read in time proportional to the frames asked for; ``.nii.gz`` is decompressed once from the start to
-    the last of them, if they are asked for in ascending order.
+    the last of them, if they are asked for in ascending order; reading the last frame checks its checksum.
 
     Args:
         path: a ``.nii`` or ``.nii.gz`` file of shape ``(H, W, D, T)``; ``(H, W, D, T, 1)`` and ``(H, W, D, 1, T)`` are
@@ -59,6 +63,7 @@ class NiftiSequence:
         if self._image.get_data_dtype().kind not in "biuf":
             raise InputError(self.path, f"voxels are of type {self._image.get_data_dtype()}", "convert to real numbers")
         self._space_unit, self._time_unit = _units(self.path, self._header)
+        self._stream: ImageOpener | None = None
 
     def time_axis(self, *, full_cycle: bool = False) -> TimeAxis:
         """The time axis in the header; ``full_cycle`` is not in a NIfTI header and comes from the data list."""
@@ -84,7 +89,9 @@ class NiftiSequence:
         if not 0 <= index < self.num_frames:
             raise ValueError(f"`index` must lie in 0..{self.num_frames - 1}, got {index}")
         try:
-            voxels = np.asanyarray(self._image.dataobj[self._select(index)])
+            voxels = np.asanyarray(self._voxels[self._select(index)])
+            if index == self.num_frames - 1 and self._stream is not None:
+                self._stream.read()  # gzip compares its checksum at the end only
         except _READ_ERRORS as error:
             problem = f"frame {index} of {self.num_frames} cannot be read, the file is truncated or damaged ({error})"
             raise InputError(self.path, problem, "copy or export the file again") from error
@@ -93,6 +100,16 @@ class NiftiSequence:
             fix = "replace them, for instance by the padding value of the scanner, and save the file again"
             raise InputError(self.path, f"frame {index} holds {bad} NaN or infinite voxels", fix)
         return voxels
+
+    @cached_property
+    def _voxels(self) -> Any:
+        """The voxels on disk; a compressed file stays open, so that reading goes on where the last frame ended."""
+        proxy = self._image.dataobj
+        if not self.path.name.lower().endswith(".gz"):
+            return proxy
+        self._stream = ImageOpener(str(self.path))
+        weakref.finalize(self, self._stream.close)
+        return ArrayProxy(self._stream, (proxy.shape, proxy.dtype, proxy.offset, proxy.slope, proxy.inter))
 
     def frames(self, indices: Sequence[int] | None = None) -> Iterator[np.ndarray]:
         """The frames ``indices`` (default: all), one at a time; see :meth:`frame`."""
@@ -123,7 +140,7 @@ def _open(path: Path) -> Any:
     if not path.is_file() or not has_nifti_suffix(path):
         raise InputError(path, "not a NIfTI file", "give a 4D .nii or .nii.gz file; convert other formats first")
     try:
-        return nib.load(path, keep_file_open=True)
+        return nib.load(path)
     except (ImageFileError, HeaderDataError, *_READ_ERRORS) as error:
         fix = "export the file again as NIfTI; if it was copied, copy it again"
         raise InputError(path, f"the header cannot be read as NIfTI ({error})", fix) from error

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Data lists: normal fields, and an error that names file, entry and fix for every bad one."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cardiac4d.errors import InputError
+from cardiac4d.io import frames_as_cases, load_datalist
+from tests.helpers.sequences import AFFINES, ball_labels, noise, write_nifti
+
+SHAPE = (6, 6, 5, 4)
+Change = Callable[[dict[str, Any]], None]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for case in ("a", "b"):
+        write_nifti(tmp_path / f"images/{case}.nii.gz", noise(SHAPE))
+        write_nifti(tmp_path / f"labels/{case}.nii.gz", ball_labels(SHAPE, (0, 2)))
+    write_nifti(tmp_path / "labels/none.nii.gz", ball_labels(SHAPE, ()))
+    write_nifti(tmp_path / "labels/short.nii.gz", ball_labels((6, 6, 5, 3), (0,)))
+    write_nifti(tmp_path / "labels/moved.nii.gz", ball_labels(SHAPE, (0,)), AFFINES["flipped"])
+    write_nifti(tmp_path / "labels/rounded.nii.gz", ball_labels(SHAPE, (0,)), AFFINES["plain"] + 0.001)
+    return tmp_path
+
+
+def _write(folder: Path, change: Change = lambda document: None) -> Path:
+    cases = [{"image": f"images/{c}.nii.gz", "label": f"labels/{c}.nii.gz", "labeled_frames": [2, 0]} for c in "ab"]
+    document: dict[str, Any] = {"name": "two", "training": cases, "validation": [dict(cases[0], id="only")]}
+    change(document)
+    path = folder / "dataset.json"
+    path.write_text(json.dumps(document))
+    return path
+
+
+def test_entries_get_absolute_paths_and_defaults(folder: Path) -> None:
+    first, second = load_datalist(_write(folder), "training")
+    assert Path(first["image"]) == (folder / "images/a.nii.gz").resolve()
+    assert Path(second["label"]) == (folder / "labels/b.nii.gz").resolve()
+    assert (first["id"], first["labeled_frames"], first["full_cycle"]) == ("a", [0, 2], False)
+    assert math.isnan(first["ef_percent"])
+    assert "truth" not in first
+    assert "frames" not in first
+
+
+def test_fields_of_the_whole_list_apply_unless_an_entry_has_its_own(folder: Path) -> None:
+    def change(document: dict[str, Any]) -> None:
+        document.update(full_cycle=True, label_map={"3": 1})
+        document["training"][1].update(full_cycle=False, ef_percent=61, site="x", truth=None, label_map={"4": 2})
+
+    first, second = load_datalist(_write(folder, change), "training")
+    assert (first["full_cycle"], first["label_map"]) == (True, {3: 1})
+    assert (second["full_cycle"], second["label_map"]) == (False, {4: 2})
+    assert (second["ef_percent"], second["site"]) == (61.0, "x")
+
+
+def test_affines_that_other_software_rounded_are_accepted(folder: Path) -> None:
+    entries = load_datalist(
+        _write(folder, lambda d: d["training"][0].update(label="labels/rounded.nii.gz", labeled_frames=[0])), "training"
+    )
+    assert entries[0]["label"].endswith("rounded.nii.gz")
+
+
+def _entry(**fields: Any) -> Change:
+    return lambda document: document["training"][1].update(fields)
+
+
+def _all_labels(name: str, section: str) -> Change:
+    def change(document: dict[str, Any]) -> None:
+        for entry in document[section]:
+            entry["label"] = name
+            del entry["labeled_frames"]
+
+    return change
+
+
+BAD: dict[str, tuple[Change, str]] = {
+    "image_missing": (_entry(image="images/c.nii.gz"), r"training\[1\]\.image: images/c\.nii\.gz does not exist"),
+    "label_missing": (_entry(label="c.nii"), r"training\[1\]\.label: c\.nii does not exist .*remove the entry"),
+    "truth_missing": (_entry(truth="c.nii"), r"training\[1\]\.truth: c\.nii does not exist"),
+    "no_image": (_entry(image=None), r'training\[1\]: no "image"'),
+    "no_label": (_entry(label=None), r"""training, entry 'b': no "label".*add its label file"""),
+    "not_an_entry": (lambda d: d["training"].append("a.nii"), r'training\[2\]: no "image"'),
+    "empty_section": (lambda d: d.update(training=[]), "training: the list is empty"),
+    "no_section": (lambda d: d.pop("training"), r"no list 'training', it has \['validation'\]"),
+    "frame_1_based": (_entry(labeled_frames=[1, 4]), r"entry 'b', labeled_frames: frame 4 of .*subtract 1"),
+    "frame_outside": (_entry(labeled_frames=[0, 17]), r"entry 'b', labeled_frames: frame 17 of .*frames 0\.\.3"),
+    "frames_outside": (_entry(frames=[-1]), "entry 'b', frames: frame -1"),
+    "frames_text": (_entry(labeled_frames="0,2"), r"training\[1\]\.labeled_frames: '0,2' is not a list"),
+    "frames_float": (_entry(labeled_frames=[0.0]), r"training\[1\]\.labeled_frames: \[0\.0\] is not a list"),
+    "frames_repeated": (_entry(labeled_frames=[2, 2]), "not a list of different integers"),
+    "id_repeated": (_entry(id="a"), r"training\[1\]\.id: id 'a' is that of training\[0\] too"),
+    "id_with_slash": (_entry(id="../b"), r"training\[1\]\.id: id '\.\./b' cannot be part of a file name"),
+    "shapes_differ": (_entry(label="labels/short.nii.gz"), r"short\.nii\.gz: its shape .*images/b\.nii\.gz"),
+    "affines_differ": (_entry(label="labels/moved.nii.gz"), r"moved\.nii\.gz: its affine .*images/b\.nii\.gz"),
+    "truth_differs": (_entry(truth="labels/short.nii.gz"), r"short\.nii\.gz: its shape"),
+    "map_text": (_entry(label_map={"LV": 1}), r"training\[1\]\.label_map: .*such as"),
+    "map_outside": (_entry(label_map={"3": 7}), r"training\[1\]\.label_map: .*must map to"),
+    "map_list": (_entry(label_map=[3, 1]), r"training\[1\]\.label_map"),
+    "nothing_annotated": (_all_labels("labels/none.nii.gz", "training"), "training: no annotated frame in the whole"),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), BAD.values(), ids=BAD)
+def test_a_bad_list_is_refused_by_file_entry_and_fix(folder: Path, change: Change, message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        load_datalist(_write(folder, change), "training")
+    assert caught.value.fix
+
+
+def test_validation_without_annotated_frame_is_refused(folder: Path) -> None:
+    with pytest.raises(InputError, match="validation: no annotated frame in the whole list"):
+        load_datalist(_write(folder, _all_labels("labels/none.nii.gz", "validation")), "validation")
+    path = _write(folder, lambda d: d["validation"][0].update(labeled_frames=[]))
+    with pytest.raises(InputError, match="entry 'only': no annotated frame to validate on"):
+        load_datalist(path, "validation")
+
+
+def test_one_unlabelled_training_sequence_among_others_is_accepted(folder: Path) -> None:
+    entries = load_datalist(_write(folder, _entry(label="labels/none.nii.gz", labeled_frames=[])), "training")
+    assert entries[1]["labeled_frames"] == []
+
+
+def test_a_test_list_needs_no_labels(folder: Path) -> None:
+    path = _write(folder, lambda d: d.update(test=[{"image": "images/a.nii.gz"}]))
+    assert set(load_datalist(path, "test")[0]) >= {"id", "image", "full_cycle", "ef_percent"}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [("{", "not valid JSON"), ("[]", "not an object"), (None, "not exist")]
+)
+def test_a_file_that_is_no_data_list_is_refused(tmp_path: Path, content: str | None, message: str) -> None:
+    path = tmp_path / "dataset.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(InputError, match=message):
+        load_datalist(path, "training")
+
+
+def test_frames_become_cases(folder: Path) -> None:
+    cases = frames_as_cases(load_datalist(_write(folder), "training"))
+    assert [(c["id"], c["frames"]) for c in cases] == [
+        ("a_frame00", [0]),
+        ("a_frame02", [2]),
+        ("b_frame00", [0]),
+        ("b_frame02", [2]),
+    ]
+
+
+def test_frames_are_found_in_the_label_where_they_are_not_listed(folder: Path) -> None:
+    path = _write(folder, _all_labels("labels/b.nii.gz", "validation"))
+    cases = frames_as_cases(load_datalist(path, "validation"))
+    assert [(c["frames"], c["labeled_frames"]) for c in cases] == [([0], [0, 2]), ([2], [0, 2])]
+
+
+def test_a_choice_of_frames_limits_the_cases(folder: Path) -> None:
+    cases = frames_as_cases(load_datalist(_write(folder, _entry(frames=[1, 2])), "training"))
+    assert [c["id"] for c in cases if c["id"].startswith("b")] == ["b_frame02"]
+
+
+def test_cases_without_label_are_refused(folder: Path) -> None:
+    path = _write(folder, lambda d: d.update(test=[{"image": "images/a.nii.gz"}]))
+    with pytest.raises(InputError, match='no "label"'):
+        frames_as_cases(load_datalist(path, "test"))
+
+
+def test_label_files_are_not_read_where_frames_are_listed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(*args: object) -> np.ndarray:
+        raise AssertionError("voxels were read")
+
+    monkeypatch.setattr("cardiac4d.io.nifti.NiftiSequence.frame", read)
+    assert len(load_datalist(_write(folder), "training")) == 2

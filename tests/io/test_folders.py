@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is segmented, and where results go."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cardiac4d.errors import InputError
+from cardiac4d.io import find_inputs, prepare_output_dir
+from tests.helpers.sequences import noise, write_nifti
+
+SHAPE = (4, 4, 3, 2)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("b.nii.gz", "a.nii", "deeper/c.nii"):
+        write_nifti(tmp_path / name, noise(SHAPE))
+    (tmp_path / "notes.txt").write_text("notes")
+    (tmp_path / ".a1b2-c.nii").write_bytes(b"half a file of a killed run")
+    return tmp_path
+
+
+def test_a_folder_gives_its_sequences_in_order(folder: Path) -> None:
+    entries = find_inputs(folder)
+    assert [entry["id"] for entry in entries] == ["a", "b"]
+    assert [Path(entry["image"]) for entry in entries] == [folder / "a.nii", folder / "b.nii.gz"]
+    assert not any(entry["full_cycle"] for entry in entries)
+
+
+def test_a_file_gives_itself(folder: Path) -> None:
+    assert [entry["id"] for entry in find_inputs(folder / "b.nii.gz")] == ["b"]
+
+
+def test_a_data_list_gives_its_section(folder: Path) -> None:
+    (folder / "dataset.json").write_text(
+        json.dumps({"test": [{"image": "deeper/c.nii"}], "late": [{"image": "a.nii"}]})
+    )
+    assert [e["id"] for e in find_inputs(folder, "dataset.json")] == ["c"]
+    assert [e["id"] for e in find_inputs(folder, str(folder / "dataset.json"), "late")] == ["a"]
+
+
+def test_a_place_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="nowhere: it does not exist"):
+        find_inputs(tmp_path / "nowhere")
+
+
+def test_a_folder_without_sequences_names_the_data_list_in_it(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no \.nii or \.nii\.gz file .*or one file"):
+        find_inputs(tmp_path)
+    (tmp_path / "dataset.json").write_text("{}")
+    with pytest.raises(InputError, match=r"name the data list \(dataset\.json\)"):
+        find_inputs(tmp_path)
+
+
+def test_a_3d_file_in_the_folder_is_refused_before_anything_is_segmented(folder: Path) -> None:
+    write_nifti(folder / "z.nii", noise((4, 4, 3)))
+    with pytest.raises(InputError, match=r"z\.nii: a 3D image"):
+        find_inputs(folder)
+
+
+def test_two_files_that_would_share_a_result_are_refused(folder: Path) -> None:
+    write_nifti(folder / "a.nii.gz", noise(SHAPE))
+    with pytest.raises(InputError, match=r"a\.nii and a\.nii\.gz would share one result"):
+        find_inputs(folder)
+
+
+def test_an_output_folder_is_made(tmp_path: Path) -> None:
+    assert prepare_output_dir(tmp_path / "x" / "y").is_dir()
+    assert prepare_output_dir(tmp_path / "x" / "y").is_dir(), "an empty folder may be used"
+
+
+def test_an_output_folder_with_results_is_refused_unless_told(tmp_path: Path) -> None:
+    (tmp_path / "case_seg.nii.gz").write_bytes(b"result")
+    with pytest.raises(InputError, match=r"already holds results.*name another output folder"):
+        prepare_output_dir(tmp_path)
+    assert prepare_output_dir(tmp_path, overwrite=True) == tmp_path
+    assert (tmp_path / "case_seg.nii.gz").exists()
+
+
+def test_an_output_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InputError, match="it is a file"):
+        prepare_output_dir(tmp_path / "file", overwrite=True)

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading sequences frame by frame, and refusing what is not one."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from cardiac4d.errors import InputError
+from cardiac4d.io import NiftiSequence, nifti
+from tests.helpers.sequences import AFFINES, noise, write_nifti
+
+SHAPE = (6, 5, 4, 3)
+ACDC = Path(__file__).resolve().parents[2] / "../shared/data/acdc_cine"
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_frames_affine_and_time_come_as_they_are(tmp_path: Path, suffix: str) -> None:
+    voxels = noise(SHAPE)
+    path = write_nifti(tmp_path / f"a{suffix}", voxels, AFFINES["oblique"], step=43.5, unit="msec", toffset=7.0)
+    source = NiftiSequence(path)
+    np.testing.assert_array_equal(np.stack(list(source.frames()), axis=-1), voxels)
+    np.testing.assert_array_equal(source.frame(1), voxels[..., 1])
+    np.testing.assert_array_equal(source.grid.affine, nib.load(path).affine)
+    np.testing.assert_allclose(source.time_axis().frame_times_ms, [7.0, 50.5, 94.0])
+    assert source.frame(0).dtype == np.int16
+    assert source.header_meta() == {"sform_code": 1, "qform_code": 1, "space_unit": "mm"}
+
+
+def test_scaled_voxels_are_scaled(tmp_path: Path) -> None:
+    image = nib.Nifti1Image(noise(SHAPE), AFFINES["plain"])
+    image.header.set_slope_inter(2.0, -1024.0)
+    nib.save(image, tmp_path / "a.nii")
+    stored = nib.load(tmp_path / "a.nii").get_fdata()
+    np.testing.assert_allclose(NiftiSequence(tmp_path / "a.nii").frame(2), stored[..., 2])
+
+
+def test_compressed_file_is_decompressed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = NiftiSequence(write_nifti(tmp_path / "a.nii.gz", noise((16, 16, 16, 8))))
+    rewinds = []
+    rewind = gzip._GzipReader._rewind  # type: ignore[attr-defined]
+    monkeypatch.setattr(gzip._GzipReader, "_rewind", lambda self: rewinds.append(1) or rewind(self))  # type: ignore[attr-defined]
+    assert len(list(source.frames())) == 8
+    assert not rewinds
+    source.frame(0)
+    assert rewinds, "the test looks at the wrong function"
+
+
+@pytest.mark.parametrize(("shape", "num_frames"), [((4, 5, 6, 3, 1), 3), ((4, 5, 6, 1, 3), 3), ((4, 5, 6, 1, 1), 1)])
+def test_five_axes_with_a_singleton_are_a_sequence(tmp_path: Path, shape: tuple[int, ...], num_frames: int) -> None:
+    voxels = noise(shape)
+    source = NiftiSequence(write_nifti(tmp_path / "a.nii", voxels))
+    assert (source.grid.shape, source.num_frames) == ((4, 5, 6), num_frames)
+    expected = voxels.reshape(4, 5, 6, num_frames)
+    np.testing.assert_array_equal(np.stack(list(source.frames()), axis=-1), expected)
+    assert np.isnan(source.time_axis().frame_duration_ms) == (shape[4] == 3)
+
+
+def test_one_frame_with_four_axes_is_a_sequence(tmp_path: Path) -> None:
+    header = nib.Nifti1Image(noise((4, 5, 6, 1)), np.eye(4)).header
+    assert header["dim"][0] == 4
+    assert NiftiSequence(write_nifti(tmp_path / "a.nii", noise((4, 5, 6, 1)))).num_frames == 1
+
+
+def _bad_sform(path: Path, *, qform: bool = True) -> Path:
+    """A right pixdim beside an sform of unit scale, as in published cine-MR files."""
+    header = nib.Nifti1Header()
+    header.set_data_dtype(np.int16)
+    header.set_data_shape(SHAPE)
+    header.set_zooms((1.5625, 1.5625, 10.0, 1.0))
+    header.set_sform(np.diag([-1.0, -1.0, 1.0, 1.0]), code=2)
+    header["qform_code"] = int(qform)
+    nib.save(nib.Nifti1Image(noise(SHAPE), None, header), path)
+    return path
+
+
+@pytest.mark.parametrize("qform", [True, False])
+def test_sform_that_contradicts_pixdim_is_replaced_by_the_qform(tmp_path: Path, qform: bool) -> None:
+    path = _bad_sform(tmp_path / "a.nii", qform=qform)
+    np.testing.assert_allclose(nib.load(path).header.get_sform(), np.diag([-1.0, -1.0, 1.0, 1.0]))
+    np.testing.assert_allclose(NiftiSequence(path).grid.spacing_mm, (1.5625, 1.5625, 10.0))
+
+
+def test_the_repair_is_announced_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nifti, "_announced", set())
+    with caplog.at_level(logging.WARNING):
+        for name in ("a.nii", "b.nii"):
+            NiftiSequence(_bad_sform(tmp_path / name))
+    assert len(caplog.records) == 1
+    assert "a.nii" in caplog.text
+    assert "the qform" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["missing.nii.gz", "folder.nii", "notes.txt"])
+def test_what_is_no_nifti_file_is_refused_by_name(tmp_path: Path, name: str) -> None:
+    (tmp_path / "folder.nii").mkdir()
+    (tmp_path / "notes.txt").write_text("notes")
+    with pytest.raises(InputError, match=name):
+        NiftiSequence(tmp_path / name)
+
+
+@pytest.mark.parametrize("content", [b"", b"no header", bytes(400)])
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_a_file_that_only_looks_like_nifti_is_refused(tmp_path: Path, content: bytes, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=f"a{suffix}: the header cannot be read as NIfTI"):
+        NiftiSequence(path)
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_a_truncated_file_is_refused_by_name_and_frame(tmp_path: Path, suffix: str) -> None:
+    path = write_nifti(tmp_path / f"a{suffix}", noise((16, 16, 16, 6)))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    source = NiftiSequence(path)
+    source.frame(0)
+    with pytest.raises(InputError, match=rf"a{suffix}: frame \d of 6 cannot be read, the file is truncated"):
+        list(source.frames())
+
+
+def test_a_damaged_gzip_stream_is_refused(tmp_path: Path) -> None:
+    path = write_nifti(tmp_path / "a.nii.gz", noise((16, 16, 16, 6)) // 500)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 200] = b"\xff" * 200
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="truncated or damaged"):
+        list(NiftiSequence(path).frames())
+
+
+def test_a_3d_file_is_refused_with_the_way_to_4d(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"a 3D image \(6, 5, 4\), but a 4D sequence .*concat_images"):
+        NiftiSequence(write_nifti(tmp_path / "a.nii", noise((6, 5, 4))))
+
+
+@pytest.mark.parametrize("shape", [(4, 5, 6, 3, 2), (4, 5, 6, 1, 3, 2)])
+def test_axes_beyond_space_and_time_are_refused(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match="space and time axes only"):
+        NiftiSequence(write_nifti(tmp_path / "a.nii", noise(shape)))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_voxels_that_are_not_finite_are_refused_by_frame(tmp_path: Path, value: float) -> None:
+    voxels = noise(SHAPE).astype(np.float32)
+    voxels[1, 2, 3, 2] = value
+    source = NiftiSequence(write_nifti(tmp_path / "a.nii.gz", voxels))
+    source.frame(1)
+    with pytest.raises(InputError, match=r"a\.nii\.gz: frame 2 holds 1 NaN or infinite"):
+        source.frame(2)
+
+
+@pytest.mark.parametrize(("unit", "message"), [("hz", "not time"), ("ppm", "not time")])
+def test_a_fourth_axis_that_is_not_time_is_refused(tmp_path: Path, unit: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        NiftiSequence(write_nifti(tmp_path / "a.nii", noise(SHAPE), unit=unit))
+
+
+@pytest.mark.parametrize("unit", ["meter", "micron"])
+def test_space_in_other_units_is_refused(tmp_path: Path, unit: str) -> None:
+    image = nib.Nifti1Image(noise(SHAPE), np.eye(4))
+    image.header.set_xyzt_units(unit, "sec")
+    nib.save(image, tmp_path / "a.nii")
+    with pytest.raises(InputError, match=f"space is in {unit}"):
+        NiftiSequence(tmp_path / "a.nii")
+
+
+def test_complex_voxels_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="complex64"):
+        NiftiSequence(write_nifti(tmp_path / "a.nii", np.zeros(SHAPE, dtype=np.complex64)))
+
+
+def test_a_singular_affine_is_refused(tmp_path: Path) -> None:
+    header = nib.load(write_nifti(tmp_path / "a.nii", noise(SHAPE))).header
+    header["srow_y"], header["srow_x"] = (0, 0, 0, 0), (0.8, 0.8, 0, 0)
+    nib.save(nib.Nifti1Image(noise(SHAPE), None, header), tmp_path / "a.nii")
+    with pytest.raises(InputError, match="affine is singular"):
+        NiftiSequence(tmp_path / "a.nii")
+
+
+def test_frame_index_outside_is_a_programming_error(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"`index` must lie in 0\.\.2"):
+        NiftiSequence(write_nifti(tmp_path / "a.nii", noise(SHAPE))).frame(3)
+
+
+@pytest.mark.skipif(not ACDC.is_dir(), reason="real cine data are not here")
+def test_real_cine_with_a_bad_sform_gets_its_spacing() -> None:
+    np.testing.assert_allclose(NiftiSequence(ACDC / "patient001_4d.nii.gz").grid.spacing_mm, (1.5625, 1.5625, 10.0))
