@@ -30,6 +30,7 @@ $(BIN)/python:
 # torch first and at its exact version: an unpinned torch may bring gigabytes of CUDA libraries.
 # The package itself is built without isolation, against that very torch.
 $(STAMP): pyproject.toml constraints.txt | $(BIN)/python
+	@echo 'Installing the tested versions into $(VENV): once, some hundred megabytes, a few minutes.'
 	$(PIP) install -q -c constraints.txt torch setuptools
 	$(PIP) install -q -c constraints.txt --no-build-isolation -e '.[dev]'
 	@touch $@
