@@ -3,17 +3,10 @@ import logging
 
 import pytest
 import torch
-from cardiac4d.errors import InputError
-from cardiac4d.workflows.checkpoint import (
-    CheckpointWriter,
-    Resume,
-    WeightsLoader,
-    list_checkpoints,
-    load_weights,
-    save_atomically,
-)
 from ignite.engine import Engine, Events
 from torch import nn
+
+from cardiac4d.workflows.checkpoint import CheckpointWriter, Resume, list_checkpoints
 
 
 def make_training(folder, *, resume=False, max_epochs=4, interval=1):
@@ -94,45 +87,6 @@ def test_finished_training_resumes_to_nothing(tmp_path):
     torch.testing.assert_close(network.weight, weight, rtol=0, atol=0)
 
 
-def test_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
-    path = tmp_path / "model.pt"
-    save_atomically({"a": torch.ones(2)}, path)
-
-    def fail(_content, file):
-        file.write(b"half")
-        raise Killed
-
-    monkeypatch.setattr(torch, "save", fail)
-    with pytest.raises(Killed):
-        save_atomically({"a": torch.zeros(2)}, path)
-    assert torch.load(path, weights_only=True)["a"].tolist() == [1.0, 1.0]
-
-
 def test_keeping_one_checkpoint_is_refused(tmp_path):
     with pytest.raises(ValueError, match="`keep` must be at least 2"):
         CheckpointWriter(tmp_path, nn.Linear(1, 1), None, None, keep=1)
-
-
-def test_weights_of_another_network_name_file_and_difference(tmp_path):
-    network, other = nn.Linear(2, 1), nn.Linear(3, 1)
-    before = network.weight.clone()
-    with pytest.raises(InputError, match=r"other\.pt: these weights belong to another network: weight \(1, 3\)"):
-        load_weights(network, other.state_dict(), tmp_path / "other.pt")
-    assert torch.equal(network.weight, before)
-
-
-@pytest.mark.parametrize("content", [None, b"not a model"])
-def test_missing_or_unreadable_weights_name_the_file(tmp_path, content):
-    path = tmp_path / "model.pt"
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(InputError, match=r"model\.pt: .*Fix: "):
-        WeightsLoader(path, nn.Linear(1, 1))(Engine(lambda *_: None))
-
-
-def test_weights_load_from_a_training_checkpoint_too(tmp_path):
-    trainer, network, _ = make_training(tmp_path)
-    trainer.run(DATA, max_epochs=4)
-    fresh = nn.Linear(2, 1)
-    WeightsLoader(list_checkpoints(tmp_path)[0], fresh)(Engine(lambda *_: None))
-    assert torch.equal(fresh.weight, network.weight)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 import pytest
 import torch
-from cardiac4d.workflows.inferer import SequenceInferer
 from monai.data import MetaTensor
+
+from cardiac4d.workflows.inferer import SequenceInferer
 
 
 def local_mean(inputs: torch.Tensor) -> torch.Tensor:

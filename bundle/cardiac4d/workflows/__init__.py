@@ -2,12 +2,13 @@
 """Ignite glue: what the configs wire together into training, evaluation and inference."""
 
 from .case_results import CaseResults
-from .checkpoint import CheckpointWriter, Resume, WeightsLoader
+from .checkpoint import CheckpointWriter, Resume
 from .distributed import default_device, distributed_network, init_process_group, leave_process_group
 from .experiment import Experiment
 from .inferer import SequenceInferer
 from .runs import prepare_results_dir, prepare_training_dir
 from .training_log import EpochLosses, EvaluationProgress, TrainingProgress
+from .weights import WeightsLoader
 
 __all__ = [
     "CaseResults",

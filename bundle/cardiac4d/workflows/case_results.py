@@ -6,11 +6,13 @@ from __future__ import annotations
 import csv
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ignite.engine import Engine, Events
+from torch import Tensor
 
 from ..conventions import (
     CASE_ID_KEY,
@@ -37,16 +39,10 @@ class CaseResults:
     Args:
         output_dir: folder of the two files; made if needed.
         model_name: name of the model in the printed table.
-        on_case: called with each row as it is made, for example to draw pictures.
     """
 
-    def __init__(
-        self,
-        output_dir: str | Path,
-        model_name: str = "4D network",
-        on_case: Callable[[dict[str, Any], Mapping[str, Any]], None] | None = None,
-    ) -> None:
-        self.output_dir, self.model_name, self.on_case = Path(output_dir), model_name, on_case
+    def __init__(self, output_dir: str | Path, model_name: str = "4D network") -> None:
+        self.output_dir, self.model_name = Path(output_dir), model_name
         self._rows: list[dict[str, Any]] = []
 
     def attach(self, engine: Engine) -> None:
@@ -60,14 +56,10 @@ class CaseResults:
 
     def _iteration_completed(self, engine: Engine) -> None:
         for output, item in zip(engine.state.output, engine.state.batch, strict=True):
-            case = {**item, **output}
-            row = measure_case(case)
-            self._rows.append(row)
-            if self.on_case is not None:
-                self.on_case(row, case)
+            self._rows.append(measure_case({**item, **output}))
 
     def _completed(self, engine: Engine) -> None:
-        by_id = {row["id"]: row for row in gather_rows(self._rows)}
+        by_id = {row["case_id"]: row for row in gather_rows(self._rows)}
         rows = [by_id[case_id] for case_id in sorted(by_id)]
         summary = summarize_cases(rows)
         engine.state.metrics.update({key: value for key, value in summary.items() if isinstance(value, float)})
@@ -77,7 +69,8 @@ class CaseResults:
     def _write(self, rows: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -> None:
         self.output_dir.mkdir(parents=True, exist_ok=True)
         write_csv(rows, self.output_dir / "cases.csv")
-        text = json.dumps({"model": self.model_name, "summary": summary, "cases": list(rows)}, indent=4)
+        document = without_nan({"model": self.model_name, "summary": summary, "cases": list(rows)})
+        text = json.dumps(document, indent=4, allow_nan=False)
         (self.output_dir / "summary.json").write_text(text + "\n", encoding="utf-8")
         logger.info(
             "%d cases: %s\n%s", len(rows), self.output_dir / "cases.csv", format_table({self.model_name: summary})
@@ -90,8 +83,8 @@ def measure_case(case: Mapping[str, Any]) -> dict[str, Any]:
     return evaluate_case(
         case_name(case),
         pred[0],
-        label=None if case.get(LABEL_KEY) is None else case[LABEL_KEY][0],
-        truth=None if case.get(TRUTH_KEY) is None else case[TRUTH_KEY][0],
+        label=_loaded(case, LABEL_KEY),
+        truth=_loaded(case, TRUTH_KEY),
         affine=pred.affine,
         frame_times_ms=pred.meta.get(META_FRAME_TIMES_MS),
         reference_ef_percent=case.get(REFERENCE_EF_KEY),
@@ -99,11 +92,25 @@ def measure_case(case: Mapping[str, Any]) -> dict[str, Any]:
     )
 
 
+def _loaded(case: Mapping[str, Any], key: str) -> Tensor | None:
+    """The label map under ``key``; inference leaves the path in the entry, which is no label map."""
+    return case[key][0] if isinstance(case.get(key), Tensor) else None
+
+
 def case_name(case: Mapping[str, Any]) -> str:
     """The case's id, or the name of its image file without suffixes."""
     if case.get(CASE_ID_KEY):
         return str(case[CASE_ID_KEY])
     return Path(str(case[PRED_KEY].meta["filename_or_obj"])).name.split(".nii")[0]
+
+
+def without_nan(value: Any) -> Any:
+    """Replace NaN by ``None``, which JSON knows, all the way down."""
+    if isinstance(value, Mapping):
+        return {key: without_nan(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [without_nan(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def write_csv(rows: Sequence[Mapping[str, Any]], path: Path) -> None:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checkpoints that survive a kill at any moment, and weights that load into the right network only.
+"""Checkpoints that survive a kill at any moment.
 
 A training folder holds ``checkpoint_epoch=N.pt`` (everything needed to go on), ``model_best.pt`` and ``model_last.pt``
-(bare state dicts). Each file is written under another name and then renamed, and an older checkpoint goes only after
-its successor is complete: there is a whole one on disk at every moment.
+(bare state dicts, see :mod:`cardiac4d.workflows.weights`). Each file is written under another name and then renamed,
+and an older checkpoint goes only after its successor is complete: there is a whole one on disk at every moment.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,8 +18,8 @@ import torch
 from ignite.engine import Engine, Events
 from torch import nn
 
-from ..errors import InputError
 from .distributed import is_main_process
+from .weights import Recipe, bare, load_weights, save_atomically, write_model
 
 LAST_MODEL = "model_last.pt"
 BEST_MODEL = "model_best.pt"
@@ -40,23 +39,6 @@ class Stateful(Protocol):
         ...
 
 
-def save_atomically(content: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
-    """Write ``content`` so that ``path`` is either the old file or the complete new one, never a part of it."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("wb") as file:
-        torch.save(content, file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-
-
-def bare(network: nn.Module) -> nn.Module:
-    """Return the network inside a data-parallel wrapper, or the network itself."""
-    return network.module if isinstance(network, nn.parallel.DistributedDataParallel) else network
-
-
 def list_checkpoints(folder: str | os.PathLike[str]) -> list[Path]:
     """Checkpoints of a training folder, newest first."""
     found = ((_PATTERN.fullmatch(path.name), path) for path in Path(folder).glob("checkpoint_epoch=*.pt"))
@@ -73,6 +55,7 @@ class CheckpointWriter:
         interval: epochs between checkpoints; the last epoch always writes one.
         keep: number of checkpoints kept, at least two.
         evaluator: validation engine whose key metric decides on ``model_best.pt``; ``None`` writes no best model.
+        recipe: what the network's input must look like, such as ``{"spacing_mm": [1, 1, 1]}``; kept beside the models.
     """
 
     def __init__(
@@ -85,12 +68,13 @@ class CheckpointWriter:
         interval: int = 1,
         keep: int = 2,
         evaluator: Engine | None = None,
+        recipe: Recipe | None = None,
     ) -> None:
         if keep < 2:
             raise ValueError(f"`keep` must be at least 2, so that one checkpoint is always complete, got {keep}")
         self.folder, self.network, self.interval, self.keep = Path(folder), network, interval, keep
         self.parts: dict[str, Stateful] = {"optimizer": optimizer, "lr_scheduler": lr_scheduler}
-        self.evaluator = evaluator
+        self.evaluator, self.recipe = evaluator, recipe
         self.best_metric = float("-inf")
 
     def attach(self, engine: Engine) -> None:
@@ -123,12 +107,12 @@ class CheckpointWriter:
         if metric > self.best_metric:
             self.best_metric = metric
             if is_main_process():
-                save_atomically(bare(self.network).state_dict(), self.folder / BEST_MODEL)
+                write_model(self.network, self.folder / BEST_MODEL, self.recipe)
 
     def _completed(self, engine: Engine) -> None:
         if not is_main_process():
             return
-        save_atomically(bare(self.network).state_dict(), self.folder / LAST_MODEL)
+        write_model(self.network, self.folder / LAST_MODEL, self.recipe)
         logger.info("model of the last epoch: %s", self.folder / LAST_MODEL)
 
 
@@ -177,71 +161,3 @@ class Resume:
             logger.info("%s is already the last of %d epochs: nothing left to train", path, max_epochs)
         engine.state.epoch, engine.state.iteration = epoch, content["trainer"]["iteration"]
         logger.info("resumed from %s: %d epochs are done", path, epoch)
-
-
-def load_weights(network: nn.Module, state: Mapping[str, Any], source: str | os.PathLike[str]) -> None:
-    """Load a state dict into a network; nothing is loaded unless everything fits.
-
-    Raises:
-        InputError: if the weights belong to another network; names the file and the first differences.
-    """
-    own = network.state_dict()
-    shapes = {key: tuple(value.shape) for key, value in own.items()}
-    given = {key: tuple(value.shape) for key, value in state.items() if isinstance(value, torch.Tensor)}
-    wrong = [
-        f"{key} {given.get(key, 'missing')} instead of {shape}"
-        for key, shape in shapes.items()
-        if given.get(key) != shape
-    ]
-    wrong += [f"{key} is unknown" for key in given if key not in shapes]
-    if wrong:
-        shown = "; ".join(wrong[:3]) + (f" and {len(wrong) - 3} more" if len(wrong) > 3 else "")
-        raise InputError(
-            source,
-            f"these weights belong to another network: {shown}",
-            "give the checkpoint of this network, or the config it was trained with (the 3D baseline needs "
-            "configs/baseline_3d.json as a second config file)",
-        )
-    network.load_state_dict(dict(state))
-
-
-def read_weights(path: str | os.PathLike[str], map_location: torch.device | str = "cpu") -> Mapping[str, Any]:
-    """Read a bare state dict, or the network out of a training checkpoint.
-
-    Raises:
-        InputError: if the file is missing or is no file of weights.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(path, "there is no such file of weights", "train first, or give another file by --checkpoint")
-    try:
-        content = torch.load(path, map_location=map_location, weights_only=True)
-    except Exception as error:
-        # torch's own message advises to switch weights_only off, which would run code from the file: not repeated here
-        problem = f"not a readable file of weights ({type(error).__name__})"
-        raise InputError(path, problem, "give a file written by training") from error
-    return content.get("network", content)
-
-
-class WeightsLoader:
-    """Engine handler: load the weights when the engine starts, so that building a workflow needs no file.
-
-    Args:
-        path: a bare state dict or a training checkpoint.
-        network: receives the weights.
-        map_location: device to read them to.
-    """
-
-    def __init__(
-        self, path: str | os.PathLike[str], network: nn.Module, map_location: torch.device | str = "cpu"
-    ) -> None:
-        self.path, self.network, self.map_location = path, network, map_location
-
-    def attach(self, engine: Engine) -> None:
-        """Register with the engine."""
-        engine.add_event_handler(Events.STARTED, self)
-
-    def __call__(self, engine: Engine) -> None:
-        """Load now."""
-        load_weights(bare(self.network), read_weights(self.path, self.map_location), self.path)
-        logger.info("weights: %s", self.path)

@@ -60,12 +60,12 @@ class Experiment:
         return self.model(dims)
 
     def evaluate(self, dims: int = 4, section: str = "test") -> dict[str, Any]:
-        """Evaluate the model of the last epoch on a section of the data list; return ``summary.json``."""
+        """Evaluate the model of the last epoch on a section of the data list; return ``summary.json``, null as NaN."""
         folder = self.output_dir / f"evaluate_{dims}d"
         if not (folder / "summary.json").exists():
             overrides = {"output_dir": folder, "checkpoint": self.model(dims), "section": section, "overwrite": True}
             self._run("evaluating", ["evaluate", *(["baseline_3d"] if dims == 3 else [])], overrides)
-        return json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        return read_summary(folder / "summary.json")
 
     def infer(self, study: Path) -> Path:
         """Segment one study with the 4D network; return the folder of the results."""
@@ -85,3 +85,12 @@ class Experiment:
             command += [f"--{name}", str(value)]
         logger.info("$ %s", " ".join(command))
         subprocess.run(command, check=True, env={**os.environ, **CPU_ALLOCATOR_ENV})
+
+
+def read_summary(path: Path) -> dict[str, Any]:
+    """Read a ``summary.json`` as :class:`~cardiac4d.workflows.CaseResults` wrote it, undefined numbers as NaN again."""
+
+    def with_nan(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        return {key: float("nan") if value is None else value for key, value in pairs}
+
+    return json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=with_nan)

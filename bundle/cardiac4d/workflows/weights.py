@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files of weights: bare state dicts, with the recipe of the network's input beside them.
+
+``model.pt`` loads with ``weights_only=True``. ``model.json`` says what the input must look like, the voxel size above
+all: weights applied at another resolution give a wrong result without any error.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+from torch import nn
+
+from ..errors import InputError
+
+Recipe = Mapping[str, Any]
+logger = logging.getLogger(__name__)
+
+
+def save_atomically(content: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
+    """Write ``content`` so that ``path`` is either the old file or the complete new one, never a part of it."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("wb") as file:
+        torch.save(content, file)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def bare(network: nn.Module) -> nn.Module:
+    """Return the network inside a data-parallel wrapper, or the network itself."""
+    return network.module if isinstance(network, nn.parallel.DistributedDataParallel) else network
+
+
+def write_model(network: nn.Module, path: str | os.PathLike[str], recipe: Recipe | None = None) -> None:
+    """Write a bare state dict, and before it the recipe, so that no model is ever without its own."""
+    if recipe is not None:
+        recipe_path(path).parent.mkdir(parents=True, exist_ok=True)
+        recipe_path(path).write_text(json.dumps(recipe, indent=4) + "\n", encoding="utf-8")
+    save_atomically(bare(network).state_dict(), path)
+
+
+def load_weights(network: nn.Module, state: Mapping[str, Any], source: str | os.PathLike[str]) -> None:
+    """Load a state dict into a network; nothing is loaded unless everything fits.
+
+    Raises:
+        InputError: if the weights belong to another network; names the file and the first differences.
+    """
+    own = network.state_dict()
+    shapes = {key: tuple(value.shape) for key, value in own.items()}
+    given = {key: tuple(value.shape) for key, value in state.items() if isinstance(value, torch.Tensor)}
+    wrong = [
+        f"{key} {given.get(key, 'missing')} instead of {shape}"
+        for key, shape in shapes.items()
+        if given.get(key) != shape
+    ]
+    wrong += [f"{key} is unknown" for key in given if key not in shapes]
+    if wrong:
+        shown = "; ".join(wrong[:3]) + (f" and {len(wrong) - 3} more" if len(wrong) > 3 else "")
+        raise InputError(
+            source,
+            f"these weights belong to another network: {shown}",
+            "give the checkpoint of this network, or the config it was trained with (the 3D baseline needs "
+            "configs/baseline_3d.json as a second config file)",
+        )
+    network.load_state_dict(dict(state))
+
+
+def read_weights(path: str | os.PathLike[str], map_location: torch.device | str = "cpu") -> Mapping[str, Any]:
+    """Read a bare state dict, or the network out of a training checkpoint.
+
+    Raises:
+        InputError: if the file is missing or is no file of weights.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(path, "there is no such file of weights", "train first, or give another file by --checkpoint")
+    try:
+        content = torch.load(path, map_location=map_location, weights_only=True)
+    except Exception as error:
+        # torch's own message advises to switch weights_only off, which would run code from the file: not repeated here
+        problem = f"not a readable file of weights ({type(error).__name__})"
+        raise InputError(path, problem, "give a file written by training") from error
+    return content.get("network", content)
+
+
+def recipe_path(model: str | os.PathLike[str]) -> Path:
+    """Where the recipe of a model's input stands: beside it, with the suffix ``.json``."""
+    return Path(model).with_suffix(".json")
+
+
+def check_recipe(model: str | os.PathLike[str], recipe: Recipe) -> None:
+    """Compare how the input is prepared now with how it was in training; a model without a recipe passes.
+
+    Raises:
+        InputError: if they differ; names the field and both values.
+    """
+    if not recipe_path(model).is_file():
+        return
+    trained = json.loads(recipe_path(model).read_text(encoding="utf-8"))
+    for field, value in recipe.items():
+        if field in trained and trained[field] != value:
+            raise InputError(
+                model,
+                f"the network was trained with {field} {trained[field]}, this run uses {value}",
+                f'pass --{field} "{trained[field]}", or the config overlay of the training',
+                field,
+            )
+
+
+class WeightsLoader:
+    """Engine handler: load the weights when the engine starts, so that building a workflow needs no file.
+
+    Args:
+        path: a bare state dict or a training checkpoint.
+        network: receives the weights.
+        map_location: device to read them to.
+        recipe: how this run prepares its input; must agree with the recipe beside the weights, where there is one.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        network: nn.Module,
+        map_location: torch.device | str = "cpu",
+        recipe: Recipe | None = None,
+    ) -> None:
+        self.path, self.network, self.map_location, self.recipe = path, network, map_location, recipe or {}
+
+    def attach(self, engine: Engine) -> None:
+        """Register with the engine."""
+        engine.add_event_handler(Events.STARTED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Load now."""
+        weights = read_weights(self.path, self.map_location)
+        check_recipe(self.path, self.recipe)
+        load_weights(bare(self.network), weights, self.path)
+        logger.info("weights: %s", self.path)

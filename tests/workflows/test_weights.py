@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+import pytest
+import torch
+from ignite.engine import Engine
+from torch import nn
+
+from cardiac4d.errors import InputError
+from cardiac4d.workflows.weights import WeightsLoader, load_weights, save_atomically, write_model
+
+NO_ENGINE = Engine(lambda *_: None)
+
+
+class Killed(BaseException):
+    pass
+
+
+def test_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "model.pt"
+    save_atomically({"a": torch.ones(2)}, path)
+
+    def fail(_content, file):
+        file.write(b"half")
+        raise Killed
+
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(Killed):
+        save_atomically({"a": torch.zeros(2)}, path)
+    assert torch.load(path, weights_only=True)["a"].tolist() == [1.0, 1.0]
+
+
+def test_weights_of_another_network_name_file_and_difference(tmp_path):
+    network, other = nn.Linear(2, 1), nn.Linear(3, 1)
+    before = network.weight.clone()
+    with pytest.raises(InputError, match=r"other\.pt: these weights belong to another network: weight \(1, 3\)"):
+        load_weights(network, other.state_dict(), tmp_path / "other.pt")
+    assert torch.equal(network.weight, before)
+
+
+@pytest.mark.parametrize("content", [None, b"not a model"])
+def test_missing_or_unreadable_weights_name_the_file(tmp_path, content):
+    path = tmp_path / "model.pt"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=r"model\.pt: .*Fix: "):
+        WeightsLoader(path, nn.Linear(1, 1))(NO_ENGINE)
+
+
+def test_weights_load_from_a_training_checkpoint_too(tmp_path):
+    trained, fresh = nn.Linear(2, 1), nn.Linear(2, 1)
+    save_atomically({"network": trained.state_dict(), "best_metric": 0.5}, tmp_path / "checkpoint_epoch=1.pt")
+    WeightsLoader(tmp_path / "checkpoint_epoch=1.pt", fresh)(NO_ENGINE)
+    assert torch.equal(fresh.weight, trained.weight)
+
+
+def test_weights_refuse_an_input_they_were_not_trained_on(tmp_path):
+    network, model = nn.Linear(2, 1), tmp_path / "model.pt"
+    write_model(network, model, {"spacing_mm": [1.0, 1.0, 1.0]})
+    WeightsLoader(model, network, recipe={"spacing_mm": [1.0, 1.0, 1.0]})(NO_ENGINE)
+    with pytest.raises(InputError, match=r"trained with spacing_mm \[1.0, 1.0, 1.0\], this run uses \[3.0, 3.0, 3.0\]"):
+        WeightsLoader(model, network, recipe={"spacing_mm": [3.0, 3.0, 3.0]})(NO_ENGINE)
