@@ -260,7 +260,8 @@ class TimeAxis:
 
     def window(self, start: int, size: int) -> np.ndarray:
         """Positions of ``size`` frames from ``start``: past its end a full cycle goes on, others hold the last."""
-        return np.arange(start, start + size).clip(max=np.inf if self.full_cycle else len(self) - 1)
+        positions = np.arange(start, start + size)
+        return positions if self.full_cycle else positions.clip(max=len(self) - 1)
 
     def to_nifti(self) -> tuple[float, float]:
         """``pixdim[4]`` and ``toffset`` in ``unit``; a step of 0 says that the frames are not equally spaced."""
