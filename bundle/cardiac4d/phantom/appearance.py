@@ -116,14 +116,17 @@ def paint_heart(canvas: Canvas, scene: Scene, state: VentricleState) -> None:
         canvas.blend(block, fat * below, contrast.fat)
     height = reference_height(canvas.z, state.base_mm, plan.base_mm)
     slack = plan.base_mm - state.base_mm
+    mixing = contrast.right_blood + contrast.right_gradient * (height * (1 / plan.base_mm) - 0.5)
     for solid, tissue in surroundings(plan, state.contraction):
-        canvas.paint(solid, contrast[tissue], z=height, slack_mm=slack)
+        canvas.paint(solid, mixing if tissue == "right_blood" else contrast[tissue], z=height, slack_mm=slack)
     if z.size:
         lateral = np.clip(x * (1 / plan.epi_radius_mm), -1, 0)
-        canvas.blend(block, epi * below, contrast.wall + contrast.lateral_drop * lateral)
+        wall = contrast.wall + contrast.lateral_drop * lateral
+        # One blend for wall and blood: two would show the wall at the basal plane, where blood meets atrial blood.
+        inner = endo / np.maximum(epi, 1e-6)
+        canvas.blend(block, epi * below, wall + inner * (contrast.left_blood - wall))
         cavity = np.zeros_like(canvas.hu)
         cavity[block] = endo * below
-        canvas.blend(block, cavity[block], contrast.left_blood)
         for strand in strands_at(scene.muscles, state, scene.ventricle.physiology.length_ed_mm):
             canvas.paint(strand, contrast.wall, within=cavity)
 

@@ -73,13 +73,19 @@ class Canvas:
         self.x, self.y, self.z = (np.broadcast_to(c, hu.shape) for c in frame.to_local(*columns))
 
     def paint(
-        self, solid: Solid, hu: float, *, z: Array | None = None, slack_mm: float = 0.0, within: Array | None = None
+        self,
+        solid: Solid,
+        hu: Array | float,
+        *,
+        z: Array | None = None,
+        slack_mm: float = 0.0,
+        within: Array | None = None,
     ) -> None:
         """Paint a solid.
 
         Args:
             solid: what to paint, in the canvas's frame.
-            hu: its attenuation.
+            hu: its attenuation, one number or ``(H, W, D)``.
             z: replaces the third coordinate, ``(H, W, D)``: the solid is warped along its axis.
             slack_mm: largest difference between ``z`` and the third coordinate.
             within: share of each voxel that may be painted, ``(H, W, D)``.
@@ -88,7 +94,8 @@ class Canvas:
         if 0 in self.hu[block].shape:
             return
         share = coverage(solid.field(self.x[block], self.y[block], (self.z if z is None else z)[block]))
-        self.blend(block, share if within is None else share * within[block], hu)
+        share = share if within is None else share * within[block]
+        self.blend(block, share, hu[block] if isinstance(hu, np.ndarray) else hu)
 
     def blend(self, block: Block, share: Array, hu: Array | float) -> None:
         """Mix ``hu`` into a block by its share of each voxel."""

@@ -30,6 +30,7 @@ class Contrast:
     spleen: float
     bone: float
     cortex: float
+    disc: float = 90.0
     air: float = -1000.0
 
     def __getitem__(self, tissue: str) -> float:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..conventions import BACKGROUND, LV, LVM, NOT_ANNOTATED
+from ..io.whole_file import whole_file
 from .presets import Preset
 
 SUMMARY_COLUMNS = (
@@ -56,7 +57,6 @@ def dataset_lists(preset: Preset, seed: int, entries: Iterable[tuple[str, dict[s
 
 
 def _write_whole(path: Path, text: str) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.partial")
-    temporary.write_text(text, encoding="utf-8")
-    return temporary.replace(path)
+    with whole_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+    return path

@@ -5,8 +5,17 @@ from __future__ import annotations
 
 from .agreement import ef_agreement
 from .case import write_case_pictures
+from .montage import dataset_montage, sequence_montage
 from .overlay import overlay
 from .style import save_png
 from .volumes import volume_curve
 
-__all__ = ["ef_agreement", "overlay", "save_png", "volume_curve", "write_case_pictures"]
+__all__ = [
+    "dataset_montage",
+    "ef_agreement",
+    "overlay",
+    "save_png",
+    "sequence_montage",
+    "volume_curve",
+    "write_case_pictures",
+]

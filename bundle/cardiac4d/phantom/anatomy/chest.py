@@ -11,14 +11,17 @@ import numpy as np
 from .heart import HeartPlan, left_atrium, right_ventricle
 from .shapes import Array, Ellipsoid, Point, Solid, Tube
 
-ChestTissue = Literal["fat", "muscle", "bone", "cortex", "liver", "spleen", "aorta", "left_blood", "right_blood", "air"]
+ChestTissue = Literal[
+    "fat", "muscle", "bone", "cortex", "disc", "liver", "spleen", "aorta", "left_blood", "right_blood", "air"
+]
 ChestPart = tuple[Solid, ChestTissue]
 
 _TALL: Final = 400.0
 """Half height of structures that pass through the whole field of view."""
 _HALF_WIDTH_MM: Final = 128.0
 _RIB_STEP_MM: Final = 30.0
-_NUM_LUNG_VESSELS: Final = 90
+_VERTEBRA_MM: Final = 25.0
+_NUM_LUNG_VESSELS: Final = 220
 
 
 @dataclass(frozen=True)
@@ -153,7 +156,8 @@ def _spine(chest: ChestPlan) -> list[ChestPart]:
     arch = Ellipsoid((x, front - 38, chest.hilum_mm), (27, 11, _TALL))
     canal = Ellipsoid((x, front - 37, chest.hilum_mm), (10, 8, _TALL))
     parts: list[ChestPart] = [(back_muscle, "muscle"), (arch, "bone"), (canal, "muscle")]
-    return [*parts, (body, "cortex"), (body.grown(-1.5), "bone")]
+    discs = [Ellipsoid((x, front - 15, chest.hilum_mm + i * _VERTEBRA_MM), (20, 17, 3)) for i in range(-6, 7)]
+    return [*parts, (body, "cortex"), (body.grown(-1.5), "bone"), *((disc, "disc") for disc in discs)]
 
 
 def _lung_vessels(chest: ChestPlan, rng: np.random.Generator) -> list[ChestPart]:
@@ -161,14 +165,13 @@ def _lung_vessels(chest: ChestPlan, rng: np.random.Generator) -> list[ChestPart]
     parts: list[ChestPart] = []
     for _ in range(_NUM_LUNG_VESSELS):
         side = rng.choice([-1.0, 1.0])
-        way = rng.normal(0.0, 1.0, 3) * [0.8, 1.0, 1.0] + [side * 1.1, -0.2, -0.2]
+        way = rng.normal(0.0, 1.0, 3) * [0.8, 1.0, 1.0] + [side * 1.1, -0.2, -0.3]
         way /= np.linalg.norm(way)
-        root = np.array([chest.midline_mm + side * 45, chest.spine_front_mm + 25, chest.hilum_mm]) + rng.normal(
-            0, 10, 3
-        )
-        begin, length = root + way * rng.uniform(0.0, 45.0), rng.uniform(20.0, 55.0)
-        radius = rng.uniform(1.0, 3.2)
-        vessel = Tube(_point(begin), _point(begin + way * length), radius, 0.45 * radius)
+        hilum = np.array([chest.midline_mm + side * 48, chest.spine_front_mm + 22, chest.hilum_mm])
+        distance, length = rng.uniform(0.0, 70.0), rng.uniform(20.0, 50.0)
+        radius = (0.9 + 3.6 * (1 - distance / 75) ** 2) * rng.uniform(0.6, 1.2)
+        begin = hilum + rng.normal(0.0, 8.0, 3) + way * distance
+        vessel = Tube(_point(begin), _point(begin + way * length), radius, 0.5 * radius)
         parts.append((vessel, "left_blood" if rng.random() < 0.5 else "right_blood"))
     return parts
 

@@ -74,7 +74,7 @@ def sample_heart(ventricle: Ventricle, frame: Frame, rng: np.random.Generator) -
         endo_radius_mm=start.a_mm,
         base_mm=start.base_mm,
         stroke=float(np.clip(ventricle.physiology.ef_percent / 62.0, 0.3, 1.2)),
-        fat_mm=rng.uniform(2.0, 5.0),
+        fat_mm=rng.uniform(2.5, 6.5),
         left_atrium=rng.normal(1.0, 0.07),
         right_ventricle=rng.normal(1.0, 0.06),
     )
@@ -92,7 +92,7 @@ def right_ventricle(plan: HeartPlan, contraction: float) -> Ellipsoid:
     """Right-ventricular cavity; the left ventricle is painted over its septal half."""
     r, size, beat = plan.epi_radius_mm, plan.right_ventricle, contraction * plan.stroke
     shorter = (1 - 0.20 * beat, 1 - 0.10 * beat, 1 - 0.03 * beat)
-    axes = (1.12 * r * size * shorter[0], 1.22 * r * size * shorter[1], 0.50 * plan.base_mm * shorter[2])
+    axes = (1.06 * r * size * shorter[0], 1.10 * r * size * shorter[1], 0.50 * plan.base_mm * shorter[2])
     return Ellipsoid((0.70 * r, -0.10 * r, 0.53 * plan.base_mm), axes)
 
 
@@ -105,11 +105,10 @@ def left_atrium(plan: HeartPlan, contraction: float) -> Ellipsoid:
 
 
 def right_atrium(plan: HeartPlan, contraction: float) -> Ellipsoid:
-    """Right-atrial cavity."""
+    """Right-atrial cavity, open to the right ventricle."""
     k = plan.scale * (1 + 0.06 * contraction * plan.stroke)
-    return Ellipsoid(
-        (1.15 * plan.epi_radius_mm, -0.35 * plan.epi_radius_mm, plan.base_mm + 12 * k), (22 * k, 26 * k, 22 * k)
-    )
+    center = (1.08 * plan.epi_radius_mm, -0.30 * plan.epi_radius_mm, plan.base_mm + 8 * k)
+    return Ellipsoid(center, (25 * k, 29 * k, 25 * k))
 
 
 def ascending_aorta(plan: HeartPlan) -> list[Tube]:
@@ -139,8 +138,8 @@ def pulmonary_veins(plan: HeartPlan) -> list[Tube]:
     veins = []
     for side in (-1, 1):
         for up in (-5, 14):
-            start = center + plan.toward((side * 16 * k, _RIGHT), (-8 * k, _FRONT), (up * 0.6 * k, _UP))
-            end = start + plan.toward((side * 34 * k, _RIGHT), (-16 * k, _FRONT), (up * 1.2 * k, _UP))
+            start = center + plan.toward((side * 15 * k, _RIGHT), (-13 * k, _FRONT), (up * 0.6 * k, _UP))
+            end = start + plan.toward((side * 34 * k, _RIGHT), (-14 * k, _FRONT), (up * 1.2 * k, _UP))
             veins.append(Tube(_point(start), _point(end), 7.5 * k, 4.5 * k))
     return veins
 
