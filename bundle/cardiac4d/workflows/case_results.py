@@ -55,7 +55,9 @@ class CaseResults:
         self._rows.clear()
 
     def _iteration_completed(self, engine: Engine) -> None:
-        for output, item in zip(engine.state.output, engine.state.batch, strict=True):
+        outputs: Any = engine.state.output
+        items: Any = engine.state.batch
+        for output, item in zip(outputs, items, strict=True):
             self._rows.append(measure_case({**item, **output}))
 
     def _completed(self, engine: Engine) -> None:
@@ -66,7 +68,7 @@ class CaseResults:
         if is_main_process():
             self._write(rows, summary)
 
-    def _write(self, rows: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -> None:
+    def _write(self, rows: Sequence[Mapping[str, Any]], summary: dict[str, Any]) -> None:
         self.output_dir.mkdir(parents=True, exist_ok=True)
         write_csv(rows, self.output_dir / "cases.csv")
         document = without_nan({"model": self.model_name, "summary": summary, "cases": list(rows)})

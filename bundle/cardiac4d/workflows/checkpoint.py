@@ -103,7 +103,8 @@ class CheckpointWriter:
             outdated.unlink()
 
     def _validated(self, evaluator: Engine) -> None:
-        metric = float(evaluator.state.metrics[evaluator.state.key_metric_name])
+        state: Any = evaluator.state  # MONAI adds key_metric_name to Ignite's state
+        metric = float(state.metrics[state.key_metric_name])
         if metric > self.best_metric:
             self.best_metric = metric
             if is_main_process():

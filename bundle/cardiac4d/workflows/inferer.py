@@ -78,7 +78,7 @@ class SequenceInferer(Inferer):
         if self.roi_size is None:
             return network(inputs)
         roi = [min(window, size) for window, size in zip(self.roi_size, inputs.shape[2:5], strict=True)]
-        return sliding_window_inference(
+        logits: Any = sliding_window_inference(
             inputs,
             [*roi, *inputs.shape[5:]],
             self.sw_batch_size,
@@ -87,3 +87,4 @@ class SequenceInferer(Inferer):
             mode=self.mode,
             progress=self.progress,
         )
+        return logits

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from typing import Any
 
 from ignite.engine import Engine, Events
 from ignite.handlers import ProgressBar
-from torch import nn
 from torch.optim import Optimizer
+
+from ..losses import SparseSequenceLoss
 
 
 class EpochLosses:
@@ -19,11 +21,11 @@ class EpochLosses:
     frame have no Dice: they do not count in its mean.
 
     Args:
-        loss: a loss with ``terms``, see :class:`cardiac4d.losses.SparseSequenceLoss`.
+        loss: its ``terms`` are logged.
         optimizer: its first parameter group gives the learning rate.
     """
 
-    def __init__(self, loss: nn.Module, optimizer: Optimizer) -> None:
+    def __init__(self, loss: SparseSequenceLoss, optimizer: Optimizer) -> None:
         self.loss, self.optimizer = loss, optimizer
         self._values: dict[str, list[float]] = defaultdict(list)
 
@@ -33,7 +35,7 @@ class EpochLosses:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._epoch_completed)
 
     def _iteration_completed(self, engine: Engine) -> None:
-        output = engine.state.output
+        output: Any = engine.state.output
         first = output[0] if isinstance(output, list) else output
         self._values["train_loss"].append(float(first["loss"]))
         terms = self.loss.terms
