@@ -76,7 +76,7 @@ class LoadSequence(SequenceLoader):
 
 
 def _as_float(frame: np.ndarray) -> np.ndarray:
-    return np.asarray(frame, dtype=np.float32)
+    return np.array(frame, dtype=np.float32, order="K")  # a copy even of float32, which is read-only as it comes
 
 
 class LoadSequenced(MapTransform, InvertibleTransform):
