@@ -43,15 +43,19 @@ def refuse(run_id: str, *configs: str, **overrides: object) -> str:
     files = [str(ROOT / "configs" / f"{name}.json") for name in configs]
     values = {name: str(value) if isinstance(value, Path) else value for name, value in overrides.items()}
     workflow = ConfigWorkflow(files, logging_file=False, bundle_root=str(ROOT), **values)
+    workflow.run_id = run_id
     with pytest.raises((InputError, RuntimeError)) as failure:
-        workflow.initialize()
-        workflow.run_id = run_id
-        workflow.run()
+        initialize_and_run(workflow)
     error: BaseException | None = failure.value
     while error is not None and not isinstance(error, InputError):
         error = error.__cause__
     assert error is not None, f"no InputError behind {failure.value}"
     return str(error)
+
+
+def initialize_and_run(workflow: ConfigWorkflow) -> None:
+    workflow.initialize()
+    workflow.run()
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
