@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line that writes a cine data list."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from cardiac4d.io import load_datalist
+from tests.helpers.process import run_python
+from tests.helpers.sequences import noise, write_nifti
+
+SHAPE = (4, 4, 3, 4)
+
+
+def test_the_script_writes_a_list_that_loads(tmp_path: Path, repo_root: Path) -> None:
+    labels = np.full(SHAPE, 255, np.uint8)
+    labels[..., 0], labels[:2, ..., 2], labels[2:, ..., 2] = 3, 3, 2
+    rows = ["id,group,num_frames,ed_frame,es_frame,spacing_known"]
+    for case in "abcd":
+        rows.append(f"{case},NOR,4,0,2,1")
+        write_nifti(tmp_path / f"{case}_4d.nii.gz", noise(SHAPE))
+        write_nifti(tmp_path / f"{case}_4d_sparse_gt.nii.gz", labels)
+    (tmp_path / "index.csv").write_text("\n".join(rows))
+    output = tmp_path / "lists" / "dataset.json"
+    run_python(
+        "scripts/make_cine_datalist.py",
+        tmp_path,
+        output,
+        "--validation_fraction=0.5",
+        cwd=repo_root,
+        env={"PYTHONPATH": str(repo_root / "bundle")},
+    )
+    assert [len(load_datalist(output, section)) for section in ("training", "validation")] == [2, 2]
+    assert load_datalist(output, "training")[0]["ef_percent"] == 50.0
