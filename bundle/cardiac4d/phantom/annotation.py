@@ -58,18 +58,25 @@ def sample_reader(rng: np.random.Generator, systolic_wall_gain: float = 0.0) -> 
     )
 
 
-def annotation_counts(num_sequences: int, total: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Number of annotated frames of each sequence, 2 to 9, random, with exactly ``total`` in all.
+def annotation_counts(num_sequences: int, total: int, num_frames: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Number of annotated frames of each sequence, random, with exactly ``total`` in all.
+
+    Args:
+        num_sequences: sequences to share them among.
+        total: annotated frames altogether.
+        num_frames: frames of a sequence; at most 9 of them, and at most every second one, are annotated.
+        rng: source of randomness.
 
     Raises:
         ValueError: if no such numbers exist.
     """
-    if not FEWEST_FRAMES * num_sequences <= total <= MOST_FRAMES * num_sequences:
-        raise ValueError(f"`total` (={total}) must lie in 2 to 9 times `num_sequences` (={num_sequences})")
-    counts = np.minimum(FEWEST_FRAMES + rng.geometric(0.33, num_sequences) - 1, MOST_FRAMES)
+    most = min(MOST_FRAMES, (num_frames + 1) // 2)
+    if not FEWEST_FRAMES * num_sequences <= total <= most * num_sequences:
+        raise ValueError(f"`total` (={total}) must lie in 2 to {most} times `num_sequences` (={num_sequences})")
+    counts = np.minimum(FEWEST_FRAMES + rng.geometric(0.33, num_sequences) - 1, most)
     while counts.sum() != total:
         step = 1 if counts.sum() < total else -1
-        movable = np.flatnonzero(counts < MOST_FRAMES if step > 0 else counts > FEWEST_FRAMES)
+        movable = np.flatnonzero(counts < most if step > 0 else counts > FEWEST_FRAMES)
         counts[rng.choice(movable)] += step
     return counts
 

@@ -15,8 +15,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
 from os import PathLike
@@ -71,8 +72,10 @@ class Job:
         """The record exists, belongs to these parameters, and so do the files it describes."""
         if not self.record_path.is_file():
             return False
-        same = json.loads(self.record_path.read_text())["fingerprint"] == self.fingerprint
-        return same and all((self.output_dir / path).is_file() for path in self.paths.values())
+        record = json.loads(self.record_path.read_text(encoding="utf-8"))
+        return record.get("fingerprint") == self.fingerprint and all(
+            (self.output_dir / path).is_file() for path in self.paths.values()
+        )
 
 
 def write_dataset(
@@ -114,14 +117,11 @@ def write_dataset(
     ) as bar:
         for _ in _run(waiting, num_workers):
             bar.update()
-    records = [json.loads(job.record_path.read_text()) for job in jobs]
+    records = [json.loads(job.record_path.read_text(encoding="utf-8")) for job in jobs]
     write_summary(root / "truth" / "summary.csv", records)
-    return write_json(root / "dataset.json", dataset_lists(chosen, seed, jobs_and_records(jobs, records)))
-
-
-def jobs_and_records(jobs: Iterable[Job], records: Iterable[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
-    """Pairs of list name and data-list entry."""
-    return [(job.plan.split, _entry(job, record)) for job, record in zip(jobs, records, strict=True)]
+    entries = [(job.plan.split, _entry(job, record)) for job, record in zip(jobs, records, strict=True)]
+    datalist = root / "dataset.json"  # written once: the user may have edited the lists since
+    return datalist if datalist.exists() else write_json(datalist, dataset_lists(chosen, seed, entries))
 
 
 def write_one(job: Job) -> str:
@@ -175,9 +175,13 @@ def _run(jobs: list[Job], num_workers: int) -> Iterator[str]:
         try:
             for future in as_completed(futures):
                 yield future.result()
-        except BaseException:
+        except BrokenProcessPool as error:
+            raise RuntimeError(
+                "a worker process was killed, probably for want of memory; run again with fewer `num_workers`: "
+                "finished sequences are kept"
+            ) from error
+        finally:
             pool.shutdown(cancel_futures=True)
-            raise
 
 
 def _resolve(preset: str | Preset) -> Preset:
@@ -193,7 +197,7 @@ def _claim_folder(root: Path, preset: Preset, seed: int) -> None:
     marker = root / PARAMETERS_FILE
     fix = "name another output folder"
     if marker.is_file():
-        if json.loads(marker.read_text()).get("fingerprint") != dataset_fingerprint(preset, seed):
+        if json.loads(marker.read_text(encoding="utf-8")).get("fingerprint") != dataset_fingerprint(preset, seed):
             raise InputError(root, "the folder holds a phantom of other parameters or another seed", fix)
         return
     if root.exists() and (not root.is_dir() or any(root.iterdir())):

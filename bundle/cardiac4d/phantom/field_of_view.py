@@ -13,7 +13,7 @@ from .presets import Preset
 
 _MARGIN_MM = 6.0
 """Least distance of the left ventricle from the border of the field of view."""
-_WHOLE_HEART_MM = np.array([14.0, -10.0, 2.0])
+_WHOLE_HEART_MM = np.array([14.0, -14.0, 0.0])
 """Centre of the whole heart from the middle of the left ventricle, RAS."""
 
 

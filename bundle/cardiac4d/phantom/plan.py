@@ -57,7 +57,7 @@ def plan_dataset(preset: Preset, seed: int) -> list[SequencePlan]:
         splits = [splits[i] for i in rng.permutation(len(splits))]
     else:
         groups = [group for size in sizes.values() for group in deal_groups(size, rng)]
-    counts = annotation_counts(preset.num_sequences, preset.num_labeled_frames, rng)
+    counts = annotation_counts(preset.num_sequences, preset.num_labeled_frames, preset.num_frames, rng)
     rows = enumerate(zip(splits, groups, counts, strict=True))
     return [SequencePlan(f"phantom_{i:03d}", i, split, group, int(count)) for i, (split, group, count) in rows]
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+FEWEST_FRAMES_PER_CYCLE: Final = 8
+
 
 @dataclass(frozen=True)
 class Preset:
@@ -42,6 +44,15 @@ class Preset:
     stair_step_probability: float = 0.0
     label_jitter: bool = True
     systolic_wall_gain: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.num_frames < FEWEST_FRAMES_PER_CYCLE or self.matrix < 16:
+            raise ValueError(
+                f"`num_frames` (={self.num_frames}) must be at least {FEWEST_FRAMES_PER_CYCLE} to show end-systole, "
+                f"and `matrix` (={self.matrix}) at least 16"
+            )
+        if not 0.0 <= self.systolic_wall_gain <= 0.2:
+            raise ValueError(f"`systolic_wall_gain` (={self.systolic_wall_gain}) must lie in 0 to 0.2")
 
     @property
     def num_sequences(self) -> int:

@@ -26,8 +26,8 @@ from .style import OVERLAY_COLOURS, STRUCTURE_NAMES, new_figure, save_png
 Array = npt.NDArray[np.generic]
 Points = npt.NDArray[np.float64]
 
-_CHEST_HALF_WIDTH_MM = 88.0
-_HEART_HALF_WIDTH_MM = 66.0
+_CHEST_HALF_WIDTH_MM = 86.0
+_HEART_HALF_WIDTH_MM = 70.0
 
 
 @dataclass(frozen=True)

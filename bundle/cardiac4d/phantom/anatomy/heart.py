@@ -85,7 +85,7 @@ def reference_height(z: Array, base_now_mm: float, base_ed_mm: float) -> Array:
     roof = base_ed_mm + _ROOF_MM
     below = z * (base_ed_mm / base_now_mm)
     above = roof - (roof - z) * (_ROOF_MM / (roof - base_now_mm))
-    return np.where(z < base_now_mm, below, np.minimum(above, np.maximum(z, base_ed_mm)))
+    return np.where(z < base_now_mm, below, np.maximum(above, z))
 
 
 def right_ventricle(plan: HeartPlan, contraction: float) -> Ellipsoid:
