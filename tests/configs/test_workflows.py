@@ -19,6 +19,7 @@ import torch
 from monai.bundle import ConfigWorkflow
 
 from cardiac4d.errors import InputError
+from cardiac4d.workflows.input_errors import find_input_error
 from tests.helpers.process import run_python
 from tests.helpers.studies import SHAPE, write_small_dataset
 
@@ -46,9 +47,7 @@ def refuse(run_id: str, *configs: str, **overrides: object) -> str:
     workflow.run_id = run_id
     with pytest.raises((InputError, RuntimeError)) as failure:
         initialize_and_run(workflow)
-    error: BaseException | None = failure.value
-    while error is not None and not isinstance(error, InputError):
-        error = error.__cause__
+    error = find_input_error(failure.value)
     assert error is not None, f"no InputError behind {failure.value}"
     return str(error)
 
@@ -140,6 +139,17 @@ def test_results_are_never_overwritten_silently(evaluation, dataset_dir, model):
     assert "already holds results" in message
     assert str(evaluation) in message
     assert (evaluation / "cases.csv").read_bytes() == before
+
+
+def test_last_line_of_a_failed_run_names_file_and_fix(tmp_path):
+    broken = {"training": [{"image": "missing.nii.gz"}]}
+    (tmp_path / "dataset.json").write_text(json.dumps(broken), encoding="utf-8")
+    command = bundle_command("training", "train", dataset_dir=tmp_path, output_dir=tmp_path / "out")
+    failed = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert failed.returncode != 0
+    last = failed.stderr.strip().splitlines()[-1]
+    assert last.startswith(f"{tmp_path / 'dataset.json'}: training[0].image: missing.nii.gz does not exist")
+    assert "Fix: " in last
 
 
 def test_training_into_a_used_folder_is_refused(training, dataset_dir):

@@ -6,6 +6,7 @@ from .checkpoint import CheckpointWriter, Resume
 from .distributed import default_device, distributed_network, init_process_group, leave_process_group
 from .experiment import Experiment
 from .inferer import SequenceInferer
+from .input_errors import explain_input_errors
 from .runs import prepare_results_dir, prepare_training_dir
 from .training_log import EpochLosses, EvaluationProgress, TrainingProgress
 from .weights import WeightsLoader
@@ -22,6 +23,7 @@ __all__ = [
     "WeightsLoader",
     "default_device",
     "distributed_network",
+    "explain_input_errors",
     "init_process_group",
     "leave_process_group",
     "prepare_results_dir",
