@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from cardiac4d.ops.layout import from_frames, to_frames
+
 CASES: dict[str, dict[str, Any]] = {
     "pointwise": {"size": (3, 4, 2, 5), "channels": (3, 5), "kernel": (1, 1, 1, 1)},
     "cube": {"size": (4, 5, 3, 6), "channels": (2, 3), "kernel": (3, 3, 3, 3), "padding": 1},
@@ -106,6 +108,11 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "few_frames_kept": {"size": (3, 3, 3, 7), "channels": (2, 3), "kernel": (2, 2, 2, 5)},
 }
+
+
+def channels_innermost(x: Tensor) -> Tensor:
+    """The same tensor, physically N, T, H, W, D, C: the layout of the composed backend."""
+    return from_frames(to_frames(x))
 
 
 class Problem(NamedTuple):

@@ -30,3 +30,12 @@ def test_values_and_gradients_are_those_of_torch(options: dict, batch: int) -> N
 
 def test_input_without_batch_axis_passes_as_in_torch() -> None:
     assert Conv3d(3, 5, 3)(torch.zeros(3, 6, 5, 7)).shape == (5, 4, 3, 5)
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch was built without oneDNN")
+def test_one_small_volume_is_kept_off_the_slow_path() -> None:
+    conv, x = Conv3d(3, 5, 3, padding=1), torch.randn(1, 3, 6, 5, 7)
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        out = conv(x)
+    assert out.shape == (1, 5, 6, 5, 7)
+    assert not any("slow_conv3d" in event.key for event in profile.key_averages())

@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from cardiac4d.layers import GroupNorm
-from cardiac4d.ops.layout import channels_innermost, to_frames
+from cardiac4d.ops.layout import to_frames
+from tests.helpers.conv4d_cases import channels_innermost
 from tests.helpers.tolerances import assert_near
 
 

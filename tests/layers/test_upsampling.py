@@ -7,7 +7,8 @@ import torch
 from torch.nn.functional import interpolate
 
 from cardiac4d.layers import UpsampleAdd, upsample_nearest
-from cardiac4d.ops.layout import channels_innermost, to_frames
+from cardiac4d.ops.layout import to_frames
+from tests.helpers.conv4d_cases import channels_innermost
 
 
 def test_three_axes_are_torch_nearest() -> None:

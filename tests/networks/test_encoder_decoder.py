@@ -120,6 +120,21 @@ def test_every_layer_keeps_the_layout() -> None:
     assert not copied
 
 
+def test_baseline_keeps_channels_innermost() -> None:
+    net, lost = EncoderDecoder(spatial_dims=3, blocks_down=(1, 1), blocks_up=(1,)), []
+    for module in net.modules():
+        module.register_forward_hook(lambda module, _, out: lost.append(module) if out.stride(1) != 1 else None)
+    net(torch.randn(1, 1, 9, 8, 7))
+    assert not lost
+
+
+def test_numbers_of_blocks_go_from_the_first_level_down_and_up_again() -> None:
+    net = EncoderDecoder(blocks_down=(1, 0, 3), blocks_up=(2, 1))
+    assert [len(stage) - 1 for stage in net.encoder] == [1, 0, 3]
+    assert [len(stage.blocks) for stage in net.decoder] == [2, 1]
+    assert [stage.conv.out_channels for stage in net.decoder] == [16, 8]
+
+
 def test_gradients_reach_every_parameter() -> None:
     net = _small(bias=True, final_norm_act=True)
     net(torch.randn(1, 1, 9, 8, 7, 5)).square().mean().backward()

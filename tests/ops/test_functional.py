@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.nn.functional import conv3d
 
 from cardiac4d.ops import conv4d
-from cardiac4d.ops.layout import channels_innermost, to_frames
+from cardiac4d.ops.layout import to_frames
 from cardiac4d.ops.reference import conv4d_reference
-from tests.helpers.conv4d_cases import CASES, make_problem
+from tests.helpers.conv4d_cases import CASES, channels_innermost, make_problem
 from tests.helpers.tolerances import assert_near
 
 BATCHED_CUBE = make_problem("cube", batch=3)

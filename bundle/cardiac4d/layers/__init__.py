@@ -7,8 +7,7 @@
 from .blocks import ResidualBlock
 from .conv import Conv4d
 from .conv3d import Conv3d
-from .layout import channels_innermost
 from .norm import GroupNorm
 from .upsampling import UpsampleAdd, upsample_nearest
 
-__all__ = ["Conv3d", "Conv4d", "GroupNorm", "ResidualBlock", "UpsampleAdd", "channels_innermost", "upsample_nearest"]
+__all__ = ["Conv3d", "Conv4d", "GroupNorm", "ResidualBlock", "UpsampleAdd", "upsample_nearest"]

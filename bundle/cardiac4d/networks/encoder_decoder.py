@@ -7,7 +7,6 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..layers.blocks import ResidualBlock, make_conv
-from ..layers.layout import channels_innermost
 from ..layers.norm import GroupNorm
 from ..layers.upsampling import UpsampleAdd
 
@@ -102,13 +101,15 @@ class EncoderDecoder(nn.Module):
         self.head = nn.Sequential(*norm_act, make_conv(spatial_dims, init_filters, out_channels, 1, **options))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map an image ``(N, in_channels, *size)`` to logits ``(N, out_channels, *size)``, any strides.
+        """Map an image ``(N, in_channels, *size)`` to logits ``(N, out_channels, *size)``.
+
+        The first convolution brings the image into the layout that all later layers keep, channels innermost; the
+        logits come in it as well.
 
         Raises:
             ValueError: if the number of axes or channels is not the network's.
         """
         self._check_input(x)
-        x = channels_innermost(x)
         skips: list[Tensor] = []
         for stage in self.encoder:
             x = stage(x)

@@ -16,8 +16,3 @@ def to_frames(x: Tensor) -> Tensor:
 def from_frames(frames: Tensor) -> Tensor:
     """View frames ``(N, T, H, W, D, C)`` as ``(N, C, H, W, D, T)``; never copies."""
     return frames.permute(0, 5, 2, 3, 4, 1)
-
-
-def channels_innermost(x: Tensor) -> Tensor:
-    """Return ``(N, C, H, W, D, T)`` in the layout of the composed backend: same values, copied only if need be."""
-    return from_frames(to_frames(x))
