@@ -19,7 +19,7 @@ SHAPE = (8, 8, 5, 9)
 @pytest.fixture
 def blocks(repo_root: Path) -> dict[str, str]:
     text = (repo_root / "docs" / "data.md").read_text(encoding="utf-8")
-    return {language: code for language, code in re.findall(r"```(\w+)\n(.*?)```", text, flags=re.DOTALL)}
+    return dict(re.findall(r"```(\w+)\n(.*?)```", text, flags=re.DOTALL))
 
 
 @pytest.fixture
