@@ -178,9 +178,7 @@ def plan_grid(source: Grid, spacing_mm: Spacing = (1.0, 1.0, 1.0), orientation: 
 
 @dataclass(frozen=True)
 class TimeAxis:
-    """The time axis of a sequence, or of the frames selected from one, without loss.
-
-    Holds what the file said plus the indices of the frames at hand, so that times are derived and never drift.
+    """The time axis of a sequence, or of frames selected from one: what the file said, and the indices of the frames.
 
     Args:
         indices: index of each frame in the source file, 0-based. A cyclic window counts on past the last frame (frame
