@@ -147,7 +147,9 @@ def test_only_a_whole_run_of_a_full_cycle_is_a_full_cycle() -> None:
 
 
 def test_window_wraps_only_a_full_cycle() -> None:
-    assert TimeAxis.uniform(3, 0.05, full_cycle=True).window(2, 5).tolist() == [2, 3, 4, 5, 6]
+    wrapped = TimeAxis.uniform(3, 0.05, full_cycle=True).window(2, 5)
+    assert wrapped.tolist() == [2, 3, 4, 5, 6]
+    assert np.issubdtype(wrapped.dtype, np.integer), "positions index arrays"
     assert TimeAxis.uniform(3, 0.05).window(0, 5).tolist() == [0, 1, 2, 2, 2]
 
 
