@@ -17,7 +17,7 @@ def ranks_seen(inputs: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("framewise", [False, True])
-@pytest.mark.parametrize("roi_size", [None, (4, 4, 3), (50, 4, 50)])
+@pytest.mark.parametrize("roi_size", [None, (4, 4, 3), (50, 4, -1)])
 def test_windows_agree_with_the_whole_sequence(framewise, roi_size):
     sequence = torch.randn(2, 1, 9, 7, 5, 6)
     infer = SequenceInferer(roi_size, framewise=framewise)

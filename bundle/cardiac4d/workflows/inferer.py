@@ -26,8 +26,8 @@ class SequenceInferer(Inferer):
     metadata of the input again, so that it can be inverted to the study's own grid.
 
     Args:
-        roi_size: window in voxels, ``(H, W, D)``; an axis shorter than its window is taken whole. ``None`` applies the
-            network to the whole input, which is what training crops need.
+        roi_size: window in voxels, ``(H, W, D)``; -1, or a window longer than its axis, takes the axis whole. ``None``
+            applies the network to the whole input, which is what training crops need.
         overlap: overlap of neighbouring windows, in [0, 1).
         sw_batch_size: windows (or, framewise, frames of one window position) per forward pass.
         mode: weight of overlapping windows, ``"gaussian"`` or ``"constant"``.
@@ -77,7 +77,10 @@ class SequenceInferer(Inferer):
     def _by_window(self, inputs: Tensor, network: Network) -> Tensor:
         if self.roi_size is None:
             return network(inputs)
-        roi = [min(window, size) for window, size in zip(self.roi_size, inputs.shape[2:5], strict=True)]
+        roi = [
+            size if window == -1 else min(window, size)
+            for window, size in zip(self.roi_size, inputs.shape[2:5], strict=True)
+        ]
         logits: Any = sliding_window_inference(
             inputs,
             [*roi, *inputs.shape[5:]],
