@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ..geometry import Grid
 from .anatomy.placement import Frame
+from .anatomy.shapes import Array
 from .anatomy.ventricle import VentricleState
 from .canvas import axes_ras_mm
 from .labels import Labels, compose, truth_labels, ventricle_block
@@ -150,15 +151,16 @@ def _draw(
         return truth
     columns = np.ix_(*axes)
     middle = _centroids(truth[block] > 0, axes[0], axes[1])
-    masks = []
-    for index, scale in enumerate(growth):
-        warped = [
-            m + (column - m - shift[block[2]]) / scale[block[2]]
-            for column, m, shift in zip(columns[:2], middle, centers_mm, strict=True)
-        ]
-        x, y, z = frame.to_local(warped[0].astype(np.float32), warped[1].astype(np.float32), columns[2])
-        masks.append((state.fields(x, y, z)[index] < 0, z < state.base_mm))
-    truth[block] = compose(masks[0][0] & masks[0][1], masks[1][0] & masks[1][1], np.ones_like(masks[0][0]))
+    shifts = [shift[block[2]] for shift in centers_mm]
+
+    def local(scale: NDArray[np.float64] | float) -> tuple[Array, Array, Array]:
+        """Heart coordinates of the voxels after the slice-wise shift and scaling are undone."""
+        x, y = ((m + (c - m - shift) / scale) for c, m, shift in zip(columns[:2], middle, shifts, strict=True))
+        return frame.to_local(x.astype(np.float32), y.astype(np.float32), columns[2])
+
+    cavity, outer = (state.fields(*local(scale[block[2]]))[index] < 0 for index, scale in enumerate(growth))
+    # Both contours end at one basal plane, which moves with the slice but does not scale.
+    truth[block] = compose(cavity, outer, local(1.0)[2] < state.base_mm)
     return truth
 
 

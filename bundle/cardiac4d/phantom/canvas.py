@@ -31,7 +31,8 @@ def block_around(axes_mm: Sequence[Float32], center_mm: Array, half_mm: Array, m
     """Voxels whose centres lie in a box, and ``margin`` more on each side; an axis may come out empty."""
     slices = []
     for axis, center, half in zip(axes_mm, center_mm, half_mm, strict=True):
-        inside = np.flatnonzero(np.abs(axis - center) <= half + np.abs(axis[1] - axis[0]))
+        step = np.abs(axis[1] - axis[0]) if axis.size > 1 else np.inf  # a lone slice may always be touched
+        inside = np.flatnonzero(np.abs(axis - center) <= half + step)
         first, last = (inside[0], inside[-1] + 1) if inside.size else (0, 0)
         slices.append(slice(max(0, first - margin), min(axis.size, last + margin)) if inside.size else slice(0, 0))
     return slices[0], slices[1], slices[2]

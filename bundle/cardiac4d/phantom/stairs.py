@@ -36,7 +36,8 @@ def sample_slabs(num_slices: int, slice_mm: float, rng: np.random.Generator) -> 
     """Draw bands of 20 to 38 mm, each shifted by 0.5 to 3 mm and up to 3 % of R-R out of phase; the first is not."""
     slabs, start = [], 0
     while start < num_slices:
-        stop = min(num_slices, start + max(2, round(rng.uniform(20.0, 38.0) / slice_mm)))
+        stop = start + max(2, round(rng.uniform(20.0, 38.0) / slice_mm))
+        stop = num_slices if stop > num_slices - 2 else stop  # no band of a single slice
         way = rng.normal(0.0, 1.0, 3)
         x, y, z = (float(c) for c in way / np.linalg.norm(way) * rng.uniform(0.5, 3.0))
         error = float(rng.uniform(-0.03, 0.03))

@@ -13,9 +13,9 @@ from .anatomy.ventricle import Ventricle, VentricleState
 
 RINGS: Final = ("apex", "mid", "base")
 """Thirds of the cavity's length, from the endocardial apex to the basal plane."""
-_ANGLES: Final = 144
-_HEIGHTS: Final = 40
-_BISECTIONS: Final = 45
+_ANGLES: Final = 96
+_HEIGHTS: Final = 24
+_BISECTIONS: Final = 36
 
 
 def wall_thickness_mm(state: VentricleState) -> dict[str, float]:
