@@ -50,6 +50,7 @@ def test_gradient_through_every_padding_mode(mode: str) -> None:
 @pytest.mark.parametrize(
     "options",
     [{"padding": 2, "stride": 2}, {"padding": "same"}, {"padding": "same", "dilation": 2}, {"padding": "valid"}],
+    ids=["strided", "same", "same_dilated", "valid"],
 )
 def test_one_time_tap_is_conv3d_frame_by_frame(options: dict, mode: str, layout: str) -> None:
     flat = nn.Conv3d(4, 6, (2, 3, 4), groups=2, padding_mode=mode, dtype=torch.float64, **options)
