@@ -23,6 +23,7 @@ from ..conventions import (
     REFERENCE_EF_KEY,
     TRUTH_KEY,
 )
+from ..io.whole_file import whole_file
 from ..metrics import evaluate_case, format_table, summarize_cases
 from .distributed import gather_rows, is_main_process
 
@@ -69,11 +70,11 @@ class CaseResults:
             self._write(rows, summary)
 
     def _write(self, rows: Sequence[Mapping[str, Any]], summary: dict[str, Any]) -> None:
-        self.output_dir.mkdir(parents=True, exist_ok=True)
         write_csv(rows, self.output_dir / "cases.csv")
         document = without_nan({"model": self.model_name, "summary": summary, "cases": list(rows)})
         text = json.dumps(document, indent=4, allow_nan=False)
-        (self.output_dir / "summary.json").write_text(text + "\n", encoding="utf-8")
+        with whole_file(self.output_dir / "summary.json") as partial:
+            partial.write_text(text + "\n", encoding="utf-8")
         logger.info(
             "%d cases: %s\n%s", len(rows), self.output_dir / "cases.csv", format_table({self.model_name: summary})
         )
@@ -118,7 +119,7 @@ def without_nan(value: Any) -> Any:
 def write_csv(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Write rows of flat dictionaries; the columns are the keys in the order of their first appearance."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
         writer.writerows(rows)

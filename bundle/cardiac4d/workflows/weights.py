@@ -19,21 +19,18 @@ from ignite.engine import Engine, Events
 from torch import nn
 
 from ..errors import InputError
+from ..io.whole_file import whole_file
 
 Recipe = Mapping[str, Any]
 logger = logging.getLogger(__name__)
 
 
 def save_atomically(content: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
-    """Write ``content`` so that ``path`` is either the old file or the complete new one, never a part of it."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("wb") as file:
+    """Write ``content`` so that ``path`` is either the old file or the complete new one, also after a power cut."""
+    with whole_file(path) as partial, partial.open("wb") as file:
         torch.save(content, file)
         file.flush()
         os.fsync(file.fileno())
-    partial.replace(path)
 
 
 def bare(network: nn.Module) -> nn.Module:
@@ -44,8 +41,8 @@ def bare(network: nn.Module) -> nn.Module:
 def write_model(network: nn.Module, path: str | os.PathLike[str], recipe: Recipe | None = None) -> None:
     """Write a bare state dict, and before it the recipe, so that no model is ever without its own."""
     if recipe is not None:
-        recipe_path(path).parent.mkdir(parents=True, exist_ok=True)
-        recipe_path(path).write_text(json.dumps(recipe, indent=4) + "\n", encoding="utf-8")
+        with whole_file(recipe_path(path)) as partial:
+            partial.write_text(json.dumps(recipe, indent=4) + "\n", encoding="utf-8")
     save_atomically(bare(network).state_dict(), path)
 
 
