@@ -6,7 +6,7 @@ import torch
 from ignite.engine import Engine, Events
 from torch import nn
 
-from cardiac4d.workflows.checkpoint import CheckpointWriter, Resume, list_checkpoints
+from cardiac4d.workflows.checkpoint import Checkpoints, list_checkpoints
 
 
 def make_training(folder, *, resume=False, max_epochs=4, interval=1):
@@ -22,9 +22,7 @@ def make_training(folder, *, resume=False, max_epochs=4, interval=1):
 
     trainer = Engine(step)
     trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda: scheduler.step())
-    writer = CheckpointWriter(folder, network, optimizer, scheduler, interval=interval)
-    Resume(writer, resume).attach(trainer)
-    writer.attach(trainer)
+    Checkpoints(folder, network, optimizer, scheduler, interval=interval, resume=resume).attach(trainer)
     return trainer, network, optimizer
 
 
@@ -89,4 +87,4 @@ def test_finished_training_resumes_to_nothing(tmp_path):
 
 def test_keeping_one_checkpoint_is_refused(tmp_path):
     with pytest.raises(ValueError, match="`keep` must be at least 2"):
-        CheckpointWriter(tmp_path, nn.Linear(1, 1), None, None, keep=1)
+        Checkpoints(tmp_path, nn.Linear(1, 1), None, None, keep=1)

@@ -2,7 +2,7 @@
 """Ignite glue: what the configs wire together into training, evaluation and inference."""
 
 from .case_results import CaseResults
-from .checkpoint import CheckpointWriter, Resume
+from .checkpoint import Checkpoints
 from .distributed import default_device, distributed_network, init_process_group, leave_process_group
 from .experiment import Experiment
 from .inferer import SequenceInferer
@@ -13,11 +13,10 @@ from .weights import WeightsLoader
 
 __all__ = [
     "CaseResults",
-    "CheckpointWriter",
+    "Checkpoints",
     "EpochLosses",
     "EvaluationProgress",
     "Experiment",
-    "Resume",
     "SequenceInferer",
     "TrainingProgress",
     "WeightsLoader",

@@ -45,8 +45,8 @@ def list_checkpoints(folder: str | os.PathLike[str]) -> list[Path]:
     return [path for _, path in sorted(((int(match[1]), path) for match, path in found if match), reverse=True)]
 
 
-class CheckpointWriter:
-    """Trainer handler: rolling checkpoints, the best model so far, and the model of the last epoch.
+class Checkpoints:
+    """Trainer handler: rolling checkpoints to go on from, the best model so far, and the model of the last epoch.
 
     Args:
         folder: where the files go.
@@ -55,7 +55,12 @@ class CheckpointWriter:
         interval: epochs between checkpoints; the last epoch always writes one.
         keep: number of checkpoints kept, at least two.
         evaluator: validation engine whose key metric decides on ``model_best.pt``; ``None`` writes no best model.
+        resume: go on from the newest readable checkpoint in the folder, if there is one.
+        map_location: device for the restored tensors.
         recipe: what the network's input must look like, such as ``{"spacing_mm": [1, 1, 1]}``; kept beside the models.
+
+    Raises:
+        ValueError: if ``keep`` is less than two.
     """
 
     def __init__(
@@ -68,6 +73,8 @@ class CheckpointWriter:
         interval: int = 1,
         keep: int = 2,
         evaluator: Engine | None = None,
+        resume: bool = False,
+        map_location: torch.device | str = "cpu",
         recipe: Recipe | None = None,
     ) -> None:
         if keep < 2:
@@ -75,10 +82,13 @@ class CheckpointWriter:
         self.folder, self.network, self.interval, self.keep = Path(folder), network, interval, keep
         self.parts: dict[str, Stateful] = {"optimizer": optimizer, "lr_scheduler": lr_scheduler}
         self.evaluator, self.recipe = evaluator, recipe
+        self.resume, self.map_location = resume, map_location
         self.best_metric = float("-inf")
 
     def attach(self, engine: Engine) -> None:
         """Register with the trainer. Attach after the learning-rate handler, so that its step is saved too."""
+        if self.resume:
+            engine.add_event_handler(Events.STARTED, self._restore)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._epoch_completed)
         engine.add_event_handler(Events.COMPLETED, self._completed)
         if self.evaluator is not None:
@@ -116,31 +126,13 @@ class CheckpointWriter:
         write_model(self.network, self.folder / LAST_MODEL, self.recipe)
         logger.info("model of the last epoch: %s", self.folder / LAST_MODEL)
 
-
-class Resume:
-    """Trainer handler: go on from the newest readable checkpoint of a folder, if ``enabled`` and there is one.
-
-    Args:
-        writer: the handler whose files are read, with the objects to restore.
-        enabled: ``False`` makes the handler do nothing.
-        map_location: device for the restored tensors.
-    """
-
-    def __init__(self, writer: CheckpointWriter, enabled: bool, map_location: torch.device | str = "cpu") -> None:
-        self.writer, self.enabled, self.map_location = writer, enabled, map_location
-
-    def attach(self, engine: Engine) -> None:
-        """Register with the trainer."""
-        if self.enabled:
-            engine.add_event_handler(Events.STARTED, self._restore)
-
     def _restore(self, engine: Engine) -> None:
-        for path in list_checkpoints(self.writer.folder):
+        for path in list_checkpoints(self.folder):
             content = self._read(path)
             if content is not None:
                 self._apply(engine, content, path)
                 return
-        logger.info("nothing to resume in %s: training starts at the first epoch", self.writer.folder)
+        logger.info("nothing to resume in %s: training starts at the first epoch", self.folder)
 
     def _read(self, path: Path) -> dict[str, Any] | None:
         try:
@@ -150,13 +142,13 @@ class Resume:
             return None
 
     def _apply(self, engine: Engine, content: dict[str, Any], path: Path) -> None:
-        load_weights(bare(self.writer.network), content["network"], path)
-        for name, part in self.writer.parts.items():
+        load_weights(bare(self.network), content["network"], path)
+        for name, part in self.parts.items():
             part.load_state_dict(content[name])
         scaler = getattr(engine, "scaler", None)
         if scaler is not None and "scaler" in content:
             scaler.load_state_dict(content["scaler"])
-        self.writer.best_metric = content["best_metric"]
+        self.best_metric = content["best_metric"]
         epoch, max_epochs = content["trainer"]["epoch"], engine.state.max_epochs
         if max_epochs is not None and epoch >= max_epochs:
             logger.info("%s is already the last of %d epochs: nothing left to train", path, max_epochs)

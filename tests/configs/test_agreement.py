@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What two configs must agree on, since each of them is complete in itself."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from monai.bundle import ConfigWorkflow
+
+from tests.helpers.studies import write_small_dataset
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+WORKFLOWS = {"train": "train", "train_3d": "train", "evaluate": "infer", "inference": "infer"}
+OVERLAYS = {
+    "quick": ("train", "train_3d", "evaluate", "inference"),
+    "cine_mr": ("train", "train_3d", "evaluate", "inference"),
+    "baseline_3d": ("evaluate", "inference"),
+    "multi_gpu_train": ("train", "train_3d"),
+    "multi_gpu_evaluate": ("evaluate",),
+    "multi_gpu_inference": ("inference",),
+}
+UNUSED_BY = {
+    "train_3d": {"num_frames"},
+    "evaluate": {"num_frames", "max_epochs", "learning_rate", "val_interval", "augmentation"},
+    "inference": {"num_frames", "max_epochs", "learning_rate", "val_interval", "augmentation"},
+}
+"""Ids of overlays for several workflows that one of them does not need."""
+
+
+def load(name: str) -> dict[str, Any]:
+    return json.loads((CONFIGS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def differences(one: Any, other: Any, path: str = "") -> set[str]:
+    if isinstance(one, dict) and isinstance(other, dict):
+        keys = set(one) | set(other)
+        return set().union(*(differences(one.get(k), other.get(k), f"{path}::{k}".strip(":")) for k in keys))
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        return set().union(*(differences(a, b, path) for a, b in zip(one, other, strict=True)))
+    return set() if one == other else {path}
+
+
+def test_baseline_trains_like_the_4d_network_but_for_what_makes_it_3d():
+    assert differences(load("train"), load("train_3d")) == {
+        "num_frames",
+        "output_dir",
+        "smoothness_weight",
+        "train_data::_target_",
+        "train_data::path",
+        "train_data::section",
+        "train_data::datalist",
+        "network_def::spatial_dims",
+        "train::random_transforms::roi_size",
+        "train::inferer::framewise",
+        "validate::inferer::framewise",
+    }
+
+
+def test_inference_applies_what_was_trained():
+    train, evaluate, inference = load("train"), load("evaluate"), load("inference")
+    for key in ("code_path", "network_def", "load_image", "scale_intensity", "orientation", "recipe"):
+        assert train[key] == evaluate[key] == inference[key], key
+    assert train["spacing_mm"] == evaluate["spacing_mm"]
+
+
+def test_shipped_weights_were_trained_with_the_overlay_and_fit_the_inference():
+    recipe = json.loads((CONFIGS.parent / "models" / "model.json").read_text(encoding="utf-8"))
+    inference, quick = load("inference"), load("quick")
+    assert recipe == {"spacing_mm": inference["spacing_mm"], "orientation": inference["orientation"]}
+    assert quick["spacing_mm"] == inference["spacing_mm"]
+    assert quick["roi_size"] == inference["roi_size"]
+
+
+@pytest.mark.parametrize(("overlay", "base"), [(name, base) for name, bases in OVERLAYS.items() for base in bases])
+def test_overlay_changes_ids_that_exist(overlay, base):
+    """An id that the workflow does not know would be ignored without a word."""
+    new_by_design = {"process_group", "sampler", "train::sampler", "validate::sampler", "finalize"}
+    for key in set(load(overlay)) - new_by_design - UNUSED_BY.get(base, set()):
+        content = load(base)
+        for part in key.split("::")[:-1]:
+            content = content[part]
+        last = key.split("::")[-1]
+        assert last in content or last in ("sampler",), key
+
+
+@pytest.fixture(scope="module")
+def dataset_dir(tmp_path_factory):
+    return write_small_dataset(tmp_path_factory.mktemp("data"))
+
+
+@pytest.mark.parametrize(("name", "kind"), WORKFLOWS.items())
+def test_workflow_has_the_properties_monai_asks_for(name, kind, dataset_dir):
+    values = {"dataset_dir": str(dataset_dir), "data_list": str(dataset_dir / "dataset.json"), "num_workers": 0}
+    workflow = ConfigWorkflow(CONFIGS / f"{name}.json", workflow_type=kind, logging_file=False, **values)
+    workflow.initialize()
+    assert workflow.check_properties() == []
+
+
+@pytest.mark.parametrize("name", [*WORKFLOWS, *OVERLAYS])
+def test_config_is_indented_by_four(name):
+    text = (CONFIGS / f"{name}.json").read_text(encoding="utf-8")
+    assert text == json.dumps(json.loads(text), indent=4) + "\n"
+
+
+def test_no_config_is_left_out():
+    known = {*WORKFLOWS, *OVERLAYS, "metadata"}
+    assert {path.stem for path in CONFIGS.glob("*.json")} == known
