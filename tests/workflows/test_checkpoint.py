@@ -62,6 +62,16 @@ def test_interrupted_and_resumed_training_equals_uninterrupted(tmp_path):
     assert optimizer.param_groups[0]["lr"] == pytest.approx(0.0)
 
 
+def test_resuming_with_more_epochs_stretches_the_rest_of_the_schedule(tmp_path):
+    trainer, *_ = make_training(tmp_path, max_epochs=2)
+    trainer.run(DATA[:1], max_epochs=1)
+    trainer, _, optimizer = make_training(tmp_path, resume=True, max_epochs=4)
+    rates = []
+    trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda: rates.append(optimizer.param_groups[0]["lr"]))
+    trainer.run(DATA[:1], max_epochs=4)
+    assert rates[0] > rates[1] > rates[2] == pytest.approx(0.0)
+
+
 def test_damaged_newest_checkpoint_falls_back_to_the_one_before(tmp_path, caplog):
     trainer, *_ = make_training(tmp_path, max_epochs=3)
     trainer.run(DATA, max_epochs=3)

@@ -144,7 +144,7 @@ class Checkpoints:
     def _apply(self, engine: Engine, content: dict[str, Any], path: Path) -> None:
         load_weights(bare(self.network), content["network"], path)
         for name, part in self.parts.items():
-            part.load_state_dict(content[name])
+            part.load_state_dict(self._keep_length_of_schedule(name, content[name]))
         scaler = getattr(engine, "scaler", None)
         if scaler is not None and "scaler" in content:
             scaler.load_state_dict(content["scaler"])
@@ -154,3 +154,8 @@ class Checkpoints:
             logger.info("%s is already the last of %d epochs: nothing left to train", path, max_epochs)
         engine.state.epoch, engine.state.iteration = epoch, content["trainer"]["iteration"]
         logger.info("resumed from %s: %d epochs are done", path, epoch)
+
+    def _keep_length_of_schedule(self, name: str, state: dict[str, Any]) -> dict[str, Any]:
+        """The length of a schedule is this run's ``max_epochs``, so that a training can be resumed to train longer."""
+        own = self.parts[name].state_dict()
+        return {**state, "total_iters": own["total_iters"]} if "total_iters" in own else state
