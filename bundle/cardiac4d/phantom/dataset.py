@@ -111,12 +111,7 @@ def write_dataset(
     root = Path(output_dir)
     _claim_folder(root, chosen, seed)
     jobs = [Job(root, chosen, seed, plan) for plan in plan_dataset(chosen, seed)]
-    waiting = [job for job in jobs if not job.is_finished()]
-    with tqdm(
-        total=len(jobs), initial=len(jobs) - len(waiting), desc="phantom", unit="sequence", disable=not progress
-    ) as bar:
-        for _ in _run(waiting, num_workers):
-            bar.update()
+    _finish(jobs, num_workers, progress=progress)
     records = [json.loads(job.record_path.read_text(encoding="utf-8")) for job in jobs]
     write_summary(root / "truth" / "summary.csv", records)
     entries = [(job.plan.split, _entry(job, record)) for job, record in zip(jobs, records, strict=True)]
@@ -164,6 +159,15 @@ def _entry(job: Job, record: dict[str, Any]) -> dict[str, Any]:
         "full_cycle": True,
         "ef_percent": record["ef_percent"],
     }
+
+
+def _finish(jobs: list[Job], num_workers: int, *, progress: bool) -> None:
+    """Make the sequences that are not there yet."""
+    waiting = [job for job in jobs if not job.is_finished()]
+    done = len(jobs) - len(waiting)
+    with tqdm(total=len(jobs), initial=done, desc="phantom", unit="sequence", disable=not progress) as bar:
+        for _ in _run(waiting, num_workers):
+            bar.update()
 
 
 def _run(jobs: list[Job], num_workers: int) -> Iterator[str]:

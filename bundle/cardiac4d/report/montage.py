@@ -90,9 +90,7 @@ def sequence_montage(
     window: tuple[float, float] = CONTRAST_CT_WINDOW_HU,
     title: str = "",
 ) -> Figure:
-    """Draw frames of one sequence with the contours of cavity and myocardium.
-
-    All frames show the same planes, through the centre of the first one's ventricle, so that motion shows.
+    """Draw frames with the contours of cavity and myocardium, all in the planes of the first, so that motion shows.
 
     Args:
         image: ``(H, W, D, T)`` intensities.
@@ -101,9 +99,6 @@ def sequence_montage(
         frames: title and 0-based frame of each column.
         window: intensities drawn black and white.
         title: stands above.
-
-    Returns:
-        The figure; see :func:`cardiac4d.report.save_png`.
 
     Raises:
         ValueError: if ``frames`` is empty, the shapes differ, or the first frame shows no ventricle.
@@ -123,8 +118,7 @@ def sequence_montage(
     for axes, name in zip(grid[0], frames, strict=True):
         axes.set_title(name, fontsize=8)
     figure.suptitle(title, fontsize=9)
-    handles = [Line2D([], [], color=OVERLAY_COLOURS[key], label=STRUCTURE_NAMES[key]) for key in OVERLAY_COLOURS]
-    figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, fontsize=8)
+    _legend(figure)
     return figure
 
 
@@ -186,6 +180,11 @@ def _draw(axes: Axes, image: Array, labels: Array, indices: Points, window: tupl
             axes.contour(mask, levels=[0.5], colors=[OVERLAY_COLOURS[key]], linewidths=0.8)
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
+
+
+def _legend(figure: Figure) -> None:
+    handles = [Line2D([], [], color=OVERLAY_COLOURS[key], label=STRUCTURE_NAMES[key]) for key in OVERLAY_COLOURS]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, fontsize=8)
 
 
 def _unit(vector: Points) -> Points:
