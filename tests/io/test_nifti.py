@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from cardiac4d.errors import InputError
-from cardiac4d.io import NiftiSequence, nifti
+from cardiac4d.io import NiftiSequence, nifti, nifti_stem
 from tests.helpers.sequences import AFFINES, noise, write_nifti
 
 SHAPE = (6, 5, 4, 3)
@@ -191,3 +191,18 @@ def test_frame_index_outside_is_a_programming_error(tmp_path: Path) -> None:
 @pytest.mark.skipif(not ACDC.is_dir(), reason="real cine data are not here")
 def test_real_cine_with_a_bad_sform_gets_its_spacing() -> None:
     np.testing.assert_allclose(NiftiSequence(ACDC / "patient001_4d.nii.gz").grid.spacing_mm, (1.5625, 1.5625, 10.0))
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"),
+    {
+        "deep/a.nii": "a",
+        "a.nii.gz": "a",
+        "a.NII.GZ": "a",
+        "a.nii_x.nii.gz": "a.nii_x",
+        "a.nii.nii.gz": "a.nii",
+        "a.gz": "a.gz",
+    }.items(),
+)
+def test_a_stem_loses_the_suffix_at_the_end_of_the_name_only(name: str, stem: str) -> None:
+    assert nifti_stem(name) == nifti_stem(Path(name)) == stem

@@ -7,7 +7,7 @@ from .acdc_cine import write_cine_datalist
 from .datalist import check_same_grid, frames_as_cases, label_convention, load_datalist
 from .folders import find_inputs, prepare_output_dir
 from .labels import LabelConvention, annotated_frames, check_frame_range, read_labels
-from .nifti import NiftiSequence
+from .nifti import NiftiSequence, nifti_stem
 from .writer import write_sequence
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "frames_as_cases",
     "label_convention",
     "load_datalist",
+    "nifti_stem",
     "prepare_output_dir",
     "read_labels",
     "write_cine_datalist",
