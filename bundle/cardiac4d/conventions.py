@@ -22,7 +22,6 @@ from __future__ import annotations
 
 from typing import Final
 
-SPATIAL_AXES: Final = ("H", "W", "D")
 TIME_AXIS: Final = -1
 
 BACKGROUND: Final = 0
@@ -57,6 +56,8 @@ META_CYCLE_LENGTH_MS: Final = "cycle_length_ms"
 META_FULL_CYCLE: Final = "full_cycle"
 
 HU_RANGE: Final = (-1024.0, 1024.0)
+"""Intensities that ``scale_intensity`` of the CT workflows maps to -1 and 1; those beyond are not clipped."""
+
 MYOCARDIUM_DENSITY_G_PER_ML: Final = 1.05
 REDUCED_EF_PERCENT: Final = 55.0
 """An ejection fraction below this is called reduced (Myronenko et al. 2019, section 4)."""

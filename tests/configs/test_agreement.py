@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from monai.bundle import ConfigWorkflow
+import torch
+from monai.bundle import ConfigParser, ConfigWorkflow
 
+from cardiac4d.conventions import HU_RANGE
 from tests.helpers.studies import write_small_dataset
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -64,6 +66,14 @@ def test_inference_applies_what_was_trained():
     for key in ("code_path", "network_def", "load_image", "scale_intensity", "orientation", "recipe"):
         assert train[key] == evaluate[key] == inference[key], key
     assert train["spacing_mm"] == evaluate["spacing_mm"]
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_intensities_are_scaled_from_the_documented_range(name):
+    scale = ConfigParser({"scale": load(name)["scale_intensity"]}).get_parsed_content("scale")
+    low, high = HU_RANGE
+    hounsfield = torch.tensor([[low, 0.0, high, high + (high - low)]])
+    assert scale({"image": hounsfield})["image"].tolist() == [[-1.0, 0.0, 1.0, 3.0]]
 
 
 def test_shipped_weights_were_trained_with_the_overlay_and_fit_the_inference():
