@@ -46,7 +46,7 @@ def test_archive_is_never_replaced_silently(small_bundle: Path, tmp_path: Path) 
     archive = pack_hub_zip(small_bundle, tmp_path)
     before = archive.read_bytes()
     (small_bundle / "LICENSE").write_text("another")
-    with pytest.raises(InputError, match=r"cardiac4d\.zip: is there already"):
+    with pytest.raises(InputError, match=r"cardiac4d\.zip: the file exists already"):
         pack_hub_zip(small_bundle, tmp_path)
     assert archive.read_bytes() == before
     assert pack_hub_zip(small_bundle, tmp_path, overwrite=True).read_bytes() != before

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..io.whole_file import whole_file
+from ..io.writer import refuse_existing
 
 NAME = "cardiac4d"
 REQUIRED = ("LICENSE", "configs/metadata.json", "configs/inference.json", "docs/README.md", "models/model.pt")
@@ -42,8 +43,7 @@ def pack_hub_zip(bundle_root: str | Path, output_dir: str | Path, *, overwrite: 
     for name in REQUIRED:
         if not (root / name).is_file():
             raise InputError(root, f"not a whole bundle, {name} is missing", "add the file, or name the bundle root")
-    if archive.exists() and not overwrite:
-        raise InputError(archive, "is there already", "remove it, choose another folder, or pass overwrite=True")
+    refuse_existing(archive, overwrite=overwrite)
     with whole_file(archive) as partial, zipfile.ZipFile(partial, "w") as packed:
         for path in hub_files(root):
             _add(packed, path, f"{NAME}/{path.relative_to(root).as_posix()}")
