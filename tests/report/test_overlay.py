@@ -1,17 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
-import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.contour import QuadContourSet
-from matplotlib.image import imread
 
-from cardiac4d.report import overlay, write_case_pictures
+from cardiac4d.report import overlay
 from cardiac4d.report.style import OVERLAY_COLOURS
 
 AFFINE = np.diag([10.0, 10.0, 10.0, 1.0])
@@ -96,20 +92,3 @@ def test_shapes_that_disagree_are_refused() -> None:
     image, labels = sequence()
     with pytest.raises(ValueError, match=r"`reference` must be \(H, W, D, T\) like `image`"):
         overlay(image, labels, AFFINE, {"ED": 0}, reference=labels[:-1])
-
-
-def test_case_pictures_are_written_from_tensors(tmp_path: Path) -> None:
-    image, labels = (torch.from_numpy(array) for array in sequence())
-    labels[4, 4:7, 4:7, 1] = 2
-    paths = write_case_pictures(tmp_path, "c1", image, labels, torch.from_numpy(AFFINE), reference=labels)
-    assert [path.name for path in paths] == ["c1_volumes.png", "c1_contours.png"]
-    assert imread(paths[0]).shape[:2] == (675, 1125)
-    assert imread(paths[1]).shape[:2] == (990, 1350)
-
-
-def test_case_pictures_of_an_unannotated_reference_are_those_without(tmp_path: Path) -> None:
-    image, labels = sequence()
-    unknown = np.full_like(labels, 255)
-    with_unknown = write_case_pictures(tmp_path / "a", "c1", image, labels, AFFINE, reference=unknown)
-    without = write_case_pictures(tmp_path / "b", "c1", image, labels, AFFINE)
-    assert [path.read_bytes() for path in with_unknown] == [path.read_bytes() for path in without]
