@@ -137,14 +137,14 @@ def _normalise(path: Path, section: str, index: int, raw: Any, document: Mapping
     if not isinstance(raw, Mapping) or not raw.get(IMAGE_KEY):
         raise InputError(path, 'no "image"', 'write {"image": "imagesTr/case.nii.gz", ...}', where)
     defaults = {key: document.get(key, value) for key, value in _DEFAULTS.items()}
-    given = {key: value for key, value in {**defaults, **raw}.items() if value is not None}
-    entry: Entry = {**given, CASE_ID_KEY: str(raw.get(CASE_ID_KEY) or nifti_stem(raw[IMAGE_KEY]))}
-    if Path(entry[CASE_ID_KEY]).name != entry[CASE_ID_KEY]:
-        problem = f"id {entry[CASE_ID_KEY]!r} cannot be part of a file name"
-        raise InputError(path, problem, "results are named by id: leave out slashes", f"{where}.id")
+    entry: Entry = {key: value for key, value in {**defaults, **raw}.items() if value is not None}
     for key in (IMAGE_KEY, LABEL_KEY, TRUTH_KEY):
         if key in entry:
             entry[key] = _existing(path, f"{where}.{key}", entry[key])
+    entry[CASE_ID_KEY] = str(raw.get(CASE_ID_KEY) or nifti_stem(raw[IMAGE_KEY]))
+    if Path(entry[CASE_ID_KEY]).name != entry[CASE_ID_KEY]:
+        problem = f"id {entry[CASE_ID_KEY]!r} cannot be part of a file name"
+        raise InputError(path, problem, "results are named by id: leave out slashes", f"{where}.id")
     entry[REFERENCE_EF_KEY] = float(entry.get(REFERENCE_EF_KEY, math.nan))
     for key in (LABELED_FRAMES_KEY, FRAMES_KEY):
         if key in entry:
@@ -154,8 +154,10 @@ def _normalise(path: Path, section: str, index: int, raw: Any, document: Mapping
 
 
 def _existing(path: Path, where: str, name: Any) -> str:
-    file = path.parent / str(name)
-    if not isinstance(name, str) or not file.exists():
+    if not isinstance(name, str):
+        raise InputError(path, f"{name!r} is not a path", 'write such as "imagesTr/case.nii.gz"', where)
+    file = path.parent / name
+    if not file.exists():
         problem = f"{name} does not exist (looked for {file})"
         raise InputError(path, problem, "correct the path or remove the entry", where)
     return str(file.resolve())
