@@ -98,3 +98,14 @@ def test_finished_training_resumes_to_nothing(tmp_path):
 def test_keeping_one_checkpoint_is_refused(tmp_path):
     with pytest.raises(ValueError, match="`keep` must be at least 2"):
         Checkpoints(tmp_path, nn.Linear(1, 1), None, None, keep=1)
+
+
+def test_resuming_where_an_epoch_is_shorter_trains_every_epoch(tmp_path):
+    """More processes, or a shorter data list: the iterations done before would look like the end of the training."""
+    trainer, *_ = make_training(tmp_path, max_epochs=10)
+    trainer.run(DATA * 4, max_epochs=3)
+    trainer, *_ = make_training(tmp_path, resume=True, max_epochs=10)
+    epochs = []
+    trainer.add_event_handler(Events.EPOCH_STARTED, lambda engine: epochs.append(engine.state.epoch))
+    trainer.run(DATA, max_epochs=10)
+    assert epochs == list(range(4, 11))

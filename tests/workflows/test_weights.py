@@ -36,6 +36,12 @@ def test_weights_of_another_network_name_file_and_difference(tmp_path):
     assert torch.equal(network.weight, before)
 
 
+def test_file_that_holds_no_weights_names_what_it_holds(tmp_path):
+    torch.save([1, 2], tmp_path / "model.pt")
+    with pytest.raises(InputError, match=r"model\.pt: holds a list, no weights"):
+        WeightsLoader(tmp_path / "model.pt", nn.Linear(1, 1))(NO_ENGINE)
+
+
 @pytest.mark.parametrize("content", [None, b"not a model"])
 def test_missing_or_unreadable_weights_name_the_file(tmp_path, content):
     path = tmp_path / "model.pt"
@@ -47,14 +53,17 @@ def test_missing_or_unreadable_weights_name_the_file(tmp_path, content):
 
 def test_weights_load_from_a_training_checkpoint_too(tmp_path):
     trained, fresh = nn.Linear(2, 1), nn.Linear(2, 1)
-    save_atomically({"network": trained.state_dict(), "best_metric": 0.5}, tmp_path / "checkpoint_epoch=1.pt")
-    WeightsLoader(tmp_path / "checkpoint_epoch=1.pt", fresh)(NO_ENGINE)
+    path, recipe = tmp_path / "checkpoint_epoch=1.pt", {"spacing_mm": [1.0, 1.0, 1.0]}
+    save_atomically({"network": trained.state_dict(), "recipe": recipe}, path)
+    WeightsLoader(path, fresh, recipe=recipe)(NO_ENGINE)
     assert torch.equal(fresh.weight, trained.weight)
+    with pytest.raises(InputError, match="trained with spacing_mm"):
+        WeightsLoader(path, fresh, recipe={"spacing_mm": [3.0, 3.0, 3.0]})(NO_ENGINE)
 
 
 def test_weights_refuse_an_input_they_were_not_trained_on(tmp_path):
     network, model = nn.Linear(2, 1), tmp_path / "model.pt"
     write_model(network, model, {"spacing_mm": [1.0, 1.0, 1.0]})
-    WeightsLoader(model, network, recipe={"spacing_mm": [1.0, 1.0, 1.0]})(NO_ENGINE)
+    WeightsLoader(model, network, recipe={"spacing_mm": (1.0, 1.0, 1.0)})(NO_ENGINE)
     with pytest.raises(InputError, match=r"trained with spacing_mm \[1.0, 1.0, 1.0\], this run uses \[3.0, 3.0, 3.0\]"):
         WeightsLoader(model, network, recipe={"spacing_mm": [3.0, 3.0, 3.0]})(NO_ENGINE)

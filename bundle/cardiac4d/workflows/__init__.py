@@ -3,7 +3,14 @@
 
 from .case_results import CaseResults
 from .checkpoint import Checkpoints
-from .distributed import default_device, distributed_network, init_process_group, leave_process_group
+from .distributed import (
+    case_sampler,
+    default_device,
+    distributed_network,
+    init_process_group,
+    leave_process_group,
+)
+from .epoch_seed import EpochSeed
 from .experiment import Experiment
 from .inferer import SequenceInferer
 from .input_errors import explain_input_errors
@@ -15,11 +22,13 @@ __all__ = [
     "CaseResults",
     "Checkpoints",
     "EpochLosses",
+    "EpochSeed",
     "EvaluationProgress",
     "Experiment",
     "SequenceInferer",
     "TrainingProgress",
     "WeightsLoader",
+    "case_sampler",
     "default_device",
     "distributed_network",
     "explain_input_errors",

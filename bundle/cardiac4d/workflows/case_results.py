@@ -16,16 +16,17 @@ from torch import Tensor
 
 from ..conventions import (
     CASE_ID_KEY,
-    FULL_CYCLE_KEY,
     LABEL_KEY,
     META_FRAME_TIMES_MS,
+    META_FULL_CYCLE,
     PRED_KEY,
     REFERENCE_EF_KEY,
     TRUTH_KEY,
 )
+from ..io.nifti import nifti_stem
 from ..io.whole_file import whole_file
 from ..metrics import evaluate_case, format_table, summarize_cases
-from .distributed import gather_rows, is_main_process
+from .distributed import gather_rows, is_main_process, process_rank
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +52,7 @@ class CaseResults:
         engine.add_event_handler(Events.STARTED, self._started)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._iteration_completed)
         engine.add_event_handler(Events.COMPLETED, self._completed)
+        engine.add_event_handler(Events.EXCEPTION_RAISED, self._failed)
 
     def _started(self, _engine: Engine) -> None:
         self._rows.clear()
@@ -68,6 +70,14 @@ class CaseResults:
         engine.state.metrics.update({key: value for key, value in summary.items() if isinstance(value, float)})
         if is_main_process():
             self._write(rows, summary)
+
+    def _failed(self, _engine: Engine, error: Exception) -> None:
+        """Keep the rows of the cases that were done before one failed."""
+        if self._rows:
+            path = self.output_dir / f"cases_before_failure_{process_rank()}.csv"
+            write_csv(self._rows, path)
+            logger.error("%d cases were done before the failure: %s", len(self._rows), path)
+        raise error
 
     def _write(self, rows: Sequence[Mapping[str, Any]], summary: dict[str, Any]) -> None:
         write_csv(rows, self.output_dir / "cases.csv")
@@ -91,7 +101,7 @@ def measure_case(case: Mapping[str, Any]) -> dict[str, Any]:
         affine=pred.affine,
         frame_times_ms=pred.meta.get(META_FRAME_TIMES_MS),
         reference_ef_percent=case.get(REFERENCE_EF_KEY),
-        full_cycle=bool(case.get(FULL_CYCLE_KEY, False)),
+        full_cycle=bool(pred.meta.get(META_FULL_CYCLE, False)),
     )
 
 
@@ -104,7 +114,7 @@ def case_name(case: Mapping[str, Any]) -> str:
     """The case's id, or the name of its image file without suffixes."""
     if case.get(CASE_ID_KEY):
         return str(case[CASE_ID_KEY])
-    return Path(str(case[PRED_KEY].meta["filename_or_obj"])).name.split(".nii")[0]
+    return nifti_stem(case[PRED_KEY].meta["filename_or_obj"])
 
 
 def without_nan(value: Any) -> Any:

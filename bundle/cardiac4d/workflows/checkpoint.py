@@ -103,7 +103,8 @@ class Checkpoints:
         """Write the checkpoint of the current epoch, then drop the oldest ones."""
         content: dict[str, Any] = {name: part.state_dict() for name, part in self.parts.items()}
         content["network"] = bare(self.network).state_dict()
-        content["trainer"] = {"epoch": engine.state.epoch, "iteration": engine.state.iteration}
+        content["epoch"] = engine.state.epoch
+        content["recipe"] = dict(self.recipe or {})
         content["best_metric"] = self.best_metric
         scaler = getattr(engine, "scaler", None)
         if scaler is not None:
@@ -149,10 +150,12 @@ class Checkpoints:
         if scaler is not None and "scaler" in content:
             scaler.load_state_dict(content["scaler"])
         self.best_metric = content["best_metric"]
-        epoch, max_epochs = content["trainer"]["epoch"], engine.state.max_epochs
+        epoch, max_epochs = content["epoch"], engine.state.max_epochs
         if max_epochs is not None and epoch >= max_epochs:
             logger.info("%s is already the last of %d epochs: nothing left to train", path, max_epochs)
-        engine.state.epoch, engine.state.iteration = epoch, content["trainer"]["iteration"]
+        # Iterations are counted in epochs of *this* run: with other data or more processes an epoch has another length,
+        # and Ignite would take a larger count for the end of the training.
+        engine.state.epoch, engine.state.iteration = epoch, epoch * (engine.state.epoch_length or 0)
         logger.info("resumed from %s: %d epochs are done", path, epoch)
 
     def _keep_length_of_schedule(self, name: str, state: dict[str, Any]) -> dict[str, Any]:

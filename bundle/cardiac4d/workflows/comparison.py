@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from ..io.whole_file import whole_file
 from ..metrics import format_table
 from .experiment import Experiment
 
@@ -22,8 +21,8 @@ def compare(experiment: Experiment, section: str = "validation") -> str:
     summaries = {}
     for dims in (4, 3):
         experiment.train(dims)
-        result = experiment.evaluate(dims, section)
-        summaries[result["model"]] = result["summary"]
+        summaries[f"{dims}D network"] = experiment.evaluate(dims, section)["summary"]
     table = format_table(summaries)
-    Path(experiment.output_dir, "table.md").write_text(table + "\n", encoding="utf-8")
+    with whole_file(experiment.output_dir / "table.md") as partial:
+        partial.write_text(table + "\n", encoding="utf-8")
     return table

@@ -40,7 +40,7 @@ def run_demonstration(bundle_root: Path, output_dir: Path, *, seed: int = 0) -> 
     for name, place in {
         "phantom": dataset_dir,
         "model": experiment.model(4),
-        "evaluation": output_dir / "evaluate_4d" / "cases.csv",
+        "evaluation": output_dir / "evaluate_4d_test" / "cases.csv",
         "segmentation": results / "segmentations",
         "pictures": ", ".join(str(path) for path in pictures),
     }.items():

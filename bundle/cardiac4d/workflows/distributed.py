@@ -9,7 +9,10 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from monai.data import Dataset, DistributedSampler
 from torch import nn
+
+from ..errors import InputError
 
 
 def default_device() -> torch.device:
@@ -55,9 +58,36 @@ def distributed_network(network: nn.Module, device: torch.device) -> nn.Module:
     return nn.parallel.DistributedDataParallel(network, device_ids=[device] if device.type == "cuda" else None)
 
 
+def process_rank() -> int:
+    """Rank of this process: that of its group, before it has joined that which torchrun announces, else 0."""
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank()
+    return int(os.environ["RANK"]) if "TORCHELASTIC_RUN_ID" in os.environ else 0
+
+
 def is_main_process() -> bool:
-    """True in the process that writes files and prints: rank 0 (also before the group is joined), or the only one."""
-    return int(os.environ.get("RANK", "0")) == 0
+    """True in the process that writes files and prints."""
+    return process_rank() == 0
+
+
+def case_sampler(dataset: Dataset, *, shuffle: bool, even_divisible: bool) -> DistributedSampler:
+    """Share the cases of a data set among the processes.
+
+    Args:
+        dataset: at least one case per process: one without a case would leave the others waiting for it.
+        shuffle: another order in every epoch.
+        even_divisible: repeat cases so that every process gets equally many; training needs it, evaluation must not.
+
+    Raises:
+        InputError: if there are fewer cases than processes.
+    """
+    if len(dataset) < dist.get_world_size():
+        raise InputError(
+            "torchrun",
+            f"{dist.get_world_size()} processes for {len(dataset)} cases",
+            f"start at most --nproc_per_node={len(dataset)}",
+        )
+    return DistributedSampler(dataset, even_divisible=even_divisible, shuffle=shuffle)
 
 
 def gather_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..errors import InputError
+from ..io.whole_file import whole_file
 from .checkpoint import LAST_MODEL
 
 logger = logging.getLogger(__name__)
@@ -35,7 +37,7 @@ class Experiment:
     Args:
         bundle_root: folder that holds ``configs/``.
         dataset_dir: folder with ``dataset.json``.
-        output_dir: receives ``train_4d/``, ``evaluate_4d/``, ``inference/`` and the 3D counterparts.
+        output_dir: receives ``train_4d/``, ``evaluate_4d_<section>/``, ``inference/`` and the 3D counterparts.
         overlays: names of config files laid over each workflow, for example ``("quick",)``.
         overrides: further config ids and their values, for example ``{"max_epochs": 10}``.
     """
@@ -52,37 +54,51 @@ class Experiment:
 
     def train(self, dims: int = 4) -> Path:
         """Train, or go on with an interrupted training; return the model of the last epoch."""
-        if self.model(dims).exists():
-            logger.info("already trained: %s", self.model(dims))
-        else:
-            config = "train" if dims == 4 else "train_3d"
-            self._run("training", [config], {"output_dir": self.output_dir / f"train_{dims}d", "resume": True})
+        folder = self.output_dir / f"train_{dims}d"
+        config = "train" if dims == 4 else "train_3d"
+        self._stage("training", [config], folder, self.model(dims), self.dataset_dir, resume=True)
         return self.model(dims)
 
     def evaluate(self, dims: int = 4, section: str = "test") -> dict[str, Any]:
         """Evaluate the model of the last epoch on a section of the data list; return ``summary.json``, null as NaN."""
-        folder = self.output_dir / f"evaluate_{dims}d"
-        if not (folder / "summary.json").exists():
-            overrides = {"output_dir": folder, "checkpoint": self.model(dims), "section": section, "overwrite": True}
-            self._run("evaluating", ["evaluate", *(["baseline_3d"] if dims == 3 else [])], overrides)
+        folder = self.output_dir / f"evaluate_{dims}d_{section}"
+        configs = ["evaluate", *(["baseline_3d"] if dims == 3 else [])]
+        values = {"checkpoint": self.model(dims), "section": section, "overwrite": True}
+        self._stage("evaluating", configs, folder, folder / "summary.json", self.dataset_dir, **values)
         return read_summary(folder / "summary.json")
 
     def infer(self, study: Path) -> Path:
         """Segment one study with the 4D network; return the folder of the results."""
         folder = self.output_dir / "inference"
-        if not (folder / "summary.json").exists():
-            overrides = {"output_dir": folder, "checkpoint": self.model(4), "overwrite": True}
-            self._run("inference", ["inference"], overrides, dataset_dir=study)
+        values = {"checkpoint": self.model(4), "overwrite": True}
+        self._stage("inference", ["inference"], folder, folder / "summary.json", study, **values)
         return folder
 
-    def _run(
-        self, run_id: str, configs: Sequence[str], overrides: Mapping[str, Any], dataset_dir: Path | None = None
+    def _stage(
+        self, run_id: str, configs: Sequence[str], folder: Path, result: Path, dataset_dir: Path, **values: Any
     ) -> None:
-        files = [str(self.bundle_root / "configs" / f"{name}.json") for name in (*configs, *self.overlays)]
-        values = {"bundle_root": self.bundle_root, "dataset_dir": dataset_dir or self.dataset_dir}
+        """Run one stage unless its result is there; refuse a folder that other settings have begun."""
+        own = {"bundle_root": self.bundle_root, "dataset_dir": dataset_dir, "output_dir": folder, **values}
+        settings = {name: str(value) for name, value in {**self.overrides, **own}.items()}
+        record = {"run": run_id, "configs": [*configs, *self.overlays], **settings}
+        note = folder / "stage.json"
+        if note.exists() and (begun := json.loads(note.read_text(encoding="utf-8"))) != record:
+            changed = sorted(key for key in begun.keys() | record.keys() if begun.get(key) != record.get(key))
+            raise InputError(
+                folder, f"the folder was begun with other settings ({', '.join(changed)})", "choose another output_dir"
+            )
+        if result.exists():
+            logger.info("done before: %s", result)
+            return
+        with whole_file(note) as partial:
+            partial.write_text(json.dumps(record, indent=4) + "\n", encoding="utf-8")
+        self._run(run_id, record["configs"], settings)
+
+    def _run(self, run_id: str, configs: Sequence[str], settings: Mapping[str, str]) -> None:
+        files = [str(self.bundle_root / "configs" / f"{name}.json") for name in configs]
         command = [sys.executable, "-m", "monai.bundle", "run", run_id, "--config_file", str(files)]
-        for name, value in {**values, **self.overrides, **overrides}.items():
-            command += [f"--{name}", str(value)]
+        for name, value in settings.items():
+            command += [f"--{name}", value]
         logger.info("$ %s", " ".join(command))
         subprocess.run(command, check=True, env={**os.environ, **CPU_ALLOCATOR_ENV})
 

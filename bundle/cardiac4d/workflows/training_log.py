@@ -18,7 +18,7 @@ class EpochLosses:
 
     Loggers that show ``engine.state.metrics`` (MONAI's ``StatsHandler`` and ``TensorBoardStatsHandler``) then show
     ``train_loss``, ``train_dice_loss``, ``train_smoothness_loss`` and ``learning_rate``. Crops without any annotated
-    frame have no Dice: they do not count in its mean.
+    frame have no Dice: they do not count in its mean. With several processes the means are those of the main one.
 
     Args:
         loss: its ``terms`` are logged.
@@ -30,14 +30,12 @@ class EpochLosses:
         self._values: dict[str, list[float]] = defaultdict(list)
 
     def attach(self, engine: Engine) -> None:
-        """Register with the trainer, before the handlers that log."""
+        """Register with the trainer, before the handlers that log and the one that changes the learning rate."""
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._iteration_completed)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._epoch_completed)
 
     def _iteration_completed(self, engine: Engine) -> None:
-        output: Any = engine.state.output
-        first = output[0] if isinstance(output, list) else output
-        self._values["train_loss"].append(float(first["loss"]))
+        self._values["train_loss"].append(_last_loss(engine.state.output)["loss"])
         terms = self.loss.terms
         self._values["train_smoothness_loss"].append(float(terms["smoothness"]))
         if int(terms["num_annotated_frames"]) > 0:
@@ -51,18 +49,16 @@ class EpochLosses:
 
 
 class TrainingProgress:
-    """Trainer handler: one progress bar over the iterations of the whole training, with the current loss."""
+    """Trainer handler: a progress bar over the iterations of each epoch, with the loss of the last one."""
 
     def attach(self, engine: Engine) -> None:
         """Register with the trainer."""
-        bar = ProgressBar(persist=True, desc="training", bar_format=None, mininterval=0.5)
-        bar.attach(
-            engine,
-            event_name=Events.EPOCH_COMPLETED,
-            closing_event_name=Events.COMPLETED,
-            output_transform=None,
-            metric_names=["train_loss"],
-        )
+        ProgressBar(desc="epoch", bar_format=None, mininterval=0.5).attach(engine, output_transform=_last_loss)
+
+
+def _last_loss(output: Any) -> dict[str, float]:
+    first = output[0] if isinstance(output, list) else output
+    return {"loss": float(first["loss"])}
 
 
 class EvaluationProgress:

@@ -72,8 +72,10 @@ def load_weights(network: nn.Module, state: Mapping[str, Any], source: str | os.
     network.load_state_dict(dict(state))
 
 
-def read_weights(path: str | os.PathLike[str], map_location: torch.device | str = "cpu") -> Mapping[str, Any]:
-    """Read a bare state dict, or the network out of a training checkpoint.
+def read_weights(
+    path: str | os.PathLike[str], map_location: torch.device | str = "cpu"
+) -> tuple[Mapping[str, Any], Recipe]:
+    """Read a bare state dict, or the network out of a training checkpoint, and the recipe that goes with it.
 
     Raises:
         InputError: if the file is missing or is no file of weights.
@@ -87,7 +89,12 @@ def read_weights(path: str | os.PathLike[str], map_location: torch.device | str 
         # torch's own message advises to switch weights_only off, which would run code from the file: not repeated here
         problem = f"not a readable file of weights ({type(error).__name__})"
         raise InputError(path, problem, "give a file written by training") from error
-    return content.get("network", content)
+    if not isinstance(content, Mapping):
+        raise InputError(path, f"holds a {type(content).__name__}, no weights", "give a file written by training")
+    if "network" in content:
+        return content["network"], content.get("recipe", {})
+    beside = recipe_path(path)
+    return content, json.loads(beside.read_text(encoding="utf-8")) if beside.is_file() else {}
 
 
 def recipe_path(model: str | os.PathLike[str]) -> Path:
@@ -95,20 +102,18 @@ def recipe_path(model: str | os.PathLike[str]) -> Path:
     return Path(model).with_suffix(".json")
 
 
-def check_recipe(model: str | os.PathLike[str], recipe: Recipe) -> None:
-    """Compare how the input is prepared now with how it was in training; a model without a recipe passes.
+def check_recipe(model: str | os.PathLike[str], trained: Recipe, recipe: Recipe) -> None:
+    """Compare how the input was prepared in training with how it is now; what only one of them says is passed over.
 
     Raises:
         InputError: if they differ; names the field and both values.
     """
-    if not recipe_path(model).is_file():
-        return
-    trained = json.loads(recipe_path(model).read_text(encoding="utf-8"))
-    for field, value in recipe.items():
-        if field in trained and trained[field] != value:
+    now = json.loads(json.dumps(recipe))  # tuples become lists, as in the file
+    for field in now.keys() & trained.keys():
+        if trained[field] != now[field]:
             raise InputError(
                 model,
-                f"the network was trained with {field} {trained[field]}, this run uses {value}",
+                f"the network was trained with {field} {trained[field]}, this run uses {now[field]}",
                 f'pass --{field} "{trained[field]}", or the config overlay of the training',
                 field,
             )
@@ -121,7 +126,7 @@ class WeightsLoader:
         path: a bare state dict or a training checkpoint.
         network: receives the weights.
         map_location: device to read them to.
-        recipe: how this run prepares its input; must agree with the recipe beside the weights, where there is one.
+        recipe: how this run prepares its input; must agree with the recipe of the weights, where they have one.
     """
 
     def __init__(
@@ -139,7 +144,7 @@ class WeightsLoader:
 
     def __call__(self, engine: Engine) -> None:
         """Load now."""
-        weights = read_weights(self.path, self.map_location)
-        check_recipe(self.path, self.recipe)
+        weights, trained = read_weights(self.path, self.map_location)
+        check_recipe(self.path, trained, self.recipe)
         load_weights(bare(self.network), weights, self.path)
         logger.info("weights: %s", self.path)

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+import json
+import subprocess
+
+import pytest
+
+from cardiac4d.errors import InputError
+from cardiac4d.workflows import Experiment
+from cardiac4d.workflows.comparison import compare
+from cardiac4d.workflows.demonstration import describe
+
+CASE = {
+    "case_id": "a",
+    "dice_all_lv": 0.9,
+    "dice_all_lvm": 0.8,
+    "surf_mm": 0.5,
+    "ef_percent": 60.0,
+    "ef_reference_percent": 62.5,
+}
+
+
+def option(command: list[str], name: str) -> str:
+    return command[command.index(f"--{name}") + 1]
+
+
+@pytest.fixture
+def commands(monkeypatch, tmp_path):
+    """Stand-in for the subprocesses: records each command and leaves the file that its stage would leave."""
+    ran: list[list[str]] = []
+
+    def run(command, *, check, env):
+        ran.append(command)
+        folder = tmp_path / option(command, "output_dir")
+        if "training" in command:
+            (folder / "checkpoints").mkdir(parents=True)
+            (folder / "checkpoints" / "model_last.pt").write_bytes(b"weights")
+        else:
+            summary = json.loads((SUMMARIES / "summary.json").read_text())
+            (folder / "summary.json").write_text(json.dumps(summary))
+
+    SUMMARIES = tmp_path / "made"
+    SUMMARIES.mkdir()
+    (SUMMARIES / "summary.json").write_text(json.dumps({"model": "m", "summary": make_summary(), "cases": [CASE]}))
+    monkeypatch.setattr(subprocess, "run", run)
+    return ran
+
+
+def make_summary():
+    import numpy as np
+
+    from cardiac4d.metrics import evaluate_case, summarize_cases
+    from cardiac4d.workflows.case_results import without_nan
+
+    pred = np.zeros((4, 4, 4, 2), np.uint8)
+    pred[1:3, 1:3, 1:3, 0] = 1
+    pred[1:3, 1:3, 1:2, 1] = 1
+    return without_nan(summarize_cases([evaluate_case("a", pred, pred, affine=np.eye(4))]))
+
+
+def experiment(tmp_path, **overrides):
+    return Experiment(tmp_path / "bundle", tmp_path / "data", tmp_path / "out", ("quick",), overrides)
+
+
+def test_stages_run_once(tmp_path, commands):
+    for _ in range(2):
+        experiment(tmp_path).train()
+        experiment(tmp_path).evaluate()
+        experiment(tmp_path).infer(tmp_path / "study.nii.gz")
+    assert [command[4] for command in commands] == ["training", "evaluating", "inference"]
+    assert option(commands[1], "checkpoint") == str(tmp_path / "out" / "train_4d" / "checkpoints" / "model_last.pt")
+    assert option(commands[2], "dataset_dir") == str(tmp_path / "study.nii.gz")
+    assert all("quick.json" in option(command, "config_file") for command in commands)
+
+
+def test_sections_do_not_share_a_result(tmp_path, commands):
+    experiment(tmp_path).evaluate(section="validation")
+    experiment(tmp_path).evaluate(section="test")
+    assert [option(command, "section") for command in commands] == ["validation", "test"]
+
+
+def test_folder_begun_with_other_settings_is_refused(tmp_path, commands):
+    experiment(tmp_path, max_epochs=1).train()
+    with pytest.raises(InputError, match=r"begun with other settings \(max_epochs\)"):
+        experiment(tmp_path, max_epochs=2).train()
+    assert len(commands) == 1
+
+
+def test_comparison_trains_and_evaluates_both_networks(tmp_path, commands):
+    table = compare(experiment(tmp_path))
+    assert "4D network" in table
+    assert "3D network" in table
+    assert (tmp_path / "out" / "table.md").read_text() == table + "\n"
+    assert [command[4] for command in commands] == ["training", "evaluating"] * 2
+    assert ["baseline_3d" in option(command, "config_file") for command in commands] == [False, False, False, True]
+
+
+def test_description_shows_every_case_and_the_summary():
+    text = describe({"model": "4D network", "summary": make_summary(), "cases": [CASE]})
+    assert "60.0 %" in text
+    assert "62.5 %" in text
+    assert "Dice LVM" in text
