@@ -49,6 +49,9 @@ FULL_CYCLE_KEY: Final = "full_cycle"
 REFERENCE_EF_KEY: Final = "ef_percent"
 """Optional reference ejection fraction of the case, from a clinical report or the phantom."""
 
+REFERENCE_EF_RANGE_PERCENT: Final = (1.0, 100.0)
+"""A reference lies above the first and at most at the second: 0.61, given for 61 %, is refused."""
+
 # Keys of ``MetaTensor.meta`` that carry the time axis.
 META_FRAME_TIMES_MS: Final = "frame_times_ms"
 META_FRAME_DURATION_MS: Final = "frame_duration_ms"

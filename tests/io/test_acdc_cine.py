@@ -56,6 +56,16 @@ def test_entries_read_as_sparse_labels_of_a_full_cycle(source: Path, tmp_path: P
     assert Path(entry["image"]).parent == source.resolve()
 
 
+def test_an_ejection_fraction_that_is_none_is_left_out(source: Path, tmp_path: Path) -> None:
+    """Phases confused in the index: the cavity is larger at end-systole."""
+    index = source / "index.csv"
+    index.write_text(index.read_text().replace("NOR0,NOR,5,0,3", "NOR0,NOR,5,3,0"))
+    path = write_cine_datalist(source, tmp_path / "dataset.json")
+    entries = {e["id"]: e for section in ("training", "validation") for e in json.loads(path.read_text())[section]}
+    assert [case for case, entry in entries.items() if "ef_percent" not in entry] == ["NOR0"]
+    assert {len(load_datalist(path, section)) for section in ("training", "validation")} == {12, 3}
+
+
 def test_a_folder_without_index_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"index\.csv: the index of the data set does not exist"):
         write_cine_datalist(tmp_path, tmp_path / "dataset.json")

@@ -62,6 +62,14 @@ def test_fields_of_the_whole_list_apply_unless_an_entry_has_its_own(folder: Path
     assert (second["ef_percent"], second["site"]) == (61.0, "x")
 
 
+@pytest.mark.parametrize(("given", "read"), [(None, math.nan), (math.nan, math.nan), (1.5, 1.5), (100, 100.0)])
+def test_a_reference_ejection_fraction_may_be_missing_or_any_percentage(
+    folder: Path, given: float | None, read: float
+) -> None:
+    entry = load_datalist(_write(folder, _entry(ef_percent=given)), "training")[1]
+    assert entry["ef_percent"] == pytest.approx(read, nan_ok=True)
+
+
 def test_affines_that_other_software_rounded_are_accepted(folder: Path) -> None:
     entries = load_datalist(
         _write(folder, lambda d: d["training"][0].update(label="labels/rounded.nii.gz", labeled_frames=[0])), "training"
@@ -104,6 +112,14 @@ BAD: dict[str, tuple[Change, str]] = {
     "shapes_differ": (_entry(label="labels/short.nii.gz"), r"short\.nii\.gz: its shape .*images/b\.nii\.gz"),
     "affines_differ": (_entry(label="labels/moved.nii.gz"), r"moved\.nii\.gz: its affine .*images/b\.nii\.gz"),
     "truth_differs": (_entry(truth="labels/short.nii.gz"), r"short\.nii\.gz: its shape"),
+    "ef_text": (_entry(ef_percent="61 %"), r"training\[1\]\.ef_percent: '61 %' is not an ejection .*leave it out"),
+    "ef_boolean": (_entry(ef_percent=True), r"training\[1\]\.ef_percent: True is not"),
+    "ef_list": (_entry(ef_percent=[61]), r"training\[1\]\.ef_percent: \[61\] is not"),
+    "ef_fraction": (_entry(ef_percent=0.61), r"training\[1\]\.ef_percent: 0\.61 is not .*in percent, above 1"),
+    "ef_one": (_entry(ef_percent=1), r"training\[1\]\.ef_percent: 1 is not"),
+    "ef_negative": (_entry(ef_percent=-5), r"training\[1\]\.ef_percent: -5 is not"),
+    "ef_above_100": (_entry(ef_percent=100.5), r"training\[1\]\.ef_percent: 100\.5 is not .*at most 100"),
+    "ef_infinite": (_entry(ef_percent=math.inf), r"training\[1\]\.ef_percent: inf is not"),
     "map_text": (_entry(label_map={"LV": 1}), r"training\[1\]\.label_map: .*such as"),
     "map_outside": (_entry(label_map={"3": 7}), r"training\[1\]\.label_map: .*must map to"),
     "map_list": (_entry(label_map=[3, 1]), r"training\[1\]\.label_map"),

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..conventions import BACKGROUND, LV, LVM, NOT_ANNOTATED
+from ..conventions import BACKGROUND, LV, LVM, NOT_ANNOTATED, REFERENCE_EF_KEY, REFERENCE_EF_RANGE_PERCENT
 from ..errors import InputError
 from .nifti import NiftiSequence
 from .whole_file import whole_file
@@ -37,7 +37,8 @@ def write_cine_datalist(
 
     Reads ``index.csv`` (``id,group,num_frames,ed_frame,es_frame,spacing_known``, frames 0-based) beside
     ``<id>_4d.nii.gz`` and ``<id>_4d_sparse_gt.nii.gz``. Each entry gets the reference ejection fraction of its two
-    labels: a ratio, right although these files are cropped.
+    labels: a ratio, right although these files are cropped. It is left out where it is none that
+    :func:`~cardiac4d.io.datalist.load_datalist` accepts, such as where the cavity is larger at end-systole.
 
     Args:
         source_dir: the folder.
@@ -100,6 +101,9 @@ def _entry(source: Path, row: Mapping[str, str]) -> dict[str, Any]:
     diastole, systole = (np.count_nonzero(frame == _CAVITY) for frame in NiftiSequence(label).frames(frames))
     if diastole == 0:
         raise InputError(label, f"no cavity (label {_CAVITY}) at end-diastole", "correct index.csv", "ed_frame")
+    low, high = REFERENCE_EF_RANGE_PERCENT
+    ef_percent = round(100.0 * (1.0 - systole / diastole), 2)
+    reference = {REFERENCE_EF_KEY: ef_percent} if low < ef_percent <= high else {}
     return {
         "id": row["id"],
         "group": row["group"],
@@ -107,5 +111,5 @@ def _entry(source: Path, row: Mapping[str, str]) -> dict[str, Any]:
         "label": str(label),
         "labeled_frames": sorted(frames),
         "spacing_known": row["spacing_known"] == "1",
-        "ef_percent": round(100.0 * (1.0 - systole / diastole), 2),
+        **reference,
     }

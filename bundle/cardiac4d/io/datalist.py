@@ -18,6 +18,7 @@ from ..conventions import (
     LABEL_KEY,
     LABELED_FRAMES_KEY,
     REFERENCE_EF_KEY,
+    REFERENCE_EF_RANGE_PERCENT,
     TRUTH_KEY,
 )
 from ..errors import InputError
@@ -49,8 +50,9 @@ def load_datalist(path: str | PathLike[str], section: str) -> list[Entry]:
 
     Raises:
         InputError: naming file, entry and fix: no such section, a missing or unreadable file, a label whose grid or
-            frame count differs from its image's, a frame out of range, a repeated id, an entry of ``training`` or
-            ``validation`` without label, or such a section without any annotated frame.
+            frame count differs from its image's, a frame out of range, a repeated id, an ejection fraction that is
+            not in percent, an entry of ``training`` or ``validation`` without label, or such a section without any
+            annotated frame.
     """
     source = Path(path)
     document = _read_json(source)
@@ -145,7 +147,7 @@ def _normalise(path: Path, section: str, index: int, raw: Any, document: Mapping
     if Path(entry[CASE_ID_KEY]).name != entry[CASE_ID_KEY]:
         problem = f"id {entry[CASE_ID_KEY]!r} cannot be part of a file name"
         raise InputError(path, problem, "results are named by id: leave out slashes", f"{where}.id")
-    entry[REFERENCE_EF_KEY] = float(entry.get(REFERENCE_EF_KEY, math.nan))
+    entry[REFERENCE_EF_KEY] = _percentage(path, f"{where}.{REFERENCE_EF_KEY}", entry.get(REFERENCE_EF_KEY, math.nan))
     for key in (LABELED_FRAMES_KEY, FRAMES_KEY):
         if key in entry:
             entry[key] = _frame_list(path, f"{where}.{key}", entry[key])
@@ -161,6 +163,16 @@ def _existing(path: Path, where: str, name: Any) -> str:
         problem = f"{name} does not exist (looked for {file})"
         raise InputError(path, problem, "correct the path or remove the entry", where)
     return str(file.resolve())
+
+
+def _percentage(path: Path, where: str, value: Any) -> float:
+    """The ejection fraction, where nan stands for none; refused here, not after hours of segmentation."""
+    low, high = REFERENCE_EF_RANGE_PERCENT
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not (low < value <= high or value != value):
+        fix = f"give a number in percent, above {low:g} and at most {high:g}, or leave it out"
+        raise InputError(path, f"{value!r} is not an ejection fraction in percent", fix, where)
+    return float(value)
 
 
 def _frame_list(path: Path, where: str, frames: Any) -> list[int]:

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 from torch import Tensor
 
-from ..conventions import REFERENCE_EF_KEY, STRUCTURES
+from ..conventions import REFERENCE_EF_KEY, REFERENCE_EF_RANGE_PERCENT, STRUCTURES
 from ..errors import InputError
 from ..measure import LeftVentricleFunction, measure_left_ventricle
 from ..measure.inputs import Array, LabelMap, as_label_map, measured_frames
@@ -93,9 +93,11 @@ def _check(case_id: str, pred: LabelMap, maps: dict[str, LabelMap | None], ef_pe
         if array is not None and array.shape != pred.shape:
             problem = f"the prediction has shape {pred.shape}, the {name} {array.shape}"
             raise InputError(case_id, problem, "bring both to the same grid and the same frames")
-    if ef_percent is not None and not np.isnan(ef_percent) and not 1 < ef_percent <= 100:
+    low, high = REFERENCE_EF_RANGE_PERCENT
+    if ef_percent is not None and not np.isnan(ef_percent) and not low < ef_percent <= high:
         problem = f"the reference ejection fraction is {ef_percent}"
-        raise InputError(case_id, problem, "give it in percent, above 1 and at most 100", field=REFERENCE_EF_KEY)
+        fix = f"give it in percent, above {low:g} and at most {high:g}"
+        raise InputError(case_id, problem, fix, field=REFERENCE_EF_KEY)
 
 
 def _dice(prefix: str, pred: LabelMap, reference: LabelMap | None) -> Row:
