@@ -98,7 +98,10 @@ BAD: dict[str, tuple[Change, str]] = {
     "label_list": (_entry(label=["l.nii"]), r"training\[1\]\.label: \['l\.nii'\] is not a path"),
     "no_image": (_entry(image=None), r'training\[1\]: no "image"'),
     "no_label": (_entry(label=None), r"""training, entry 'b': no "label".*add its label file"""),
-    "not_an_entry": (lambda d: d["training"].append("a.nii"), r'training\[2\]: no "image"'),
+    "not_an_entry": (lambda d: d["training"].append(["a.nii"]), r'training\[2\]: no "image"'),
+    "empty_entry": (lambda d: d["training"].append(""), r'training\[2\]: no "image"'),
+    "path_missing": (lambda d: d["training"].append("c.nii"), r"training\[2\]\.image: c\.nii does not exist"),
+    "path_repeated": (lambda d: d["training"].append("images/a.nii.gz"), r"training\[2\]\.id: id 'a' is that"),
     "empty_section": (lambda d: d.update(training=[]), "training: the list is empty"),
     "no_section": (lambda d: d.pop("training"), r"no list 'training', it has \['validation'\]"),
     "frame_1_based": (_entry(labeled_frames=[1, 4]), r"entry 'b', labeled_frames: frame 4 of .*subtract 1"),
@@ -150,6 +153,20 @@ def test_one_unlabelled_training_sequence_among_others_is_accepted(folder: Path)
 def test_a_test_list_needs_no_labels(folder: Path) -> None:
     path = _write(folder, lambda d: d.update(test=[{"image": "images/a.nii.gz"}]))
     assert set(load_datalist(path, "test")[0]) >= {"id", "image", "full_cycle", "ef_percent"}
+
+
+def test_an_entry_may_be_the_path_of_its_image(folder: Path) -> None:
+    path = _write(folder, lambda d: d.update(full_cycle=True, test=["images/a.nii.gz", {"image": "images/b.nii.gz"}]))
+    first, second = load_datalist(path, "test")
+    assert (first["id"], first["image"]) == ("a", str((folder / "images/a.nii.gz").resolve()))
+    assert (first["full_cycle"], second["full_cycle"], second["id"]) == (True, True, "b")
+    assert math.isnan(first["ef_percent"])
+
+
+def test_a_path_alone_cannot_be_trained_on(folder: Path) -> None:
+    path = _write(folder, lambda d: d.update(training=["images/a.nii.gz"]))
+    with pytest.raises(InputError, match="training, entry 'a': no \"label\""):
+        load_datalist(path, "training")
 
 
 @pytest.mark.parametrize(

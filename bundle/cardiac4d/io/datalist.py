@@ -40,7 +40,8 @@ def load_datalist(path: str | PathLike[str], section: str) -> list[Entry]:
     """The entries of one section, with absolute paths, checked against the headers of their files.
 
     Args:
-        path: the JSON file; paths in it are relative to it. ``docs/data.md`` describes the fields.
+        path: the JSON file; paths in it are relative to it. ``docs/data.md`` describes the fields. An entry that is a
+            plain text is the path of its image.
         section: ``training``, ``validation``, ``test`` or another list in the file.
 
     Returns:
@@ -136,6 +137,7 @@ def _section(path: Path, document: Mapping[str, Any], section: str) -> list[Any]
 
 def _normalise(path: Path, section: str, index: int, raw: Any, document: Mapping[str, Any]) -> Entry:
     where = f"{section}[{index}]"
+    raw = {IMAGE_KEY: raw} if isinstance(raw, str) else raw  # as Decathlon writes its test list
     if not isinstance(raw, Mapping) or not raw.get(IMAGE_KEY):
         raise InputError(path, 'no "image"', 'write {"image": "imagesTr/case.nii.gz", ...}', where)
     defaults = {key: document.get(key, value) for key, value in _DEFAULTS.items()}
