@@ -48,12 +48,49 @@ def test_a_place_that_does_not_exist_is_refused(tmp_path: Path) -> None:
         find_inputs(tmp_path / "nowhere")
 
 
-def test_a_folder_without_sequences_names_the_data_list_in_it(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no \.nii or \.nii\.gz file .*or one file"):
+def test_a_folder_without_sequences_names_the_data_lists_in_it(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no \.nii or \.nii\.gz file and no dataset\.json .*or one file"):
         find_inputs(tmp_path)
-    (tmp_path / "dataset.json").write_text("{}")
-    with pytest.raises(InputError, match=r"name the data list \(dataset\.json\)"):
+    (tmp_path / "cohort.json").write_text("{}")
+    with pytest.raises(InputError, match=r"name the data list \(cohort\.json\)"):
         find_inputs(tmp_path)
+
+
+def test_a_folder_of_a_data_set_gives_a_section_of_its_list(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="cardiac4d.io.folders")
+    (folder / "deeper/dataset.json").write_text(json.dumps({"test": ["../a.nii"], "late": ["../b.nii.gz"]}))
+    write_nifti(folder / "deeper/images/d.nii", noise(SHAPE))
+    (folder / "deeper/c.nii").unlink()
+    assert [e["id"] for e in find_inputs(folder / "deeper")] == ["a"]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{folder / 'deeper'} holds no sequence of its own: taking 'test' of its dataset.json"
+    ]
+    assert [e["id"] for e in find_inputs(folder / "deeper", section="late")] == ["b"]
+    with pytest.raises(InputError, match=r"dataset\.json: no list 'validation', it has \['late', 'test'\]"):
+        find_inputs(folder / "deeper", section="validation")
+
+
+def test_a_folder_of_sequences_gives_them_whatever_its_data_list_says(folder: Path) -> None:
+    (folder / "dataset.json").write_text(json.dumps({"test": ["deeper/c.nii"]}))
+    assert [entry["id"] for entry in find_inputs(folder)] == ["a", "b"]
+
+
+def test_a_relative_data_list_is_looked_for_here_before_the_data_folder(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(folder)
+    (folder / "deeper/lists").mkdir()
+    (folder / "deeper/lists/late.json").write_text(json.dumps({"test": ["../c.nii"]}))
+    assert [e["id"] for e in find_inputs("deeper", "lists/late.json")] == ["c"]
+    assert [e["id"] for e in find_inputs("deeper", "deeper/lists/late.json")] == ["c"]
+    assert caplog.records == []
+    (folder / "lists").mkdir()
+    (folder / "lists/late.json").write_text(json.dumps({"test": ["../a.nii"]}))
+    assert [e["id"] for e in find_inputs("deeper", "lists/late.json")] == ["a"]
+    assert "in the current directory and in deeper: taking the former" in caplog.text
+    assert [e["id"] for e in find_inputs("deeper", folder / "deeper/lists/late.json")] == ["c"]
+    with pytest.raises(InputError, match=r"deeper/none\.json: the data list does not exist"):
+        find_inputs("deeper", "none.json")
 
 
 def test_a_3d_file_in_the_folder_is_refused_before_anything_is_segmented(folder: Path) -> None:

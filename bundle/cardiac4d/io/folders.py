@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from os import PathLike
@@ -13,6 +14,11 @@ from ..errors import InputError
 from .datalist import Entry, load_datalist
 from .nifti import NiftiSequence, has_nifti_suffix, nifti_stem
 
+logger = logging.getLogger(__name__)
+
+DATALIST_NAME = "dataset.json"
+"""The data list that is looked for in a folder without sequences."""
+
 
 def find_inputs(
     dataset_dir: str | PathLike[str], datalist: str | PathLike[str] | None = None, section: str = "test"
@@ -20,23 +26,29 @@ def find_inputs(
     """The sequences to segment.
 
     Args:
-        dataset_dir: one 4D ``.nii`` or ``.nii.gz`` file, or a folder of such files (its own level only), or the folder
-            that holds ``datalist``.
-        datalist: a data list, relative to ``dataset_dir`` or absolute; then ``section`` of it is taken.
-        section: the list to take from ``datalist``.
+        dataset_dir: one 4D ``.nii`` or ``.nii.gz`` file, or a folder of such files (its own level only), or a folder
+            without such files that holds a ``dataset.json``, of which ``section`` is taken.
+        datalist: a data list, of which ``section`` is taken instead: absolute, or relative to the current directory if
+            the file is there, else to ``dataset_dir``.
+        section: the list to take from the data list.
 
     Returns:
         Entries as those of :func:`~cardiac4d.io.datalist.load_datalist`, sorted by name where a folder was searched.
 
     Raises:
-        InputError: if nothing is found, or a file is not a readable 4D sequence.
+        InputError: if nothing is found, a file is not a readable 4D sequence, or the data list is refused.
     """
     place = Path(dataset_dir)
     if datalist is not None:
-        return load_datalist(place / datalist, section)
+        return load_datalist(_resolve(Path(datalist), place), section)
     if not place.exists():
         raise InputError(place, "it does not exist", "give a 4D NIfTI file, or a folder of such files")
     files = [place] if place.is_file() else _sequences_in(place)
+    if not files and (place / DATALIST_NAME).is_file():
+        logger.info("%s holds no sequence of its own: taking %r of its %s", place, section, DATALIST_NAME)
+        return load_datalist(place / DATALIST_NAME, section)
+    if not files:
+        raise _nothing_found(place)
     _refuse_equal_names(place, files)
     return [_entry(file) for file in files]
 
@@ -65,12 +77,23 @@ def prepare_output_dir(path: str | PathLike[str], *, overwrite: bool = False) ->
 
 
 def _sequences_in(folder: Path) -> list[Path]:
-    files = sorted(f for f in folder.iterdir() if f.is_file() and has_nifti_suffix(f) and not f.name.startswith("."))
-    if not files:
-        lists = sorted(f.name for f in folder.glob("*.json"))
-        fix = f"name the data list ({', '.join(lists)})" if lists else "give a folder of 4D NIfTI files, or one file"
-        raise InputError(folder, "no .nii or .nii.gz file in this folder", fix)
-    return files
+    return sorted(f for f in folder.iterdir() if f.is_file() and has_nifti_suffix(f) and not f.name.startswith("."))
+
+
+def _nothing_found(folder: Path) -> InputError:
+    lists = sorted(f.name for f in folder.glob("*.json"))
+    fix = f"name the data list ({', '.join(lists)})" if lists else "give a folder of 4D NIfTI files, or one file"
+    return InputError(folder, f"no .nii or .nii.gz file and no {DATALIST_NAME} in this folder", fix)
+
+
+def _resolve(datalist: Path, folder: Path) -> Path:
+    """Where a data list named by the user is; an absolute path is taken as it is."""
+    inside = folder / datalist
+    if not datalist.is_file():
+        return inside
+    if inside.is_file() and not inside.samefile(datalist):
+        logger.warning("%s is in the current directory and in %s: taking the former", datalist, folder)
+    return datalist
 
 
 def _refuse_equal_names(folder: Path, files: Sequence[Path]) -> None:
