@@ -125,7 +125,6 @@ def test_unpacked_archive_segments_a_study(bundle: Path, tmp_path: Path) -> None
     root = tmp_path / "unpacked" / "cardiac4d"
     study = tmp_path / "studies" / write_study(tmp_path / "studies", "ball")["image"]
     options = ("--bundle_root", root, "--dataset_dir", study, "--output_dir", tmp_path / "out")
-    options += ("--spacing_mm", "[6.0,6.0,6.0]", "--roi_size", "[16,16,16]")
     config = ("--config_file", root / "configs" / "inference.json")
     run_python("-m", "monai.bundle", "run", "inference", *config, *options, cwd=tmp_path, isolated=True)
 
