@@ -62,7 +62,7 @@ def test_top_level_holds_only_what_the_design_names() -> None:
 
 
 def test_models_holds_weights_and_no_code() -> None:
-    assert {path.suffix for path in tracked() if path.parts[0] == "models"} <= {".pt", ".ts", ".md"}
+    assert {path.suffix for path in tracked() if path.parts[0] == "models"} <= {".pt", ".json", ".ts", ".md"}
 
 
 def test_no_tracked_file_is_large() -> None:
