@@ -117,8 +117,12 @@ class RandSparseCrop(Randomizable, InvertibleTransform):
     background voxel; never on a voxel that is not annotated. Where the label has none of the kind drawn, one of the
     other kind is taken; where it has no annotated voxel at all, the position is uniform (such a crop trains on temporal
     smoothness alone). The centre is moved so that the crop lies inside the sequence. A spatial axis shorter than the
-    crop is padded on both sides. A sequence shorter than the crop goes on with its next beat if it covers a full cycle
-    (and begins at the phase that centres the voxel); otherwise its last frame is held, not annotated.
+    crop is padded on both sides.
+
+    In time the drawn frame may come to lie anywhere in the crop, uniformly, because it is the only one there that is
+    sure to be annotated: in the middle, the network would learn from labels at one phase of its strides in time alone.
+    (A reconstruction: the paper does not say how it places the crop in time.) A sequence shorter than the crop goes on
+    with its next beat, from any phase, if it covers a full cycle; otherwise its last frame is held, not annotated.
 
     Args:
         roi_size: H, W, D, T; -1 for a whole axis.
@@ -149,7 +153,7 @@ class RandSparseCrop(Randomizable, InvertibleTransform):
         centre, time = self._draw_voxel(label[0].numpy(force=True)), _time_axis(label)
         self.starts = [_start(c, size, n) for c, size, n in zip(centre[:3], sizes[:3], extents[:3], strict=True)]
         self.sizes = sizes[:3]
-        self.frames = time.window(_first_frame(centre[3], sizes[3], time), sizes[3]).tolist()
+        self.frames = time.window(self._draw_first_frame(centre[3], sizes[3], time), sizes[3]).tolist()
 
     def _draw_voxel(self, label: np.ndarray) -> tuple[int, ...]:
         kinds = (_is_structure, _is_background)
@@ -158,6 +162,12 @@ class RandSparseCrop(Randomizable, InvertibleTransform):
             if per_row.any():
                 return _nth_voxel(label, is_kind, per_row, int(self.R.randint(per_row.sum(), dtype=np.int64)))
         return tuple(int(self.R.randint(extent)) for extent in label.shape)
+
+    def _draw_first_frame(self, frame: int, size: int, time: TimeAxis) -> int:
+        """Uniform over the windows that hold ``frame``; a full cycle shorter than the window begins at any phase."""
+        if size > len(time):
+            return int(self.R.randint(len(time))) if time.full_cycle else 0
+        return int(self.R.randint(max(frame - size + 1, 0), min(frame, len(time) - size) + 1))
 
     def __call__(self, img: torch.Tensor, label: torch.Tensor | None = None, randomize: bool = True) -> torch.Tensor:
         """Crop ``img`` ``(1, H, W, D, T)`` around a voxel drawn from ``label``, or where the last call did."""
@@ -194,13 +204,6 @@ def _start(centre: int, size: int, extent: int) -> int:
     if size >= extent:
         return -((size - extent) // 2)
     return min(max(centre - size // 2, 0), extent - size)
-
-
-def _first_frame(centre: int, size: int, time: TimeAxis) -> int:
-    """First frame of a window around ``centre``: a full cycle shorter than the window may begin at any phase."""
-    if size <= len(time):
-        return _start(centre, size, len(time))
-    return (centre - size // 2) % len(time) if time.full_cycle else 0
 
 
 class RandSparseCropd(Randomizable, MapTransform, InvertibleTransform):
