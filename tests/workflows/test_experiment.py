@@ -90,8 +90,17 @@ def test_comparison_trains_and_evaluates_both_networks(tmp_path, commands):
     assert "4D network" in table
     assert "3D network" in table
     assert (tmp_path / "out" / "table.md").read_text() == table + "\n"
+    assert {path.name for path in (tmp_path / "out").glob("*.png")} == {"ef_agreement_4d.png", "ef_agreement_3d.png"}
     assert [command[4] for command in commands] == ["training", "evaluating"] * 2
     assert ["baseline_3d" in option(command, "config_file") for command in commands] == [False, False, False, True]
+
+
+def test_comparison_of_a_cohort_without_reference_draws_no_agreement(tmp_path, commands):
+    unknown = {**CASE, "ef_reference_percent": None}
+    made = {"model": "m", "summary": make_summary(), "cases": [unknown]}
+    (tmp_path / "made" / "summary.json").write_text(json.dumps(made))
+    assert "4D network" in compare(experiment(tmp_path))
+    assert not list((tmp_path / "out").glob("*.png"))
 
 
 def test_description_shows_every_case_and_the_summary():

@@ -47,7 +47,6 @@ class NiftiSequence:
         grid: spatial shape and affine. Where the sform's spacing and ``pixdim`` disagree the qform is used, as MONAI
             does for 3D files: such files have a right ``pixdim`` and an sform of unit scale.
         num_frames: T.
-        dtype: type of the stored voxels after scaling.
 
     Raises:
         InputError: if the file is missing, is not NIfTI, is truncated, is not 4D, or has an unusable header.

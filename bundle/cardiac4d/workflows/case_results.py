@@ -77,6 +77,7 @@ class CaseResults:
             path = self.output_dir / f"cases_before_failure_{process_rank()}.csv"
             write_csv(self._rows, path)
             logger.error("%d cases were done before the failure: %s", len(self._rows), path)
+            self._rows.clear()  # Ignite reports one failure twice
         raise error
 
     def _write(self, rows: Sequence[Mapping[str, Any]], summary: dict[str, Any]) -> None:

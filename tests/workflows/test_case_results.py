@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+import csv
+import json
+
+import pytest
+import torch
+from ignite.engine import Engine
+from monai.data import MetaTensor
+
+from cardiac4d.workflows import CaseResults
+
+
+def _case(case_id: str) -> dict:
+    """A cavity of 8 voxels of 1 ml in frame 0 that empties by half, and its sparse label."""
+    voxels = torch.zeros(1, 4, 4, 4, 2, dtype=torch.uint8)
+    voxels[0, 1:3, 1:3, 1:3, 0] = 1
+    voxels[0, 1:3, 1:3, 1:2, 1] = 1
+    affine = torch.diag(torch.tensor([10.0, 10.0, 10.0, 1.0], dtype=torch.float64))
+    return {"id": case_id, "pred": MetaTensor(voxels, affine=affine), "label": MetaTensor(voxels, affine=affine)}
+
+
+def _rows(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _run(folder, items, fails_on=None):
+    def step(_engine, batch):
+        if batch[0]["id"] == fails_on:
+            raise ValueError("a voxel is not finite")
+        return batch
+
+    engine = Engine(step)
+    CaseResults(folder).attach(engine)
+    engine.run([[item] for item in items])
+    return engine
+
+
+def test_a_row_per_case_in_the_order_of_their_ids(tmp_path):
+    engine = _run(tmp_path, [_case("b"), _case("a")])
+    rows = _rows(tmp_path / "cases.csv")
+    assert [row["case_id"] for row in rows] == ["a", "b"]
+    assert [float(row["ef_percent"]) for row in rows] == [50.0, 50.0]
+    summary = json.loads((tmp_path / "summary.json").read_text())["summary"]
+    assert engine.state.metrics["ef_mae_points"] == summary["ef_mae_points"]
+
+
+def test_cases_done_before_a_failure_are_kept_and_the_failure_is_raised(tmp_path):
+    with pytest.raises(ValueError, match="not finite"):
+        _run(tmp_path, [_case("a"), _case("b"), _case("c")], fails_on="c")
+    rows = _rows(tmp_path / "cases_before_failure_0.csv")
+    assert [row["case_id"] for row in rows] == ["a", "b"]
+    assert not (tmp_path / "cases.csv").exists(), "half a run must not look like a whole one"
+
+
+def test_failure_on_the_first_case_leaves_no_table(tmp_path):
+    with pytest.raises(ValueError, match="not finite"):
+        _run(tmp_path, [_case("a")], fails_on="a")
+    assert not list(tmp_path.iterdir())
