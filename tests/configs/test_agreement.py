@@ -25,7 +25,7 @@ OVERLAYS = {
     "multi_gpu_inference": ("inference",),
 }
 UNUSED_BY = {
-    "train_3d": {"num_frames"},
+    "train_3d": {"num_frames", "window_frames"},
     "evaluate": {"num_frames", "max_epochs", "learning_rate", "val_interval", "augmentation"},
     "inference": {"num_frames", "max_epochs", "learning_rate", "val_interval", "augmentation"},
 }
@@ -48,6 +48,8 @@ def differences(one: Any, other: Any, path: str = "") -> set[str]:
 def test_baseline_trains_like_the_4d_network_but_for_what_makes_it_3d():
     assert differences(load("train"), load("train_3d")) == {
         "num_frames",
+        "window_frames",
+        "validate::inferer::window_frames",
         "output_dir",
         "smoothness_weight",
         "train_data::_target_",
@@ -82,6 +84,13 @@ def test_shipped_weights_were_trained_with_the_overlay_and_fit_the_inference():
     assert recipe == {"spacing_mm": inference["spacing_mm"], "orientation": inference["orientation"]}
     assert quick["spacing_mm"] == inference["spacing_mm"]
     assert quick["roi_size"] == inference["roi_size"]
+    assert quick["num_frames"] == inference["window_frames"]
+
+
+@pytest.mark.parametrize("overlay", ["quick", "cine_mr"])
+def test_overlay_is_applied_to_as_many_frames_as_it_trains_on(overlay):
+    """Layers of a network trained on few frames hardly see a frame without padding beside it."""
+    assert load(overlay)["num_frames"] == load(overlay)["window_frames"]
 
 
 @pytest.mark.parametrize(("overlay", "base"), [(name, base) for name, bases in OVERLAYS.items() for base in bases])

@@ -35,6 +35,68 @@ def test_window_keeps_all_frames_together():
     assert {shape[2:] for shape in shapes} == {(4, 4, 3, 20)}
 
 
+def _blend_of_window_numbers(sequence, roi_size, **options):
+    """Prediction of a network that answers with the window's own index, so blending shows."""
+    calls = iter(range(1000))
+    infer = SequenceInferer(roi_size, **options)
+    return infer(sequence, lambda inputs: torch.full_like(inputs, float(next(calls))))
+
+
+def test_windows_in_space_are_blended_alike_in_every_frame():
+    """A Gaussian over time, bounded from below, would leave plain averages in the first and last frame."""
+    blended = _blend_of_window_numbers(torch.zeros(1, 1, 12, 8, 8, 16), (8, 8, 8))
+    assert len(blended[0, 0, :, 0, 0, 0].unique()) > 2
+    torch.testing.assert_close(blended, blended[..., :1].expand_as(blended))
+
+
+@pytest.mark.parametrize("num_frames", [9, 13, 16])
+@pytest.mark.parametrize("full_cycle", [False, True])
+def test_windows_in_time_agree_with_the_whole_sequence(num_frames, full_cycle):
+    voxels = torch.randn(2, 1, 9, 7, 5, num_frames)
+    sequence = MetaTensor(voxels, meta={"full_cycle": [full_cycle] * 2})
+    pred = SequenceInferer((4, 4, 3), window_frames=8)(sequence, local_mean)
+    torch.testing.assert_close(pred.as_tensor(), local_mean(voxels))
+
+
+def test_windows_of_a_full_cycle_wrap():
+    shapes, firsts = [], []
+
+    def network(inputs):
+        shapes.append(inputs.shape[-1])
+        firsts.append(int(inputs.flatten()[0]))
+        return inputs.clone()
+
+    sequence = torch.arange(10.0).expand(1, 1, 2, 2, 2, 10)
+    for full_cycle in (False, True):
+        SequenceInferer((2, 2, 2), window_frames=6)(MetaTensor(sequence, meta={"full_cycle": full_cycle}), network)
+    assert set(shapes) == {6}
+    clipped, wrapped = [0, 3, 4], [7, 0, 3, 6, 7]
+    assert firsts == clipped + wrapped
+
+
+def test_window_of_all_frames_is_the_whole_time_axis():
+    shapes = []
+
+    def network(inputs):
+        shapes.append(inputs.shape[-1])
+        return inputs
+
+    for window_frames in (-1, 6, 50):
+        SequenceInferer((2, 2, 2), window_frames=window_frames)(torch.zeros(1, 1, 2, 2, 2, 6), network)
+    assert shapes == [6, 6, 6]
+
+
+@pytest.mark.parametrize("window_frames", [0, -2])
+def test_window_without_frames_is_refused(window_frames):
+    with pytest.raises(ValueError, match="`window_frames` must be"):
+        SequenceInferer((2, 2, 2), window_frames=window_frames)
+
+
+def test_window_in_time_needs_one_in_space():
+    with pytest.raises(ValueError, match="`window_frames` needs `roi_size`"):
+        SequenceInferer(window_frames=8)
+
+
 def test_network_sees_plain_tensor_and_prediction_keeps_metadata():
     kinds = []
 
