@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// The doors of the C interface: check the problem, choose an algorithm, run it.
+#include "conv4d_cpu.h"
+
+#include "algorithms.h"
+
+namespace {
+
+bool is_axis_valid(const c4d_problem& p, int axis) {
+  if (p.in[axis] < 0 || p.out[axis] < 1 || p.kernel[axis] < 1) return false;
+  if (p.stride[axis] < 1 || p.dilation[axis] < 1 || p.padding[axis] < 0) return false;
+  const int64_t room = p.in[axis] + 2 * p.padding[axis] - p.dilation[axis] * (p.kernel[axis] - 1) - 1;
+  return room >= 0 && room / p.stride[axis] + 1 == p.out[axis];
+}
+
+bool is_valid(const c4d_problem* p) {
+  if (p == nullptr || p->batch < 0 || p->groups < 1 || p->in_channels < 1 || p->out_channels < 1) return false;
+  if (p->in_channels % p->groups != 0 || p->out_channels % p->groups != 0) return false;
+  if (p->dtype < C4D_FLOAT64 || p->dtype > C4D_FLOAT16) return false;
+  if (p->precision < C4D_FAST || p->precision > C4D_DIRECT) return false;
+  for (int axis = 0; axis < 4; ++axis) {
+    if (!is_axis_valid(*p, axis)) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+int c4d_cpu_forward(const c4d_problem* p, const void* x, const void* w, const void* bias, void* y,
+                    c4d_parallel_for run) {
+  if (!is_valid(p)) return C4D_BAD_PROBLEM;
+  return c4d::general_forward(*p, x, w, bias, y, run);
+}
+
+int c4d_cpu_grad_input(const c4d_problem* p, const void* dy, const void* w, void* dx, c4d_parallel_for run) {
+  if (!is_valid(p)) return C4D_BAD_PROBLEM;
+  return c4d::general_grad_input(*p, dy, w, dx, run);
+}
+
+int c4d_cpu_grad_weight(const c4d_problem* p, const void* x, const void* dy, void* dw, c4d_parallel_for run) {
+  if (!is_valid(p)) return C4D_BAD_PROBLEM;
+  return c4d::general_grad_weight(*p, x, dy, dw, run);
+}
+
+const char* c4d_cpu_error(int status) {
+  switch (status) {
+    case C4D_OK:
+      return "no error";
+    case C4D_BAD_PROBLEM:
+      return "sizes, channels, dtype or options do not describe a convolution";
+    case C4D_NO_MEMORY:
+      return "not enough memory for the working buffers";
+    default:
+      return "unknown status";
+  }
+}
+
+const char* c4d_cpu_isa(void) { return "portable"; }
+
+const char* c4d_cpu_algorithm(const c4d_problem* p, int) { return is_valid(p) ? "general" : "none"; }

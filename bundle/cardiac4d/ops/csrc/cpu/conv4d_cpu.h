@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// The C interface of the CPU kernels: no torch header here nor in any file beside it.
+#ifndef CARDIAC4D_CONV4D_CPU_H
+#define CARDIAC4D_CONV4D_CPU_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// Plain C: no torch header. All tensors are dense and contiguous, N,C,H,W,D,T (weights C_out, C_in/groups, KH,KW,KD,KT).
+enum { C4D_FLOAT64 = 0, C4D_FLOAT32 = 1, C4D_BFLOAT16 = 2, C4D_FLOAT16 = 3 };
+enum { C4D_FAST = 0,    // Winograd F(4x4) where it applies
+       C4D_EXACT = 1,   // Winograd F(2x2): no less accurate than a direct sum
+       C4D_DIRECT = 2 };// no transform at all
+typedef struct {
+  int64_t batch, in_channels, out_channels, groups;
+  int64_t in[4], out[4], kernel[4], stride[4], padding[4], dilation[4];  // H, W, D, T; zeros are padded
+  int32_t dtype;      // of all tensors
+  int32_t precision;  // C4D_FAST ..
+} c4d_problem;
+
+enum { C4D_OK = 0, C4D_BAD_PROBLEM = 1, C4D_NO_MEMORY = 2 };  // c4d_status
+
+// Runs job(context, i) for i = 0 .. count-1, each once, on any threads in any order, and returns when all are done.
+typedef void (*c4d_job)(void* context, int64_t index);
+typedef void (*c4d_parallel_for)(int64_t count, c4d_job job, void* context);
+
+// 0, or a c4d_status whose text c4d_cpu_error gives. The results are the same bits however the jobs are spread.
+int c4d_cpu_forward(const c4d_problem*, const void* x, const void* w, const void* bias /* or NULL */, void* y,
+                    c4d_parallel_for);
+int c4d_cpu_grad_input(const c4d_problem*, const void* dy, const void* w, void* dx, c4d_parallel_for);
+int c4d_cpu_grad_weight(const c4d_problem*, const void* x, const void* dy, void* dw, c4d_parallel_for);
+const char* c4d_cpu_error(int status);
+const char* c4d_cpu_isa(void);          // "avx512", "avx2", "portable": what dispatch chose (CARDIAC4D_CPU_ISA lowers it)
+const char* c4d_cpu_algorithm(const c4d_problem*, int op /*0 forward, 1 grad input, 2 grad weight*/);  // "winograd4", "winograd2", "direct", "general", ...
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif  // CARDIAC4D_CONV4D_CPU_H
