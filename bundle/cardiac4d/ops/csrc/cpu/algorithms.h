@@ -8,6 +8,10 @@
 namespace c4d {
 
 enum Operation { kForward = 0, kGradInput = 1, kGradWeight = 2 };
+enum class Algorithm { kGeneral, kDirect, kWinograd2, kWinograd4 };
+
+// From the problem alone, so that equal problems give equal bits on every machine of one instruction set.
+Algorithm choose_algorithm(const c4d_problem& p, Operation operation);
 
 // The general path: every dtype, stride, padding, dilation, kernel size and number of groups.
 int general_forward(const c4d_problem& p, const void* x, const void* w, const void* bias, void* y,

@@ -81,7 +81,7 @@ inline void convert(float from, Float16& to) {
 }
 
 template <class From, class To>
-inline void convert_row(const From* from, To* to, int64_t count) {
+inline void convert_row(const From* __restrict from, To* __restrict to, int64_t count) {
   for (int64_t i = 0; i < count; ++i) convert(from[i], to[i]);
 }
 

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// The fast kernels exist once per instruction set, compiled from the same templates; this table says what one has.
+#ifndef CARDIAC4D_ISA_H
+#define CARDIAC4D_ISA_H
+
+#include "conv4d_cpu.h"
+
+namespace c4d {
+
+// A stride-1 correlation with a 3x3x3x3 kernel in one group, out[o] = sum over k of w[k] in[o + k - lead]. Forward and
+// input gradient are both of this kind: the latter with the kernel flipped and its two channel axes exchanged.
+struct Correlation {
+  int64_t batch, ins, outs;
+  int64_t in[4], out[4], lead[4];  // lead[3] is 1 and in[3] == out[3]
+  int32_t dtype;
+  const void *input, *weight, *bias;  // bias may be null
+  void* output;
+  int64_t weight_out_stride, weight_in_stride;  // elements of `weight` from channel to channel
+  bool flipped;
+};
+
+// What the direct kernels have room for: taps in all and along T, classes of positions of the input gradient (the
+// product of the strides).
+enum { kMaxDirectTaps = 256, kMaxFrameShifts = 16, kMaxClasses = 16 };
+
+// Each function returns a c4d_status.
+struct IsaKernels {
+  const char* name;
+  // tile: m of Winograd F(m x m), 2 or 4.
+  int (*winograd_correlate)(const Correlation& c, int tile, c4d_parallel_for run);
+  int (*winograd_grad_weight)(const c4d_problem& p, const void* x, const void* dy, void* dw, int tile,
+                              c4d_parallel_for run);
+  int (*direct_forward)(const c4d_problem& p, const void* x, const void* w, const void* bias, void* y,
+                        c4d_parallel_for run);
+  int (*direct_grad_input)(const c4d_problem& p, const void* dy, const void* w, void* dx, c4d_parallel_for run);
+  int (*direct_grad_weight)(const c4d_problem& p, const void* x, const void* dy, void* dw, c4d_parallel_for run);
+};
+
+extern const IsaKernels kPortableKernels;
+#if defined(__x86_64__)
+extern const IsaKernels kAvx2Kernels;
+extern const IsaKernels kAvx512Kernels;
+#endif
+
+// The best that this machine runs and CARDIAC4D_CPU_ISA allows; chosen at the first call.
+const IsaKernels& isa_kernels();
+
+}  // namespace c4d
+
+#endif  // CARDIAC4D_ISA_H

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// The table of kernels of the including unit's instruction set (see simd.h for what the unit defines).
+#ifndef CARDIAC4D_ISA_KERNELS_H
+#define CARDIAC4D_ISA_KERNELS_H
+
+#include "direct.h"
+#include "isa.h"
+#include "winograd_grad_weight.h"
+
+namespace c4d {
+namespace C4D_ISA {
+
+// Calls call(Storage()) with the type that dtype names; doubles are the business of the general path.
+template <class Call>
+static int with_storage(int32_t dtype, const Call& call) {
+  if (dtype == C4D_FLOAT32) return call(float());
+  if (dtype == C4D_BFLOAT16) return call(BFloat16());
+  if (dtype == C4D_FLOAT16) return call(Float16());
+  return C4D_BAD_PROBLEM;
+}
+
+static int any_winograd_correlate(const Correlation& c, int tile, c4d_parallel_for run) {
+  return with_storage(c.dtype, [&](auto type) {
+    using S = decltype(type);
+    return tile == 4 ? winograd_correlate<4, S>(c, run) : winograd_correlate<2, S>(c, run);
+  });
+}
+
+static int any_winograd_grad_weight(const c4d_problem& p, const void* x, const void* dy, void* dw, int tile,
+                                    c4d_parallel_for run) {
+  return with_storage(p.dtype, [&](auto type) {
+    using S = decltype(type);
+    return tile == 4 ? winograd_grad_weight<4, S>(p, x, dy, dw, run) : winograd_grad_weight<2, S>(p, x, dy, dw, run);
+  });
+}
+
+static int any_direct_forward(const c4d_problem& p, const void* x, const void* w, const void* bias, void* y,
+                              c4d_parallel_for run) {
+  return with_storage(p.dtype, [&](auto type) { return direct_forward<decltype(type)>(p, x, w, bias, y, run); });
+}
+
+static int any_direct_grad_input(const c4d_problem& p, const void* dy, const void* w, void* dx,
+                                 c4d_parallel_for run) {
+  return with_storage(p.dtype, [&](auto type) { return direct_grad_input<decltype(type)>(p, dy, w, dx, run); });
+}
+
+static int any_direct_grad_weight(const c4d_problem& p, const void* x, const void* dy, void* dw,
+                                  c4d_parallel_for run) {
+  return with_storage(p.dtype, [&](auto type) { return direct_grad_weight<decltype(type)>(p, x, dy, dw, run); });
+}
+
+}  // namespace C4D_ISA
+}  // namespace c4d
+
+#define C4D_KERNEL_TABLE(name)                                                              \
+  {name,                                                                                    \
+   c4d::C4D_ISA::any_winograd_correlate,                                                    \
+   c4d::C4D_ISA::any_winograd_grad_weight,                                                  \
+   c4d::C4D_ISA::any_direct_forward,                                                        \
+   c4d::C4D_ISA::any_direct_grad_input,                                                     \
+   c4d::C4D_ISA::any_direct_grad_weight}
+
+#endif  // CARDIAC4D_ISA_KERNELS_H

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+// 3x3x3x3 correlation of stride 1 by Winograd F(m x m, 3x3) over (H, W), direct over D, T and channels.
+//
+// A unit of work packs its input rows, transforms them into `points` = (m + 2)^2 rows per channel, multiplies point by
+// point (one point's weights stay in the first-level cache) and transforms the products of 8 channels back.
+#ifndef CARDIAC4D_WINOGRAD_CORRELATE_H
+#define CARDIAC4D_WINOGRAD_CORRELATE_H
+
+#include "scratch.h"
+#include "winograd_tiles.h"
+#include "winograd_weights.h"
+
+namespace c4d {
+namespace C4D_ISA {
+
+// Vectors x Channels products at one point: out[c] = sum over inputs, kd, kt of x[lane + kd * T + kt - 1] * w[..][c].
+template <int Vectors, int Channels>
+C4D_INLINE void multiply_block(const float* x, int64_t pitch, int64_t ins, int64_t frames, const float* w,
+                               const Mask* before, const Mask* after, float* out, int64_t out_pitch) {
+  Vec sums[Vectors][Channels] = {};
+  for (int64_t in = 0; in < ins; ++in, x += pitch) {
+    for (int64_t kd = 0; kd < 3; ++kd) {
+      const float* row = x + kd * frames;
+      __builtin_prefetch(x + 2 * frames + (Vectors + kd) * kLanes);  // what the next block reads first
+      C4D_UNROLL
+      for (int kt = 0; kt < 3; ++kt, w += kChannels) {
+        Vec lanes[Vectors];
+        C4D_UNROLL
+        for (int v = 0; v < Vectors; ++v) {
+          const float* from = row + v * kLanes + kt - 1;
+          lanes[v] = kt == 1 ? load(from) : load_masked(from, kt == 0 ? before[v] : after[v]);
+        }
+        C4D_UNROLL
+        for (int c = 0; c < Channels; ++c) {
+          const Vec tap = broadcast(w[c]);
+          C4D_UNROLL
+          for (int v = 0; v < Vectors; ++v) sums[v][c] += lanes[v] * tap;
+        }
+      }
+    }
+  }
+  C4D_UNROLL
+  for (int c = 0; c < Channels; ++c) {
+    C4D_UNROLL
+    for (int v = 0; v < Vectors; ++v) store(out + c * out_pitch + v * kLanes, sums[v][c]);
+  }
+}
+
+// All lanes of one point, for a block of 8 output channels.
+static void multiply_point(const float* x, const Tiling& t, int64_t ins, const float* w, const FrameMasks& masks,
+                           float* out) {
+  for (int64_t v = 0, take; v < t.vectors; v += take) {
+    take = next_block(t.vectors - v);
+    for (int c = 0; c < kChannels; c += kBlockChannels) {
+      const float* from = x + v * kLanes;
+      float* to = out + c * t.out_pitch + v * kLanes;
+      const Mask *before = masks.before + v, *after = masks.after + v;
+      if (kBlockVectors >= 3 && take == 3) {
+        multiply_block<3, kBlockChannels>(from, t.in_pitch, ins, t.frames, w + c, before, after, to, t.out_pitch);
+      } else if (take == 2) {
+        multiply_block<2, kBlockChannels>(from, t.in_pitch, ins, t.frames, w + c, before, after, to, t.out_pitch);
+      } else {
+        multiply_block<1, kBlockChannels>(from, t.in_pitch, ins, t.frames, w + c, before, after, to, t.out_pitch);
+      }
+    }
+  }
+}
+
+// Packed rows of one channel, at every position of a tile, to their transform; [w, end_w) are the columns wanted.
+template <int M>
+static void transform_input(const float* rows, int64_t pitch, float* points, int64_t point_pitch, int w, int end_w) {
+  for (int64_t i = 0; i < pitch; i += kLanes) {
+    transform_square<M + 2, M + 2>(rows + i, pitch, [](const Vec* d, Vec* u) { Transform<M>::input(d, u); },
+                                   points + i, point_pitch, w, end_w);
+  }
+}
+
+// The products of one output channel back to m x m rows of outputs, with the bias.
+template <int M>
+static void transform_output(const float* products, int64_t point_pitch, const Tiling& t, float bias, float* rows) {
+  constexpr int A = M + 2;
+  const Vec offset = broadcast(bias);
+  for (int64_t i = 0; i < t.vectors * kLanes; i += kLanes) {
+    Vec half[A][M];
+    for (int w = 0; w < A; ++w) {
+      Vec q[A];
+      C4D_UNROLL
+      for (int h = 0; h < A; ++h) q[h] = load(products + i + (w * A + h) * point_pitch);
+      Transform<M>::output(q, half[w]);
+    }
+    C4D_UNROLL
+    for (int h = 0; h < M; ++h) {
+      Vec q[A], y[M];
+      C4D_UNROLL
+      for (int w = 0; w < A; ++w) q[w] = half[w][h];
+      Transform<M>::output(q, y);
+      C4D_UNROLL
+      for (int w = 0; w < M; ++w) store(rows + i + (h * M + w) * t.out_pitch, y[w] + offset);
+    }
+  }
+}
+
+// Writes the rows of one output channel of a unit to the volume.
+template <int M, class Storage>
+static void write_outputs(const float* rows, const int64_t (&size)[4], const Tiling& t, const Unit& u,
+                          Storage* channel) {
+  for (int64_t j = 0; j < u.tiles; ++j) {
+    const int64_t first_h = (u.first_tile + j) / t.tiles_w * M, first_w = (u.first_tile + j) % t.tiles_w * M;
+    for (int64_t h = 0; h < smaller(M, size[0] - first_h); ++h) {
+      for (int64_t w = 0; w < smaller(M, size[1] - first_w); ++w) {
+        const int64_t position = ((first_h + h) * size[1] + first_w + w) * size[2] + u.first_slice;
+        convert_row(rows + (h * M + w) * t.out_pitch + j * t.tile_pitch, channel + position * t.frames,
+                    u.slices * t.frames);
+      }
+    }
+  }
+}
+
+template <int M, class Storage>
+struct WinogradCorrelate {
+  static constexpr int A = M + 2, kPoints = A * A;
+  const Correlation& c;
+  Tiling t;
+  const float* weights;
+  FrameMasks masks;
+
+  // Job memory: a vector of slack for the lane before the first, the transformed input, then the packed rows of one
+  // channel or, later, the products and the output rows of a block.
+  int64_t input_floats() const { return kPoints * c.ins * t.in_pitch; }
+  int64_t product_floats() const { return kPoints * kChannels * t.out_pitch; }
+  size_t job_bytes() const {
+    const int64_t later = larger(kPoints * t.in_pitch, product_floats() + M * M * t.out_pitch);
+    return static_cast<size_t>(kLanes + input_floats() + later) * sizeof(float);
+  }
+
+  void unit(int64_t index, float* memory) const {
+    const Unit u = unit_at(t, c.out, index);
+    float *points = memory + kLanes, *shared = points + input_floats();
+    clear(memory, kLanes);
+    const int64_t in_volume = c.in[0] * c.in[1] * c.in[2] * c.in[3];
+    const Storage* sample = static_cast<const Storage*>(c.input) + u.sample * c.ins * in_volume;
+    for (int64_t in = 0; in < c.ins; ++in) {
+      pack_channel(sample + in * in_volume, c.in, t, u, M, A, c.lead, 2, shared, t.in_pitch);
+      transform_input<M>(shared, t.in_pitch, points + in * t.in_pitch, c.ins * t.in_pitch, 0, A);
+    }
+    for (int64_t block = 0; block < divide_up(c.outs, kChannels); ++block) outputs(u, block, points, shared);
+  }
+
+  void outputs(const Unit& u, int64_t block, const float* points, float* products) const {
+    for (int64_t point = 0; point < kPoints; ++point) {
+      multiply_point(points + point * c.ins * t.in_pitch, t, c.ins,
+                     weights + (block * kPoints + point) * point_floats(c.ins), masks,
+                     products + point * kChannels * t.out_pitch);
+    }
+    const int64_t out_volume = c.out[0] * c.out[1] * c.out[2] * c.out[3], first = block * kChannels;
+    float* rows = products + product_floats();
+    for (int64_t o = 0; o < smaller(kChannels, c.outs - first); ++o) {
+      float bias = 0;
+      if (c.bias != nullptr) convert(static_cast<const Storage*>(c.bias)[first + o], bias);
+      transform_output<M>(products + o * t.out_pitch, kChannels * t.out_pitch, t, bias, rows);
+      write_outputs<M>(rows, c.out, t, u,
+                       static_cast<Storage*>(c.output) + (u.sample * c.outs + first + o) * out_volume);
+    }
+  }
+};
+
+template <int M, class Storage>
+static int winograd_correlate(const Correlation& c, c4d_parallel_for run) {
+  using Kernel = WinogradCorrelate<M, Storage>;
+  const int64_t lane_bytes = Kernel::kPoints * (c.ins + kChannels) * static_cast<int64_t>(sizeof(float));
+  const int64_t lanes = smaller(kMaxLanes, larger(64, kScratchBytes / lane_bytes));
+  const int64_t min_units = divide_up(16, larger(c.batch, 1));
+  Kernel kernel{c, make_tiling(c.out, c.lead[2], M, lanes, min_units), nullptr, {nullptr, nullptr}};
+  const int64_t weights = divide_up(c.outs, kChannels) * Kernel::kPoints * point_floats(c.ins);
+  Scratch call(ScratchUse::kCall, static_cast<size_t>(weights) * sizeof(float) + mask_bytes(kernel.t));
+  if (!call) return C4D_NO_MEMORY;
+  pack_weights<M, Storage>(c, call.floats(), run);
+  kernel.weights = call.floats();
+  kernel.masks = make_masks(kernel.t, call.floats() + weights);
+  Failure failure;
+  parallel(run, c.batch * kernel.t.units, [&](int64_t index) {
+    Scratch job(ScratchUse::kJob, kernel.job_bytes());
+    if (!job) return failure.set();
+    kernel.unit(index, job.floats());
+  });
+  return failure.any() ? C4D_NO_MEMORY : C4D_OK;
+}
+
+}  // namespace C4D_ISA
+}  // namespace c4d
+
+#endif  // CARDIAC4D_WINOGRAD_CORRELATE_H
