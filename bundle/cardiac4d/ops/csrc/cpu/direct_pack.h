@@ -20,18 +20,58 @@ C4D_INLINE Corner corner_of(const DirectPlan& plan, int64_t tile) {
   return {{tile / plan.tiles[1] / plan.tiles[2] * plan.tile[0], w * plan.tile[1], d * plan.tile[2]}};
 }
 
-// to[g] = from[g * step + shift] where that is one of `frames` frames, else zero; g < count.
-template <class Storage>
-static void pack_frames(const Storage* from, int64_t frames, int64_t step, int64_t shift, float* to, int64_t count) {
+// A strip of frames of one slice: to[g] = from[g * step + shift] for g in [first, end), zeros elsewhere, g < count.
+struct FrameStrip {
+  int64_t step, shift, first, end, count;
+};
+
+C4D_INLINE FrameStrip strip_of(int64_t frames, int64_t step, int64_t shift, int64_t count) {
   const int64_t first = smaller(count, shift < 0 ? divide_up(-shift, step) : 0);
   const int64_t end = shift >= frames ? first : larger(first, smaller(count, (frames - 1 - shift) / step + 1));
-  clear(to, first);
-  if (step == 1) {
-    convert_row(from + (first + shift), to + first, end - first);
-  } else {
-    for (int64_t g = first; g < end; ++g) convert(from[g * step + shift], to[g]);
+  return {step, shift, first, end, count};
+}
+
+typedef float Four __attribute__((vector_size(16)));
+typedef float Eight __attribute__((vector_size(32)));
+typedef int32_t FourIndices __attribute__((vector_size(16)));
+typedef int32_t EightIndices __attribute__((vector_size(32)));
+
+// to[i] = from[2 * i]: from two loads that overlap by one and so end at the last element wanted.
+C4D_INLINE void take_four_even(const float* from, float* to) {
+  Four low, high;
+  memcpy(&low, from, sizeof low);
+  memcpy(&high, from + 3, sizeof high);
+  const Four even = __builtin_shuffle(low, high, FourIndices{0, 2, 5, 7});
+  memcpy(to, &even, sizeof even);
+}
+
+C4D_INLINE void take_eight_even(const float* from, float* to) {
+  Eight low, high;
+  memcpy(&low, from, sizeof low);
+  memcpy(&high, from + 7, sizeof high);
+  const Eight even = __builtin_shuffle(low, high, EightIndices{0, 2, 4, 6, 9, 11, 13, 15});
+  memcpy(to, &even, sizeof even);
+}
+
+C4D_INLINE void copy_strided(const float* from, int64_t step, float* to, int64_t count) {
+  int64_t g = 0;
+  if (step == 2) {
+    for (; g + 8 <= count; g += 8) take_eight_even(from + 2 * g, to + g);
+    for (; g + 4 <= count; g += 4) take_four_even(from + 2 * g, to + g);
   }
-  clear(to + end, count - end);
+  for (; g < count; ++g) to[g] = from[g * step];
+}
+
+template <class Storage>
+C4D_INLINE void copy_strided(const Storage* from, int64_t step, float* to, int64_t count) {
+  for (int64_t g = 0; g < count; ++g) convert(from[g * step], to[g]);
+}
+
+template <class Storage>
+C4D_INLINE void pack_strip(const Storage* from, const FrameStrip& strip, float* to) {
+  for (int64_t g = 0; g < strip.first; ++g) to[g] = 0;
+  copy_strided(from + (strip.first * strip.step + strip.shift), strip.step, to + strip.first, strip.end - strip.first);
+  for (int64_t g = strip.end; g < strip.count; ++g) to[g] = 0;
 }
 
 // Slices of step 1 with as many frames as the grid: one run of memory, shifted; then the frames that a shift has
@@ -58,9 +98,9 @@ static void pack_column(const DirectPlan& plan, const Storage* from, int64_t fir
   if (step == 1 && plan.step[3] == 1 && plan.source[3] == frames) {
     return pack_run(from + (first_slice + head) * frames, end - head, frames, shift, to + head * frames);
   }
+  const FrameStrip strip = strip_of(plan.source[3], plan.step[3], shift, frames);
   for (int64_t s = head; s < end; ++s) {
-    const Storage* slice = from + (first_slice + s * step) * plan.source[3];
-    pack_frames(slice, plan.source[3], plan.step[3], shift, to + s * frames, frames);
+    pack_strip(from + (first_slice + s * step) * plan.source[3], strip, to + s * frames);
   }
 }
 

@@ -5,6 +5,9 @@
 
 #include <stddef.h>
 
+// Inlined without exception: units of different instruction sets must not share a compiled copy.
+#define C4D_ALWAYS_INLINE inline __attribute__((always_inline))
+
 namespace c4d {
 
 // What the memory is for. A thread may hold one of each at a time without a new allocation.
@@ -18,9 +21,9 @@ class Scratch {
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
 
-  explicit operator bool() const { return data_ != nullptr; }  // false: no memory
-  float* floats() const { return static_cast<float*>(data_); }
-  double* doubles() const { return static_cast<double*>(data_); }
+  C4D_ALWAYS_INLINE explicit operator bool() const { return data_ != nullptr; }  // false: no memory
+  C4D_ALWAYS_INLINE float* floats() const { return static_cast<float*>(data_); }
+  C4D_ALWAYS_INLINE double* doubles() const { return static_cast<double*>(data_); }
 
  private:
   void* data_;
@@ -31,8 +34,8 @@ class Scratch {
 // Set by any job that found no memory, read when all jobs are done.
 class Failure {
  public:
-  void set() { __atomic_store_n(&failed_, 1, __ATOMIC_RELAXED); }
-  bool any() const { return __atomic_load_n(&failed_, __ATOMIC_RELAXED) != 0; }
+  C4D_ALWAYS_INLINE void set() { __atomic_store_n(&failed_, 1, __ATOMIC_RELAXED); }
+  C4D_ALWAYS_INLINE bool any() const { return __atomic_load_n(&failed_, __ATOMIC_RELAXED) != 0; }
 
  private:
   int failed_ = 0;

@@ -66,12 +66,12 @@ static void multiply_point(const float* x, const Tiling& t, int64_t ins, const f
   }
 }
 
-// Packed rows of one channel, at every position of a tile, to their transform; [w, end_w) are the columns wanted.
+// Packed rows of one channel, at every position of a tile, to their transform.
 template <int M>
-static void transform_input(const float* rows, int64_t pitch, float* points, int64_t point_pitch, int w, int end_w) {
+static void transform_input(const float* rows, int64_t pitch, float* points, int64_t point_pitch) {
   for (int64_t i = 0; i < pitch; i += kLanes) {
     transform_square<M + 2, M + 2>(rows + i, pitch, [](const Vec* d, Vec* u) { Transform<M>::input(d, u); },
-                                   points + i, point_pitch, w, end_w);
+                                   points + i, point_pitch);
   }
 }
 
@@ -141,7 +141,7 @@ struct WinogradCorrelate {
     const Storage* sample = static_cast<const Storage*>(c.input) + u.sample * c.ins * in_volume;
     for (int64_t in = 0; in < c.ins; ++in) {
       pack_channel(sample + in * in_volume, c.in, t, u, M, A, c.lead, 2, shared, t.in_pitch);
-      transform_input<M>(shared, t.in_pitch, points + in * t.in_pitch, c.ins * t.in_pitch, 0, A);
+      transform_input<M>(shared, t.in_pitch, points + in * t.in_pitch, c.ins * t.in_pitch);
     }
     for (int64_t block = 0; block < divide_up(c.outs, kChannels); ++block) outputs(u, block, points, shared);
   }

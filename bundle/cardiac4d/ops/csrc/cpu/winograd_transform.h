@@ -105,7 +105,7 @@ struct Transform<4> {
 // Columns before rows. rows: In x In vectors `pitch` apart, at [h * In + w]; result: Out x Out at [w * Out + h].
 template <int In, int Out, class Line>
 C4D_INLINE void transform_square(const float* rows, int64_t pitch, const Line& line, float* result,
-                                 int64_t result_pitch, int first_column, int end_column) {
+                                 int64_t result_pitch) {
   Vec half[In][Out];
   for (int h = 0; h < In; ++h) {
     Vec d[In];
@@ -113,13 +113,13 @@ C4D_INLINE void transform_square(const float* rows, int64_t pitch, const Line& l
     for (int w = 0; w < In; ++w) d[w] = load(rows + (h * In + w) * pitch);
     line(d, half[h]);
   }
-  for (int w = first_column; w < end_column; ++w) {
+  for (int w = 0; w < Out; ++w) {
     Vec d[In], u[Out];
     C4D_UNROLL
     for (int h = 0; h < In; ++h) d[h] = half[h][w];
     line(d, u);
     C4D_UNROLL
-    for (int h = 0; h < Out; ++h) store(result + ((w - first_column) * Out + h) * result_pitch, u[h]);
+    for (int h = 0; h < Out; ++h) store(result + (w * Out + h) * result_pitch, u[h]);
   }
 }
 
