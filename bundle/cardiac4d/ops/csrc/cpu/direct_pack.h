@@ -85,14 +85,20 @@ static void pack_run(const Storage* from, int64_t slices, int64_t frames, int64_
   for (int64_t s = 0; lost > 0 && s < slices; ++s, edge += frames) clear(edge, lost);
 }
 
-// One column (fixed H and W) of one residue in D. from: the source's first slice, or null outside the source.
+// Positions of one residue that the taps of a tile read; the others are packed as zeros.
+C4D_INLINE int64_t positions_read(const DirectPlan& plan, int axis, int64_t residue) {
+  return residue > plan.reach[axis] ? 0 : plan.tile[axis] + (plan.reach[axis] - residue) / plan.step[axis];
+}
+
+// One column (fixed H and W) of one residue in D. from: the source's first slice, or null if nothing is to be read.
 template <class Storage>
-static void pack_column(const DirectPlan& plan, const Storage* from, int64_t first_slice, int64_t shift, float* to) {
+static void pack_column(const DirectPlan& plan, const Storage* from, int64_t first_slice, int64_t slices,
+                        int64_t shift, float* to) {
   const int64_t frames = plan.grid[3], step = plan.step[2];
   if (from == nullptr) return clear(to, plan.slices * frames);
-  const int64_t head = smaller(plan.slices, first_slice < 0 ? divide_up(-first_slice, step) : 0);
+  const int64_t head = smaller(slices, first_slice < 0 ? divide_up(-first_slice, step) : 0);
   const int64_t last = plan.source[2] - 1 - first_slice;
-  const int64_t end = last < 0 ? head : larger(head, smaller(plan.slices, last / step + 1));
+  const int64_t end = last < 0 ? head : larger(head, smaller(slices, last / step + 1));
   clear(to, head * frames);
   clear(to + end * frames, (plan.slices - end) * frames);
   if (step == 1 && plan.step[3] == 1 && plan.source[3] == frames) {
@@ -116,8 +122,9 @@ static void pack_row(const DirectPlan& plan, const Storage* row, const Corner& c
       for (int64_t rd = 0; rd < plan.step[2]; ++rd) {
         for (int64_t column = 0; column < plan.columns; ++column, to += plan.slices * plan.grid[3]) {
           const int64_t w = first_w + column * plan.step[1] + rw;
-          const bool inside = row != nullptr && w >= 0 && w < plan.source[1];
-          pack_column(plan, inside ? row + w * position : nullptr, first_d + rd, plan.frame_shift[copy], to);
+          const bool read = row != nullptr && w >= 0 && w < plan.source[1] && column < positions_read(plan, 1, rw);
+          pack_column(plan, read ? row + w * position : nullptr, first_d + rd, positions_read(plan, 2, rd),
+                      plan.frame_shift[copy], to);
         }
       }
     }

@@ -110,21 +110,41 @@ C4D_INLINE int64_t affordable_lanes(const DirectPlan& plan, int64_t ins, int64_t
   return kDirectScratchBytes / (floats * static_cast<int64_t>(sizeof(float)));
 }
 
-static void choose_tile(DirectPlan* plan, int64_t ins, int64_t jobs_elsewhere) {
-  int64_t height = smaller(4, plan->grid[0]);
-  while (height > 1 && affordable_lanes(*plan, ins, height) < 64) height /= 2;
+// A tile of this height, and of as many columns and slices as fit.
+static void fit_tile(DirectPlan* plan, int64_t ins, int64_t height) {
   const int64_t lanes = smaller(1024, larger(32, affordable_lanes(*plan, ins, height)));
-  const int64_t frames = plan->grid[3];
   set_tile(plan, 0, height);
-  set_tile(plan, 2, larger(1, lanes / frames));
-  const int64_t column = (plan->tile[2] + plan->reach[2] / plan->step[2]) * frames;
-  set_tile(plan, 1, lanes / column);
-  while (plan_jobs(*plan) * jobs_elsewhere < kDirectMinJobs && plan->tile[1] * column > 96) {
-    set_tile(plan, 1, divide_up(plan->tile[1], 2));
-    if (plan->tile[1] == 1) break;
+  set_tile(plan, 2, lanes / plan->grid[3]);
+  set_tile(plan, 1, lanes / ((plan->tile[2] + plan->reach[2] / plan->step[2]) * plan->grid[3]));
+}
+
+// Packed positions of the source per position of the grid: halos cost time.
+C4D_INLINE double halo_factor(const DirectPlan& plan) {
+  double factor = 1;
+  for (int axis = 0; axis < 3; ++axis) {
+    const int64_t read = (plan.tile[axis] - 1) * plan.step[axis] + plan.reach[axis] + 1;
+    factor *= static_cast<double>(read) / static_cast<double>(plan.tile[axis]);
+  }
+  return factor;
+}
+
+static void choose_tile(DirectPlan* plan, int64_t ins, int64_t jobs_elsewhere) {
+  int64_t best = 1;
+  double least = 0;
+  for (int64_t height = 1; height <= smaller(4, plan->grid[0]); height *= 2) {
+    fit_tile(plan, ins, height);
+    const double factor = halo_factor(*plan);
+    if (height > 1 && factor > least) continue;
+    best = height;
+    least = factor;
+  }
+  fit_tile(plan, ins, best);
+  const int64_t column = (plan->tile[2] + plan->reach[2] / plan->step[2]) * plan->grid[3];
+  while (plan_jobs(*plan) * jobs_elsewhere < kDirectMinJobs && plan->tile[1] > 1 && plan->tile[1] * column > 96) {
+    set_tile(plan, 1, plan->tile[1] / 2);
   }
   while (plan_jobs(*plan) * jobs_elsewhere < kDirectMinJobs && plan->tile[0] > 1) {
-    set_tile(plan, 0, divide_up(plan->tile[0], 2));
+    set_tile(plan, 0, plan->tile[0] / 2);
   }
 }
 
