@@ -10,16 +10,19 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+NATIVE := $(VENV)/.native
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
-CODE   := bundle scripts tests
+CODE   := bundle scripts tests setup.py
+OPS    := bundle/cardiac4d/ops
+CSRC   := $(wildcard $(OPS)/csrc/*.cpp $(OPS)/csrc/cpu/*.cpp $(OPS)/csrc/cpu/*.h)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint format clean-outputs clean-caches clean-venv
+.PHONY: help install native demo test test-all lint format clean-outputs clean-caches clean-venv
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-install: $(STAMP)  ## make the virtual environment in .venv with the tested versions
+install: $(STAMP) $(NATIVE)  ## make the virtual environment in .venv with the tested versions
 
 # A half-made environment is removed, so that the next call starts afresh.
 $(BIN)/python:
@@ -32,16 +35,26 @@ $(BIN)/python:
 $(STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	@echo 'Installing the tested versions into $(VENV): once, some hundred megabytes, a few minutes.'
 	$(PIP) install -q -c constraints.txt torch setuptools
-	$(PIP) install -q -c constraints.txt --no-build-isolation -e '.[dev]'
+	CARDIAC4D_BUILD=0 $(PIP) install -q -c constraints.txt --no-build-isolation -e '.[dev]'
 	@touch $@
 
-demo: $(STAMP)  ## write a phantom, train, evaluate and segment it; prints a table
+# The native kernels, if a compiler is there; else one line says so, and pure PyTorch runs. A step of its own, because pip
+# keeps that line to itself, and because a changed kernel needs no new installation.
+$(NATIVE): $(STAMP) $(CSRC) $(OPS)/build.py $(OPS)/sources.py
+	$(BIN)/python -m cardiac4d.ops.build --optional
+	@touch $@
+
+native: $(STAMP)  ## build the native kernels again; an error without a compiler
+	$(BIN)/python -m cardiac4d.ops.build
+	@touch $(NATIVE)
+
+demo: $(STAMP) $(NATIVE)  ## write a phantom, train, evaluate and segment it; prints a table
 	$(BIN)/python scripts/demo.py
 
-test: $(STAMP)  ## the quick test suite
+test: $(STAMP) $(NATIVE)  ## the quick test suite
 	$(BIN)/python -m pytest -m 'not slow'
 
-test-all: $(STAMP)  ## every test, also those that take minutes
+test-all: $(STAMP) $(NATIVE)  ## every test, also those that take minutes
 	$(BIN)/python -m pytest
 
 lint: $(STAMP)  ## style, formatting, types and spelling, as CI checks them

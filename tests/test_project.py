@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+import sysconfig
 import zipfile
 from functools import cache
 from pathlib import Path
@@ -35,7 +36,7 @@ MAX_FILE_BYTES = 5_000_000
 MAX_FILE_LINES = 300
 MAX_FUNCTION_LINES = 40
 MAX_POSITIONAL = 7
-TEXT = {".cfg", ".conf", ".json", ".md", ".py", ".toml", ".txt", ""}
+TEXT = {".cfg", ".conf", ".cpp", ".h", ".json", ".md", ".py", ".toml", ".txt", ""}
 
 FORBIDDEN = {
     "a machine's own path": r"(?<![\w.])/(?:home|root|Users|workspace|work|mnt|scratch)/",
@@ -54,7 +55,7 @@ def tracked() -> tuple[Path, ...]:
 
 
 def library() -> list[Path]:
-    return [*sorted((ROOT / "bundle").rglob("*.py")), *sorted((ROOT / "scripts").glob("*.py"))]
+    return [ROOT / "setup.py", *sorted((ROOT / "bundle").rglob("*.py")), *sorted((ROOT / "scripts").glob("*.py"))]
 
 
 def test_top_level_holds_only_what_the_design_names() -> None:
@@ -139,31 +140,71 @@ def test_ci_runs_the_targets_a_developer_runs() -> None:
     assert set(called) <= set(targets)
 
 
-@pytest.mark.parametrize("target", ["demo", "test", "test-all", "lint", "format"])
+@pytest.mark.parametrize("target", ["install", "native", "demo", "test", "test-all", "lint", "format"])
 def test_target_sets_itself_up(target: str) -> None:
     """Every target that needs the environment depends on its stamp, so that it works on a fresh clone."""
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert re.search(rf"^{target}: \$\(STAMP\)", makefile, re.MULTILINE)
+    builds = re.search(rf"^{target}: \$\(STAMP\) \$\(NATIVE\)", makefile, re.MULTILINE)
+    assert bool(builds) == (target in {"install", "demo", "test", "test-all"})
 
 
-def test_wheel_holds_exactly_the_package(tmp_path: Path) -> None:
-    """Built as ``pip install .`` builds it, but without isolation and without network, from a copy of the sources."""
-    source, wheels = tmp_path / "source", tmp_path / "wheels"
+def _source_tree(folder: Path) -> Path:
+    """Copy what an installation reads, without anything built."""
     ignore = shutil.ignore_patterns("__pycache__", "*.egg-info", "*.so")
-    shutil.copytree(ROOT / "bundle", source / "bundle", ignore=ignore)
+    shutil.copytree(ROOT / "bundle", folder / "bundle", ignore=ignore)
     for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
-        if (ROOT / name).exists():
-            shutil.copy(ROOT / name, source / name)
-    options = ("--no-deps", "--no-build-isolation", "--no-index", "-w", wheels)
-    run_python("-m", "pip", "wheel", ".", *options, cwd=source)
+        shutil.copy(ROOT / name, folder / name)
+    return folder
 
+
+def _make_wheel(source: Path, env: dict[str, str]) -> Path:
+    """Build as ``pip install .`` builds, but without isolation and without network."""
+    wheels = source / "wheels"
+    options = ("--no-deps", "--no-build-isolation", "--no-index", "-w", wheels)
+    run_python("-m", "pip", "wheel", ".", *options, cwd=source, env=env)
     (wheel,) = wheels.glob("*.whl")
+    return wheel
+
+
+def _unpack(wheel: Path, site: Path) -> set[Path]:
     with zipfile.ZipFile(wheel) as archive:
-        names = {Path(name) for name in archive.namelist()}
-        archive.extractall(tmp_path / "site")
+        archive.extractall(site)
+        return {Path(name) for name in archive.namelist()}
+
+
+def test_wheel_holds_exactly_the_package_and_nothing_stale(tmp_path: Path) -> None:
+    source = _source_tree(tmp_path / "source")
+    for stale in (source / "bundle", source / "build" / "lib"):
+        for name in ("_native.so", "csrc/cpu/removed.cpp"):
+            (stale / "cardiac4d" / "ops" / name).parent.mkdir(parents=True, exist_ok=True)
+            (stale / "cardiac4d" / "ops" / name).write_text("left by an earlier build\n")
+    (source / "bundle" / "cardiac4d" / "ops" / "csrc" / "cpu" / "removed.cpp").unlink()
+    wheel = _make_wheel(source, {"CARDIAC4D_BUILD": "", "CXX": "no-such-compiler"})
+
+    assert wheel.name == f"cardiac4d-{cardiac4d.__version__}-py3-none-any.whl"
+    names = _unpack(wheel, tmp_path / "site")
     assert {path.parts[0] for path in names} == {"cardiac4d", f"cardiac4d-{cardiac4d.__version__}.dist-info"}
-    modules = {path.relative_to(source / "bundle") for path in (source / "bundle").rglob("*.py")}
-    assert {path for path in names if path.suffix == ".py"} == modules
+    code = {path.relative_to(ROOT / "bundle") for end in ("py", "h", "cpp") for path in ROOT.glob(f"bundle/**/*.{end}")}
+    assert {path for path in names if path.suffix in {".py", ".h", ".cpp", ".so"}} == code
     assert Path("cardiac4d/py.typed") in names
     origin = run_python("-c", "import cardiac4d; print(cardiac4d.__file__)", cwd=tmp_path / "site")
     assert Path(origin.strip()).is_relative_to(tmp_path / "site")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
+def test_wheel_with_the_native_library_fits_any_python_and_runs(tmp_path: Path) -> None:
+    wheel = _make_wheel(_source_tree(tmp_path / "source"), {"CARDIAC4D_BUILD": "1", "CXX": "g++"})
+    platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
+    assert wheel.name == f"cardiac4d-{cardiac4d.__version__}-py3-none-{platform}.whl"
+    assert Path("cardiac4d/ops/_native.so") in _unpack(wheel, tmp_path / "site")
+    code = "import torch; from cardiac4d.ops import *; print(conv4d(*2 * [torch.ones(1, 1, 3, 3, 3, 3)]).item())"
+    site = {"CARDIAC4D_BACKEND": "native", "PYTHONPATH": str(tmp_path / "site")}
+    assert run_python("-c", code, cwd=tmp_path / "site", env=site) == "81.0\n"
+
+
+def test_demanded_build_that_fails_is_an_error(tmp_path: Path) -> None:
+    source = _source_tree(tmp_path / "source")
+    with pytest.raises(AssertionError, match="the C\\+\\+ compiler no-such-compiler was not found"):
+        _make_wheel(source, {"CARDIAC4D_BUILD": "1", "CXX": "no-such-compiler"})

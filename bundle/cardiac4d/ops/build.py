@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compile the native library with g++: ``python -m cardiac4d.ops.build``.
+
+Seconds, and no more than torch's headers and a C++17 compiler. ``setup.py`` calls the same functions when the package
+is installed, hence the standard library alone; nothing is ever compiled when the package is imported.
+
+Environment:
+    CARDIAC4D_BUILD: ``0`` leaves the library out when the package is installed, ``1`` makes a failed build an error.
+        Unset: build if torch and a compiler are there, else install pure Python and say so.
+    CXX: the compiler, ``g++`` by default.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from .sources import CSRC, LIBRARY, digest, digest_of_library, units
+
+COMMAND = "python -m cardiac4d.ops.build"
+STABLE_ABI = Path("include", "torch", "csrc", "stable", "c", "shim.h")
+"""The header of torch's stable ABI; a torch before 2.10 does not have all of it."""
+
+
+class BuildError(RuntimeError):
+    """The library cannot be built here; the message says why."""
+
+
+def build(output_dir: Path = LIBRARY.parent) -> Path:
+    """Compile and link the library.
+
+    What an earlier build left in its place is removed first, so that a build that fails leaves nothing stale.
+
+    Args:
+        output_dir: the folder that receives the library.
+
+    Returns:
+        The path of the library.
+
+    Raises:
+        BuildError: if torch or the compiler is missing, or a command fails.
+    """
+    library = output_dir / LIBRARY.name
+    library.unlink(missing_ok=True)
+    if not sys.platform.startswith("linux"):
+        raise BuildError(f"the native kernels are built on Linux only, not on {sys.platform}")
+    torch_dir, compiler = find_torch(), find_compiler()
+    output_dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output_dir, prefix=".build-") as scratch:
+        linked = _link(_compile(Path(scratch), torch_dir, compiler), Path(scratch), torch_dir, compiler)
+        linked.replace(library)  # in one step: a process that has the old file loaded keeps it
+    return library
+
+
+def build_if_possible(output_dir: Path = LIBRARY.parent) -> str:
+    """Build as ``CARDIAC4D_BUILD`` says, for an installation that must not fail for want of a compiler.
+
+    Returns:
+        One line that says what became of it.
+
+    Raises:
+        BuildError: if ``CARDIAC4D_BUILD`` is ``1`` and the build fails, or if it is neither ``0`` nor ``1``.
+    """
+    wish = os.environ.get("CARDIAC4D_BUILD", "")
+    if wish not in {"", "0", "1"}:
+        raise BuildError(f"CARDIAC4D_BUILD (={wish!r}) must be 0 or 1")
+    if wish == "0":
+        (output_dir / LIBRARY.name).unlink(missing_ok=True)
+        return f"cardiac4d: native kernels not built (CARDIAC4D_BUILD=0). Build them later: {COMMAND}"
+    try:
+        return f"cardiac4d: built {build(output_dir)}"
+    except BuildError as error:
+        if wish == "1":
+            raise
+        reason = str(error).splitlines()[0]
+        return f"cardiac4d: native kernels not built ({reason}); pure PyTorch runs instead. Build them later: {COMMAND}"
+
+
+def find_torch() -> Path:
+    """Find the folder of the torch package without importing it.
+
+    pip builds in an environment of its own, which hides the packages of the target, but runs the target's interpreter;
+    so its paths still lead there.
+
+    Raises:
+        BuildError: if there is no torch, or one before 2.10.
+    """
+    spec = importlib.util.find_spec("torch")
+    folders = [Path(spec.origin).parent] if spec is not None and spec.origin else []
+    folders += [Path(sysconfig.get_path(name)) / "torch" for name in ("platlib", "purelib")]
+    if "VIRTUAL_ENV" in os.environ:
+        base = {"base": os.environ["VIRTUAL_ENV"], "platbase": os.environ["VIRTUAL_ENV"]}
+        folders.append(Path(sysconfig.get_path("platlib", vars=base)) / "torch")
+    for folder in folders:
+        # Ask for the feature and not for the version.
+        if (folder / STABLE_ABI).is_file() and "torch_parallel_for" in (folder / STABLE_ABI).read_text():
+            return folder
+    raise BuildError("torch 2.10 or newer was not found beside this Python")
+
+
+def find_compiler() -> str:
+    """Find the C++ compiler.
+
+    Raises:
+        BuildError: if there is none.
+    """
+    name = os.environ.get("CXX") or "g++"
+    compiler = shutil.which(name)
+    if compiler is None:
+        raise BuildError(f"the C++ compiler {name} was not found; CXX names another")
+    return compiler
+
+
+def _compile(scratch: Path, torch_dir: Path, compiler: str) -> list[Path]:
+    """Compile every translation unit, as many at a time as there are cores; returns the object files."""
+    common = [f'-DC4D_SOURCES="{digest()}"', "-isystem", str(torch_dir / "include")]
+    # Error messages name the source file: as it is called here, and not where it lay on the building machine.
+    common += [f"-ffile-prefix-map={CSRC}/=", f"-ffile-prefix-map={torch_dir}/=torch/"]
+
+    def compile_unit(unit: tuple[Path, tuple[str, ...]]) -> Path:
+        source, flags = unit
+        target = scratch / f"{source.stem}.o"
+        _run([compiler, *flags, *common, "-c", str(source), "-o", str(target)])
+        return target
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(compile_unit, units().items()))
+
+
+def _link(objects: Sequence[Path], scratch: Path, torch_dir: Path, compiler: str) -> Path:
+    """Link the objects with torch's libraries by name alone: whichever torch is running resolves them."""
+    library = scratch / LIBRARY.name
+    # --no-as-needed, because libtorch.so is but an umbrella: nothing in it is used, yet it brings the others along.
+    torch_libraries = ["-Wl,--no-as-needed", f"-L{torch_dir / 'lib'}", "-ltorch", "-ltorch_cpu"]
+    strict = ["-Wl,-z,defs", "-Wl,--exclude-libs,ALL"]
+    _run([compiler, "-shared", "-o", str(library), *map(str, objects), *strict, *torch_libraries])
+    if digest_of_library(library) != digest():
+        raise BuildError("the sources changed while they were being compiled")
+    return library
+
+
+def _run(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise BuildError(f"{command[0]} failed with exit code {done.returncode}\n{' '.join(command)}\n{done.stderr}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Build and say where the library is; returns the exit code."""
+    parser = argparse.ArgumentParser(prog=COMMAND, description="Compile the native kernels of cardiac4d.")
+    parser.add_argument("--output_dir", type=Path, default=LIBRARY.parent, help="default: beside the package's code")
+    parser.add_argument("--optional", action="store_true", help="succeed without a compiler; heeds CARDIAC4D_BUILD")
+    options = parser.parse_args(arguments)
+    start = time.monotonic()
+    try:
+        if options.optional:
+            print(build_if_possible(options.output_dir))
+        else:
+            print(f"built {build(options.output_dir)} in {time.monotonic() - start:.0f} s")
+    except BuildError as error:
+        print(f"cardiac4d: native kernels not built: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+// The torch operators of the native library, on the LibTorch stable ABI: one binary for torch 2.10 and later.
+//
+// The only file that knows torch. It checks what a kernel relies on, allocates the result and hands over plain
+// pointers; fake kernels, derivatives and batching rules are Python (registration.py). The checks here guard memory:
+// the messages a user should see come from the Python functions, which check the same first.
+#include <torch/csrc/stable/library.h>
+#include <torch/csrc/stable/ops.h>
+#include <torch/csrc/stable/tensor.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cpu/conv4d_cpu.h"
+
+namespace {
+
+using torch::headeronly::ScalarType;
+using torch::stable::Tensor;
+using Sizes = std::vector<int64_t>;
+
+// Read from the file by native.py before it loads the library: a build of other sources is never loaded.
+[[gnu::used]] const char kSources[] = "cardiac4d-sources:" C4D_SOURCES;
+
+struct Options {
+  const Sizes &stride, &padding, &dilation;  // H, W, D, T
+  int64_t groups, precision;
+};
+
+int32_t dtype_of(const Tensor& tensor) {
+  switch (tensor.scalar_type()) {
+    case ScalarType::Double:
+      return C4D_FLOAT64;
+    case ScalarType::Float:
+      return C4D_FLOAT32;
+    case ScalarType::BFloat16:
+      return C4D_BFLOAT16;
+    case ScalarType::Half:
+      return C4D_FLOAT16;
+    default:
+      STD_TORCH_CHECK(false, "conv4d: the dtype must be float64, float32, bfloat16 or float16");
+  }
+  return -1;
+}
+
+Sizes sizes_of(const Tensor& tensor) {
+  const auto sizes = tensor.sizes();
+  return Sizes(sizes.begin(), sizes.end());
+}
+
+void check_options(const Options& o) {
+  STD_TORCH_CHECK(o.stride.size() == 4 && o.padding.size() == 4 && o.dilation.size() == 4,
+                  "conv4d: stride, padding and dilation must have 4 entries");
+  for (int axis = 0; axis < 4; ++axis) {
+    STD_TORCH_CHECK(o.stride[axis] >= 1 && o.dilation[axis] >= 1 && o.padding[axis] >= 0,
+                    "conv4d: stride and dilation must be positive, padding must not be negative");
+  }
+  STD_TORCH_CHECK(o.groups >= 1, "conv4d: groups must be positive");
+  STD_TORCH_CHECK(o.precision >= C4D_FAST && o.precision <= C4D_DIRECT, "conv4d: precision must be 0, 1 or 2");
+}
+
+// The problem of a forward input and a weight of these sizes; the kernels see only problems that passed here.
+c4d_problem describe(const Sizes& input, const Sizes& weight, const Options& o, int32_t dtype) {
+  check_options(o);
+  STD_TORCH_CHECK(input.size() == 6 && weight.size() == 6, "conv4d: input and weight must have 6 axes");
+  STD_TORCH_CHECK(input[0] >= 0 && weight[0] >= 1 && weight[0] % o.groups == 0 && weight[1] >= 1 &&
+                      input[1] == weight[1] * o.groups,
+                  "conv4d: the channels of input (", input[1], ") and weight (", weight[0], ", ", weight[1],
+                  ") do not fit groups (", o.groups, ")");
+  c4d_problem p{};
+  p.batch = input[0];
+  p.in_channels = input[1];
+  p.out_channels = weight[0];
+  p.groups = o.groups;
+  for (int axis = 0; axis < 4; ++axis) {
+    p.in[axis] = input[2 + axis];
+    p.kernel[axis] = weight[2 + axis];
+    p.stride[axis] = o.stride[axis];
+    p.padding[axis] = o.padding[axis];
+    p.dilation[axis] = o.dilation[axis];
+    const int64_t room = p.in[axis] + 2 * p.padding[axis] - p.dilation[axis] * (p.kernel[axis] - 1) - 1;
+    STD_TORCH_CHECK(p.in[axis] >= 1 && p.kernel[axis] >= 1 && room >= 0, "conv4d: the kernel does not fit on axis ",
+                    axis);
+    p.out[axis] = room / p.stride[axis] + 1;
+  }
+  p.dtype = dtype;
+  p.precision = static_cast<int32_t>(o.precision);
+  return p;
+}
+
+Sizes output_size(const c4d_problem& p) {
+  return {p.batch, p.out_channels, p.out[0], p.out[1], p.out[2], p.out[3]};
+}
+
+// A dense tensor on the CPU of this size and dtype, as every kernel wants it; copies only from other strides.
+Tensor dense(const Tensor& tensor, const char* name, const Sizes& size, int32_t dtype) {
+  STD_TORCH_CHECK(tensor.is_cpu() && dtype_of(tensor) == dtype, "conv4d: ", name,
+                  " must be on the CPU and have the dtype of the other tensors");
+  STD_TORCH_CHECK(sizes_of(tensor) == size, "conv4d: ", name, " has the wrong size");
+  return tensor.is_contiguous() ? tensor : torch::stable::contiguous(tensor);
+}
+
+// Threads of torch's own pool. A kernel's job is large, so each index is worth a thread (grain 1).
+void run_in_torch_pool(int64_t count, c4d_job job, void* context) {
+  torch::stable::parallel_for(0, count, 1, [job, context](int64_t begin, int64_t end) {
+    for (int64_t index = begin; index < end; ++index) {
+      job(context, index);
+    }
+  });
+}
+
+void check_status(int status) { STD_TORCH_CHECK(status == 0, "conv4d: ", c4d_cpu_error(status)); }
+
+Tensor conv4d(const Tensor& input, const Tensor& weight, const std::optional<Tensor>& bias, const Sizes& stride,
+              const Sizes& padding, const Sizes& dilation, int64_t groups, int64_t precision) {
+  const int32_t dtype = dtype_of(input);
+  const Sizes input_size = sizes_of(input), weight_size = sizes_of(weight);
+  const c4d_problem problem = describe(input_size, weight_size, {stride, padding, dilation, groups, precision}, dtype);
+  const Tensor x = dense(input, "input", input_size, dtype);
+  const Tensor w = dense(weight, "weight", weight_size, dtype);
+  const std::optional<Tensor> b =
+      bias ? std::optional<Tensor>(dense(*bias, "bias", {problem.out_channels}, dtype)) : std::nullopt;
+  Tensor y = torch::stable::new_empty(x, output_size(problem));
+  if (problem.batch > 0) {
+    check_status(c4d_cpu_forward(&problem, x.const_data_ptr(), w.const_data_ptr(), b ? b->const_data_ptr() : nullptr,
+                                 y.mutable_data_ptr(), run_in_torch_pool));
+  }
+  return y;
+}
+
+Tensor conv4d_input(const Sizes& input_size, const Tensor& weight, const Tensor& grad_output, const Sizes& stride,
+                    const Sizes& padding, const Sizes& dilation, int64_t groups, int64_t precision) {
+  const int32_t dtype = dtype_of(weight);
+  const Sizes weight_size = sizes_of(weight);
+  const c4d_problem problem = describe(input_size, weight_size, {stride, padding, dilation, groups, precision}, dtype);
+  const Tensor w = dense(weight, "weight", weight_size, dtype);
+  const Tensor dy = dense(grad_output, "grad_output", output_size(problem), dtype);
+  Tensor dx = torch::stable::new_empty(w, input_size);
+  if (problem.batch > 0) {
+    check_status(c4d_cpu_grad_input(&problem, dy.const_data_ptr(), w.const_data_ptr(), dx.mutable_data_ptr(),
+                                    run_in_torch_pool));
+  }
+  return dx;
+}
+
+Tensor conv4d_weight(const Tensor& input, const Sizes& weight_size, const Tensor& grad_output, const Sizes& stride,
+                     const Sizes& padding, const Sizes& dilation, int64_t groups, int64_t precision) {
+  const int32_t dtype = dtype_of(input);
+  const Sizes input_size = sizes_of(input);
+  const c4d_problem problem = describe(input_size, weight_size, {stride, padding, dilation, groups, precision}, dtype);
+  const Tensor x = dense(input, "input", input_size, dtype);
+  const Tensor dy = dense(grad_output, "grad_output", output_size(problem), dtype);
+  if (problem.batch == 0) {
+    return torch::stable::new_zeros(x, weight_size);
+  }
+  Tensor dw = torch::stable::new_empty(x, weight_size);
+  check_status(c4d_cpu_grad_weight(&problem, x.const_data_ptr(), dy.const_data_ptr(), dw.mutable_data_ptr(),
+                                   run_in_torch_pool));
+  return dw;
+}
+
+// `operation`: 0 forward, 1 gradient of the input, 2 gradient of the weight.
+std::string conv4d_algorithm(const Tensor& input, const Tensor& weight, const Sizes& stride, const Sizes& padding,
+                             const Sizes& dilation, int64_t groups, int64_t precision, int64_t operation) {
+  STD_TORCH_CHECK(operation >= 0 && operation <= 2, "conv4d: operation must be 0, 1 or 2");
+  const Options options{stride, padding, dilation, groups, precision};
+  const c4d_problem problem = describe(sizes_of(input), sizes_of(weight), options, dtype_of(input));
+  return c4d_cpu_algorithm(&problem, static_cast<int>(operation));
+}
+
+std::string cpu_isa() { return c4d_cpu_isa(); }
+
+}  // namespace
+
+// The order of the arguments is that of torch.nn.grad. Sizes that may change from call to call are symbolic.
+STABLE_TORCH_LIBRARY(cardiac4d, m) {
+  m.def(
+      "conv4d(Tensor input, Tensor weight, Tensor? bias, int[4] stride, int[4] padding, int[4] dilation, int groups, "
+      "int precision) -> Tensor");
+  m.def(
+      "conv4d_input(SymInt[] input_size, Tensor weight, Tensor grad_output, int[4] stride, int[4] padding, "
+      "int[4] dilation, int groups, int precision) -> Tensor");
+  m.def(
+      "conv4d_weight(Tensor input, SymInt[] weight_size, Tensor grad_output, int[4] stride, int[4] padding, "
+      "int[4] dilation, int groups, int precision) -> Tensor");
+  m.def(
+      "conv4d_algorithm(Tensor input, Tensor weight, int[4] stride, int[4] padding, int[4] dilation, int groups, "
+      "int precision, int operation) -> str");
+  m.def("cpu_isa() -> str");
+}
+
+STABLE_TORCH_LIBRARY_IMPL(cardiac4d, CPU, m) {
+  m.impl("conv4d", TORCH_BOX(&conv4d));
+  m.impl("conv4d_input", TORCH_BOX(&conv4d_input));
+  m.impl("conv4d_weight", TORCH_BOX(&conv4d_weight));
+  m.impl("conv4d_algorithm", TORCH_BOX(&conv4d_algorithm));
+}
+
+STABLE_TORCH_LIBRARY_IMPL(cardiac4d, CompositeExplicitAutograd, m) { m.impl("cpu_isa", TORCH_BOX(&cpu_isa)); }
