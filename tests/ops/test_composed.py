@@ -3,16 +3,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 
-from cardiac4d.ops import composed, conv4d
+from cardiac4d.ops import composed, conv4d, use_backend
 from cardiac4d.ops.reference import conv4d_reference
 from tests.helpers.conv4d_cases import CASES, make_problem
 from tests.helpers.tolerances import assert_near
 
 ONE_GROUP = [name for name, case in CASES.items() if "groups" not in case]
 UNSTRIDED_IN_TIME = [name for name in ONE_GROUP if torch.tensor(CASES[name].get("stride", 1)).expand(4)[3] == 1]
+
+
+@pytest.fixture(autouse=True)
+def _on_the_composed_backend() -> Iterator[None]:
+    with use_backend("composed"):
+        yield
 
 
 def _force(monkeypatch: pytest.MonkeyPatch, formulation: str) -> None:

@@ -1,20 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``conv4d`` against the float64 reference, and against ``conv3d`` where an axis has extent one."""
+"""``conv4d`` on every backend: against the float64 reference, and against ``conv3d`` where an axis has extent one."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import pytest
 import torch
 from torch import Tensor
 from torch.nn.functional import conv3d
 
-from cardiac4d.ops import conv4d
+from cardiac4d.ops import conv4d, use_backend
 from cardiac4d.ops.layout import to_frames
 from cardiac4d.ops.reference import conv4d_reference
+from tests.helpers.backends import BACKENDS
 from tests.helpers.conv4d_cases import CASES, channels_innermost, make_problem
 from tests.helpers.tolerances import assert_near
 
 BATCHED_CUBE = make_problem("cube", batch=3)
+
+
+@pytest.fixture(autouse=True, params=BACKENDS)
+def backend(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Run every test on every backend; a fallback is an error."""
+    with use_backend(request.param):
+        yield request.param
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
@@ -126,12 +136,11 @@ def test_expanded_input_and_transposed_weight() -> None:
 
 
 @pytest.mark.parametrize("name", ["cube", "one_input_channel", "stride_2_even_frames", "groups", "pointwise"])
-def test_layout_of_the_backend_is_neither_copied_nor_lost(name: str) -> None:
+def test_result_is_in_the_layout_of_the_backend(name: str, backend: str) -> None:
     x, weight, bias, options = make_problem(name)
-    inside = channels_innermost(x)
-    assert to_frames(inside).data_ptr() == inside.data_ptr()
-    out = conv4d(inside, weight, bias, **options)
-    assert to_frames(out).data_ptr() == out.data_ptr()
+    for view in (x, channels_innermost(x)):
+        out = conv4d(view, weight, bias, **options)
+        assert out.is_contiguous() if backend == "native" else to_frames(out).data_ptr() == out.data_ptr()
 
 
 def test_input_is_not_changed() -> None:
@@ -187,7 +196,8 @@ def test_autocast_returns_gradients_in_the_dtype_of_the_parameters() -> None:
 
 def test_meta_tensors_give_the_shape() -> None:
     x, weight, bias, options = make_problem("dilated_unequal_strided")
-    on_meta = conv4d(x.to("meta"), weight.to("meta"), bias.to("meta"), **options)
+    with use_backend("auto"):
+        on_meta = conv4d(x.to("meta"), weight.to("meta"), bias.to("meta"), **options)
     assert on_meta.shape == conv4d(x, weight, bias, **options).shape
 
 
@@ -195,5 +205,6 @@ def test_meta_tensors_give_the_shape() -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_forward_on_cuda_is_the_reference(name: str) -> None:
     x, weight, bias, options = make_problem(name)
-    actual = conv4d(x.cuda(), weight.cuda(), bias.cuda(), **options)
+    with use_backend("auto"):
+        actual = conv4d(x.cuda(), weight.cuda(), bias.cuda(), **options)
     assert_near(actual.cpu(), conv4d_reference(x, weight, bias, **options))

@@ -47,36 +47,44 @@ def output_size(
     return [(size[i] + 2 * padding[i] - dilation[i] * (kernel[i] - 1) - 1) // stride[i] + 1 for i in range(len(size))]
 
 
-def check_shapes(input: Tensor, weight: Tensor, bias: Tensor | None, groups: int) -> None:
-    """Check the tensors of a 4D convolution against each other.
+def check_shapes(input: list[int], weight: list[int], groups: int) -> None:
+    """Check the shapes of a 4D convolution's input and weight against each other.
 
     Raises:
         ValueError: if a rank or a channel count is not admissible; the message names the argument.
     """
-    if input.dim() != 6:
-        raise ValueError(f"`input` must have 6 axes (N, C, H, W, D, T), got shape {list(input.shape)}")
-    if weight.dim() != 6:
+    if len(input) != 6:
+        raise ValueError(f"`input` must have 6 axes (N, C, H, W, D, T), got shape {input}")
+    if len(weight) != 6:
+        raise ValueError(f"`weight` must have 6 axes (C_out, C_in / groups, KH, KW, KD, KT), got shape {weight}")
+    if groups < 1 or weight[0] % groups != 0:
+        raise ValueError(f"`groups` (={groups}) must be positive and divide the output channels (={weight[0]})")
+    if input[1] != weight[1] * groups:
         raise ValueError(
-            f"`weight` must have 6 axes (C_out, C_in / groups, KH, KW, KD, KT), got shape {list(weight.shape)}"
+            f"`input` has {input[1]} channels, but `weight` of shape {weight} with "
+            f"`groups` (={groups}) needs {weight[1] * groups}"
         )
-    if groups < 1 or weight.shape[0] % groups != 0:
-        raise ValueError(f"`groups` (={groups}) must be positive and divide the output channels (={weight.shape[0]})")
-    if input.shape[1] != weight.shape[1] * groups:
-        raise ValueError(
-            f"`input` has {input.shape[1]} channels, but `weight` of shape {list(weight.shape)} with "
-            f"`groups` (={groups}) needs {weight.shape[1] * groups}"
-        )
-    if bias is not None and (bias.dim() != 1 or bias.shape[0] != weight.shape[0]):
-        raise ValueError(f"`bias` must have shape [{weight.shape[0]}], got {list(bias.shape)}")
 
 
-def check_extents(input: Tensor, weight: Tensor, stride: list[int], padding: list[int], dilation: list[int]) -> None:
-    """Check that the kernel fits into the padded input on every axis.
+def check_bias(bias: Tensor | None, channels: int) -> None:
+    """Check that a bias has one entry per output channel.
+
+    Raises:
+        ValueError: if it has another shape.
+    """
+    if bias is not None and (bias.dim() != 1 or bias.shape[0] != channels):
+        raise ValueError(f"`bias` must have shape [{channels}], got {list(bias.shape)}")
+
+
+def check_extents(
+    input: list[int], weight: list[int], stride: list[int], padding: list[int], dilation: list[int]
+) -> None:
+    """Check that the kernel fits into the padded input on every axis; takes the shapes of input and weight.
 
     Raises:
         ValueError: if the output or the kernel would be empty on an axis; the message names the axis.
     """
-    size, kernel = list(input.shape[2:]), list(weight.shape[2:])
+    size, kernel = input[2:], weight[2:]
     extents = output_size(size, kernel, stride, padding, dilation)
     for i in range(4):
         if kernel[i] < 1 or size[i] < 1 or extents[i] < 1:

@@ -1,22 +1,87 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which implementation computes :func:`cardiac4d.ops.conv4d`."""
+"""Which implementation computes a call of the operator."""
+
+import warnings
+from collections.abc import Sequence
 
 import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+from . import native
+from .settings import PRECISIONS, active
+
+DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
+"""What the native kernels compute with."""
+
+_reported: set[str] = set()
 
 
-def backend_info() -> dict[str, str]:
-    """Say which backend computes the operator, and why.
+class BackendError(RuntimeError):
+    """The backend that was asked for cannot serve a call; the message says why."""
+
+
+class BackendWarning(UserWarning):
+    """The composed backend serves a call that the native kernels are for; the message says why."""
+
+
+def runs_native(*tensors: Tensor | None) -> bool:
+    """Choose the backend of one call, by :func:`cardiac4d.ops.use_backend` or the environment.
+
+    Args:
+        tensors: all tensors of the call; ``None`` stands for a missing bias.
 
     Returns:
-        ``backend``: the name of the backend in use, on every device; ``native``: the state of the native kernels;
-        ``torch``: the version of torch that the backend runs on.
+        True for the native kernels, False for the composed backend.
 
-    Example:
-        >>> backend_info()["backend"]
-        'composed'
+    Raises:
+        BackendError: if the settings demand native kernels, and they cannot serve the call.
     """
-    return {
-        "backend": "composed",
-        "native": "not built: this release has no native kernels; every device runs the composed backend",
-        "torch": torch.__version__,
-    }
+    settings = active()
+    if settings.backend == "composed" or (settings.backend == "auto" and _is_written_to_a_file()):
+        return False
+    given = [tensor for tensor in tensors if tensor is not None]
+    reason = _obstacle(given)
+    if not reason:
+        return True
+    expected = given[0].device.type == "cpu"
+    if settings.backend == "native" or (settings.strict and expected):
+        raise BackendError(f"no native 4D convolution: {reason}")
+    if expected:
+        _report(reason)
+    return False
+
+
+def precision_code() -> int:
+    """The precision in force, as the kernels number it."""
+    return PRECISIONS.index(active().precision)
+
+
+def _is_written_to_a_file() -> bool:
+    """Tell whether a graph is recorded for a file that must load without this package."""
+    return torch.jit.is_tracing() or (torch.compiler.is_exporting() and torch.onnx.is_in_onnx_export())
+
+
+def _obstacle(tensors: Sequence[Tensor]) -> str:
+    """Say what keeps the native kernels from serving these tensors; "" if nothing does."""
+    first = tensors[0]
+    if first.device.type != "cpu":
+        return f"there are no native kernels for the device {first.device.type}"
+    if native.PROBLEM:
+        return f"the native library is {native.PROBLEM}"
+    if first.dtype not in DTYPES:
+        return f"there are no native kernels for {first.dtype}"
+    if any(tensor.dtype != first.dtype or tensor.device != first.device for tensor in tensors):
+        return "the tensors differ in dtype or device"
+    if not torch.compiler.is_compiling() and forward_ad._current_level >= 0:
+        # Asking each tensor for its tangent would miss nested transforms, as in `torch.func.hessian`.
+        return "the native kernels have no forward-mode derivative"
+    return ""
+
+
+def _report(reason: str) -> None:
+    """Warn of a fallback, once per reason; compiled code stays silent, for a warning would break its graph."""
+    if torch.compiler.is_compiling() or reason in _reported:
+        return
+    _reported.add(reason)
+    warnings.warn(f"cardiac4d computes on the composed backend: {reason}", BackendWarning, stacklevel=4)

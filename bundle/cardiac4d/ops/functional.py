@@ -4,7 +4,10 @@
 import torch
 from torch import Tensor
 
-from .arguments import Size4, check_extents, check_shapes, to_size4
+from .arguments import Size4, check_bias, check_extents, check_shapes, to_size4
+from .autocast import autocast
+from .backend import precision_code, runs_native
+from .call import call
 from .composed import conv4d_composed
 
 
@@ -22,10 +25,12 @@ def conv4d(
 
     The four-axis analogue of :func:`torch.nn.functional.conv3d`: with a kernel of extent one on the time axis the two
     agree frame by frame. Differentiable any number of times; the same inputs give the same bits on a CPU. Half types
-    accumulate each time tap in float32 and add the taps in the half type. Under autocast, computes in its dtype.
+    accumulate in float32; the composed backend adds the time taps in the half type. Under autocast, computes in its
+    dtype. Which backend runs is the choice of :func:`cardiac4d.ops.use_backend`.
 
     Args:
-        input: ``(N, C_in, H, W, D, T)``, any strides; no copy if it lies in memory as ``N, T, H, W, D, C``.
+        input: ``(N, C_in, H, W, D, T)``, any strides; no copy if it lies in memory as the backend wants it (see
+            Returns).
         weight: ``(C_out, C_in // groups, KH, KW, KD, KT)``, same dtype and device as ``input``.
         bias: ``(C_out,)`` or ``None``.
         stride: step per axis, in voxels (frames on the time axis); a scalar applies to all four.
@@ -35,11 +40,12 @@ def conv4d(
 
     Returns:
         ``(N, C_out, EH, EW, ED, ET)``, ``E = (size + 2 * padding - dilation * (K - 1) - 1) // stride + 1`` per axis,
-        physically ``N, T, H, W, D, C``.
+        plain contiguous from the native backend, physically ``N, T, H, W, D, C`` from the composed one.
 
     Raises:
         ValueError: if a rank, channel count, size argument or output extent is not admissible; the message names the
             argument.
+        BackendError: if the settings demand native kernels, and they cannot serve the call.
 
     Example:
         >>> conv4d(torch.zeros(1, 2, 8, 8, 8, 5), torch.zeros(4, 2, 3, 3, 3, 3), padding=1).shape
@@ -69,19 +75,11 @@ def conv4d_parsed(
 
     Every call passes here: the door where a backend is chosen.
     """
-    check_shapes(input, weight, bias, groups)
-    check_extents(input, weight, stride, padding, dilation)
-    if not torch.jit.is_scripting():
-        input, weight, bias = _autocast(input, weight, bias)
+    check_shapes(list(input.shape), list(weight.shape), groups)
+    check_bias(bias, weight.shape[0])
+    check_extents(list(input.shape), list(weight.shape), stride, padding, dilation)
+    if not torch.jit.is_scripting():  # TorchScript leaves out what stands under this condition alone
+        input, weight, bias = autocast(input, weight, bias)
+        if runs_native(input, weight, bias):
+            return call("conv4d", input, weight, bias, stride, padding, dilation, groups, precision_code())
     return conv4d_composed(input, weight, bias, stride, padding, dilation, groups)
-
-
-@torch.jit.unused
-def _autocast(input: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Cast once for all conv3d calls, by the rule of torch's own convolutions: float64 stays."""
-    device = input.device.type
-    active = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
-    if not active or input.dtype == torch.float64:
-        return input, weight, bias
-    dtype = torch.get_autocast_dtype(device)
-    return input.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)

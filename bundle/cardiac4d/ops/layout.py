@@ -1,11 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The memory layout of the composed backend: physically N, T, H, W, D, C.
+"""The two memory layouts of ``(N, C, H, W, D, T)``: plain contiguous, and frames.
 
-A logical ``(N, C, H, W, D, T)`` tensor in this layout is a view of contiguous *frames* ``(N, T, H, W, D, C)``: batch
-and time merge into one batch of 3D volumes, each in ``torch.channels_last_3d``, without a copy.
+The native CPU kernels work on plain contiguous tensors. The composed backend works on *frames*, contiguous
+``(N, T, H, W, D, C)``, and its logical tensors are views of them: batch and time merge into one batch of 3D volumes,
+each in ``torch.channels_last_3d``, without a copy. Converting a tensor costs about as much as convolving it, so what
+stands between two convolutions follows the layout of what it is given, by :func:`lies_as_frames`.
 """
 
 from torch import Tensor
+
+
+def lies_as_frames(x: Tensor) -> bool:
+    """Tell which layout ``(N, C, H, W, D, T)`` is in or nearer to: in frames channels lie closer together than time.
+
+    Strides decide, and not contiguity: a tensor with axes of extent one can be contiguous in both.
+    """
+    return x.stride(1) < x.stride(5)
 
 
 def to_frames(x: Tensor) -> Tensor:

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What computes the operator on this machine, for people and for bug reports."""
+
+import platform
+
+import torch
+
+from . import native
+from .settings import active
+from .sources import LIBRARY
+
+
+def backend_info() -> dict[str, str]:
+    """Say which backend computes the operator, and why; ``python -m cardiac4d.ops`` prints it.
+
+    Returns:
+        ``backend``: what serves tensors on the CPU in eager mode, ``native`` or ``composed``;
+        ``other_devices``: what serves all others;
+        ``native``: the state of the native library, with the remedy if it is not loaded;
+        ``library``: where it lies or would lie;
+        ``instruction_set``: what its kernels were dispatched to, ``none`` if it is not loaded;
+        ``requested``, ``precision``, ``strict``: the settings in force, see :func:`cardiac4d.ops.use_backend`;
+        ``torch``, ``machine``: the version of torch, and the architecture.
+
+    Example:
+        >>> sorted(backend_info())[:3]
+        ['backend', 'instruction_set', 'library']
+    """
+    settings = active()
+    return {
+        "backend": "composed" if settings.backend == "composed" or native.PROBLEM else "native",
+        "other_devices": "none: an error" if settings.backend == "native" else "composed",
+        "native": native.PROBLEM or "loaded",
+        "library": str(LIBRARY),
+        "instruction_set": native.instruction_set(),
+        "requested": settings.backend,
+        "precision": settings.precision,
+        "strict": "yes" if settings.strict else "no",
+        "torch": torch.__version__,
+        "machine": platform.machine(),
+    }

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The native library: loaded once, on import, if it was built from the very sources beside it.
+
+Loading registers ``torch.ops.cardiac4d.conv4d``, ``conv4d_input`` and ``conv4d_weight``. A missing, stale or foreign
+library is no error: :data:`PROBLEM` says what is wrong, and the composed backend computes.
+"""
+
+from pathlib import Path
+
+import torch
+
+from .registration import register
+from .sources import LIBRARY, digest, digest_of_library
+
+REMEDY = "run `python -m cardiac4d.ops.build`"
+
+
+def _load(library: Path) -> str:
+    """Load the library and complete its operators in Python.
+
+    Returns:
+        What keeps it from being used; "" if nothing does.
+    """
+    if not library.is_file():
+        return f"not built: {REMEDY}"
+    if digest_of_library(library) != digest():
+        return f"stale: {library} was not built from the sources beside it; {REMEDY}"
+    if hasattr(torch.ops.cardiac4d, "conv4d"):
+        # Registering an operator twice would end the process.
+        return "taken: another copy of cardiac4d in this process has registered its operators"
+    try:
+        torch.ops.load_library(str(library))
+    except OSError as error:
+        return f"not loadable: {error}; {REMEDY}"
+    register()
+    return ""
+
+
+PROBLEM = _load(LIBRARY)
+"""Why the library is not in use; "" if it is."""
+
+
+def instruction_set() -> str:
+    """What the CPU kernels were dispatched to: ``avx512``, ``avx2`` or ``portable``; ``none`` without the library."""
+    return "none" if PROBLEM else torch.ops.cardiac4d.cpu_isa()

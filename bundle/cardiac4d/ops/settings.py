@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which backend the user asked for: environment variables, and a context manager that overrides them."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+BACKENDS = ("auto", "native", "composed")
+PRECISIONS = ("fast", "exact", "direct")
+"""In the order of the codes in ``csrc/cpu/conv4d_cpu.h``."""
+
+
+class Settings(NamedTuple):
+    """What was asked for; :func:`use_backend` explains the values."""
+
+    backend: str
+    precision: str
+    strict: bool
+
+
+def from_environment() -> Settings:
+    """Read ``CARDIAC4D_BACKEND``, ``CARDIAC4D_PRECISION`` and ``CARDIAC4D_STRICT``.
+
+    Raises:
+        ValueError: if one of them has a value that is not admissible; the message names it.
+    """
+    return Settings(
+        _variable("CARDIAC4D_BACKEND", BACKENDS),
+        _variable("CARDIAC4D_PRECISION", PRECISIONS),
+        _variable("CARDIAC4D_STRICT", ("0", "1")) == "1",
+    )
+
+
+def _variable(name: str, admissible: Sequence[str]) -> str:
+    """Read an environment variable; the first admissible value is the default."""
+    value = os.environ.get(name) or admissible[0]
+    _check(f"the environment variable {name}", value, admissible)
+    return value
+
+
+def _check(name: str, value: str, admissible: Sequence[str]) -> None:
+    if value not in admissible:
+        raise ValueError(f"{name} (={value!r}) must be one of {', '.join(admissible)}")
+
+
+_active = from_environment()
+
+
+def active() -> Settings:
+    """The settings in force."""
+    return _active
+
+
+@contextmanager
+def use_backend(
+    backend: str | None = None, *, precision: str | None = None, strict: bool | None = None
+) -> Iterator[None]:
+    """Choose the backend of every 4D convolution called inside; what is left out stays as it is.
+
+    The choice is made in the forward pass: gradients are computed by the backend and with the precision of their
+    forward. It holds for the whole process, like the flags of ``torch.backends``, and not for one thread.
+
+    Args:
+        backend: ``"auto"``: the native kernels where they serve a call, else the composed backend; always the composed
+            one under ``torch.jit`` and in ONNX export, whose files must not need this package. ``"native"``: the
+            native kernels, or an error. ``"composed"``: torch's own operators alone.
+        precision: of the native kernels in float32. ``"fast"``: Winograd F(4x4) where it applies; ``"exact"``:
+            F(2x2), no less accurate than a direct sum; ``"direct"``: no transform at all.
+        strict: under ``"auto"`` make it an error if a tensor on the CPU is not served by the native kernels.
+
+    Raises:
+        ValueError: if a value is not admissible; the message names the argument.
+
+    Example:
+        >>> with use_backend("composed"):
+        ...     active().backend
+        'composed'
+    """
+    global _active
+    before = _active
+    asked = Settings(
+        before.backend if backend is None else backend,
+        before.precision if precision is None else precision,
+        before.strict if strict is None else strict,
+    )
+    _check("`backend`", asked.backend, BACKENDS)
+    _check("`precision`", asked.precision, PRECISIONS)
+    _active = asked
+    try:
+        yield
+    finally:
+        _active = before
