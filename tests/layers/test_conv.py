@@ -11,6 +11,8 @@ import torch
 from torch import nn
 
 from cardiac4d import Conv4d
+from cardiac4d.layers.padding import pad4d
+from cardiac4d.ops import use_backend
 from cardiac4d.ops.layout import to_frames
 from cardiac4d.ops.reference import conv4d_reference
 from tests.helpers.conv4d_cases import channels_innermost
@@ -117,10 +119,13 @@ def test_printed_form_names_what_is_not_default() -> None:
     assert "time_padding_mode" not in repr(Conv4d(1, 2, 3, padding_mode="circular"))
 
 
-def test_repeating_padding_keeps_the_layout() -> None:
-    x = channels_innermost(torch.randn(2, 3, 4, 4, 4, 5))
-    out = Conv4d(3, 3, 3, padding=1, padding_mode="circular")(x)
-    assert to_frames(out).data_ptr() == out.data_ptr()
+@pytest.mark.parametrize("mode", NUMPY_MODES)
+def test_repeating_padding_keeps_the_layout(mode: str) -> None:
+    x, amounts, modes = torch.randn(2, 3, 4, 4, 4, 5), [1, 0, 1, 1, 0, 1, 2, 1], [mode] * 4
+    plain, frames = pad4d(x, amounts, modes), pad4d(channels_innermost(x), amounts, modes)
+    assert plain.is_contiguous()
+    assert to_frames(frames).data_ptr() == frames.data_ptr()
+    assert torch.equal(plain, frames)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +143,8 @@ def test_torchscript_gives_the_same_bits_on_any_shape(options: dict) -> None:
     scripted = torch.jit.script(conv)
     for shape in [(1, 2, 5, 4, 3, 6), (2, 2, 3, 6, 5, 4), (1, 2, 4, 4, 4, 3)]:
         x = torch.randn(shape)
-        assert torch.equal(scripted(x), conv(x))
+        with use_backend("composed"):
+            assert torch.equal(scripted(x), conv(x))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ import inspect
 import re
 from pathlib import Path
 
-from cardiac4d import Conv4d, conv4d
+from cardiac4d import Conv4d
+from cardiac4d.ops import conv4d, conv4d_input, conv4d_weight
 
 
 def _document(repo_root: Path) -> str:
@@ -21,7 +22,7 @@ def test_example_runs(repo_root: Path) -> None:
 
 def test_signatures_are_the_real_ones(repo_root: Path) -> None:
     text = " ".join(_document(repo_root).split())
-    for function in (conv4d, Conv4d):
+    for function in (conv4d, conv4d_input, conv4d_weight, Conv4d):
         parameters = inspect.signature(function).parameters.values()
         bare = [parameter.replace(annotation=parameter.empty) for parameter in parameters]
         signature = str(inspect.Signature(bare)).replace("'", '"')

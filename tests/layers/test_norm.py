@@ -36,6 +36,13 @@ def test_statistics_run_over_space_and_time() -> None:
     assert_near(groups.var(-1, correction=0), torch.ones(2, 2), torch.float16)
 
 
-def test_layout_is_kept_without_a_copy() -> None:
-    out = GroupNorm(2, 4)(channels_innermost(torch.randn(2, 4, 5, 4, 3, 6)))
-    assert to_frames(out).data_ptr() == out.data_ptr()
+def test_either_layout_is_kept_forward_and_backward() -> None:
+    x, norm = torch.randn(2, 4, 5, 4, 3, 6), GroupNorm(2, 4)
+    outs = [norm(view.requires_grad_()) for view in (x.clone(), channels_innermost(x))]
+    assert_near(*outs)
+    for is_kept, out in zip((torch.Tensor.is_contiguous, _lies_in_frames), outs, strict=True):
+        assert is_kept(out)
+
+
+def _lies_in_frames(x: torch.Tensor) -> bool:
+    return to_frames(x).data_ptr() == x.data_ptr()

@@ -40,7 +40,10 @@ def test_sum_has_the_size_of_the_skip_and_drops_the_far_end(size: tuple[int, ...
     assert torch.equal(out, torch.from_numpy(deep.numpy()[(slice(None), slice(None), *index)]) + skip)
 
 
-def test_layout_is_kept() -> None:
-    deep, skip = channels_innermost(torch.randn(2, 3, 2, 2, 2, 2)), channels_innermost(torch.randn(2, 3, 3, 4, 3, 3))
-    out = UpsampleAdd()(deep, skip)
-    assert to_frames(out).data_ptr() == out.data_ptr()
+@pytest.mark.parametrize("extent", [1, 2])
+def test_either_layout_is_kept(extent: int) -> None:
+    deep, skip = torch.randn(2, 3, *[extent] * 4), torch.randn(2, 3, *[2 * extent - 1, 2 * extent] * 2)
+    plain, frames = UpsampleAdd()(deep, skip), UpsampleAdd()(channels_innermost(deep), channels_innermost(skip))
+    assert plain.is_contiguous()
+    assert to_frames(frames).data_ptr() == frames.data_ptr()
+    assert torch.equal(plain, frames)

@@ -11,7 +11,9 @@ from monai.data import MetaTensor
 from torch import nn
 
 from cardiac4d import Conv4d, EncoderDecoder
+from cardiac4d.ops import use_backend
 from cardiac4d.ops.layout import to_frames
+from tests.helpers.backends import BACKENDS
 
 # Table 1 of Myronenko et al. 2019: module, operation, output. The input is 1x96x96x64x16.
 TABLE = {
@@ -107,17 +109,25 @@ def test_samples_of_a_batch_do_not_touch() -> None:
     torch.testing.assert_close(net(x), alone, rtol=1e-4, atol=1e-5)
 
 
-def test_every_layer_keeps_the_layout() -> None:
-    net, copied = _small(final_norm_act=True), []
+@pytest.mark.parametrize("time_padding_mode", ["zeros", "circular"])
+@pytest.mark.parametrize("size", [(9, 8, 7, 6), (4, 4, 4, 4), (9, 8, 7, 1)], ids=str)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_every_layer_keeps_the_layout_of_the_backend(
+    backend: str, size: tuple[int, ...], time_padding_mode: str
+) -> None:
+    net, converted = _small(final_norm_act=True, time_padding_mode=time_padding_mode), []
 
-    def check(name: str, out: torch.Tensor) -> None:
-        if to_frames(out).data_ptr() != out.data_ptr():
-            copied.append(name)
+    def check(name: str, x: torch.Tensor) -> None:
+        if not (x.is_contiguous() if backend == "native" else to_frames(x).data_ptr() == x.data_ptr()):
+            converted.append((name, list(x.shape), x.stride()))
 
     for name, module in net.named_modules():
         module.register_forward_hook(lambda _, __, out, name=name: check(name, out))
-    net(torch.randn(2, 1, 9, 8, 7, 6))
-    assert not copied
+        if name not in {"", "encoder", "encoder.0", "encoder.0.0"}:  # the image comes as the user has it
+            module.register_forward_pre_hook(lambda _, args, name=name: [check(name, x) for x in args] and None)
+    with use_backend(backend):
+        net(torch.randn(2, 1, *size))
+    assert not converted
 
 
 def test_baseline_keeps_channels_innermost() -> None:
@@ -168,14 +178,18 @@ def test_torchscript_gives_the_same_bits_on_unseen_odd_shapes(spatial_dims: int,
     scripted = torch.jit.load(file)
     for shape in [(1, 1, 8, 8, 8, 4)[: spatial_dims + 2], unseen, unseen]:
         x = torch.randn(shape)
-        with torch.no_grad():
+        with torch.no_grad(), use_backend("composed"):
             assert torch.equal(scripted(x), net(x))
 
 
-def test_torch_export_gives_the_same_result() -> None:
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_torch_export_gives_the_same_result(backend: str) -> None:
     net, x = _small(blocks_down=(1, 1), blocks_up=(1,)).eval(), torch.randn(1, 1, 8, 8, 4, 5)
-    exported = torch.export.export(net, (x,)).module()
-    torch.testing.assert_close(exported(x), net(x))
+    with use_backend(backend):
+        exported = torch.export.export(net, (x,))
+        torch.testing.assert_close(exported.module()(x), net(x))
+    operators = {str(node.target) for node in exported.graph.nodes}
+    assert ("cardiac4d.conv4d.default" in operators) == (backend == "native")
 
 
 def test_autocast_computes_in_bfloat16_near_float32() -> None:

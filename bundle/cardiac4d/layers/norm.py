@@ -4,14 +4,15 @@
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..ops.layout import from_frames, to_frames
+from ..ops.layout import from_frames, lies_as_frames, to_frames
 
 
 class GroupNorm(nn.GroupNorm):
     """:class:`torch.nn.GroupNorm` for ``(N, C, H, W, D, T)``, statistics over space and time.
 
-    torch's own takes six axes as well, but copies them to plain contiguous memory. Here T and H merge into one axis of
-    a ``channels_last_3d`` view, a layout that torch keeps. Inputs with fewer axes go to torch as they are.
+    torch's own takes six axes as well, but copies them to plain contiguous memory, whatever their layout. Here T and H
+    of a tensor that lies as frames (see :mod:`cardiac4d.ops.layout`) merge into one axis of a ``channels_last_3d``
+    view, a layout that torch keeps. Plain tensors, and inputs with fewer axes, go to torch as they are.
 
     Example:
         >>> import torch
@@ -21,7 +22,7 @@ class GroupNorm(nn.GroupNorm):
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalise ``(N, C, H, W, D, T)``; shape and layout stay."""
-        if input.dim() != 6:
+        if input.dim() != 6 or not lies_as_frames(input):
             return functional.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
         frames = to_frames(input)
         merged = frames.flatten(1, 2).permute(0, 4, 1, 2, 3)

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from ..ops.layout import from_frames, to_frames
+from ..ops.layout import from_frames, lies_as_frames, to_frames
 
 PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
 PADDING_MODES = get_args(PaddingMode)
@@ -16,7 +16,7 @@ def pad4d(x: Tensor, amounts: list[int], modes: list[str]) -> Tensor:
     """Pad H, W, D and T of ``(N, C, H, W, D, T)``, each axis in its own mode.
 
     Args:
-        x: any strides; the result lies in memory as ``N, T, H, W, D, C``.
+        x: any strides; the result is in the same layout (see :mod:`cardiac4d.ops.layout`).
         amounts: eight integers, before and after per axis in the order H, W, D, T.
         modes: four of ``zeros``, ``reflect``, ``replicate``, ``circular``; meaning and limits as in
             :func:`torch.nn.functional.pad`.
@@ -26,12 +26,18 @@ def pad4d(x: Tensor, amounts: list[int], modes: list[str]) -> Tensor:
     """
     if max(amounts) == 0 or x.dim() != 6:  # the convolution refuses another rank, with its own message
         return x
-    frames = to_frames(x)
-    for i, axis in enumerate([2, 3, 4, 1]):  # where H, W, D, T stand in frames
+    if lies_as_frames(x):
+        return from_frames(_pad_axes(to_frames(x), [2, 3, 4, 1], amounts, modes))
+    return _pad_axes(x.contiguous(), [2, 3, 4, 5], amounts, modes)
+
+
+def _pad_axes(x: Tensor, axes: list[int], amounts: list[int], modes: list[str]) -> Tensor:
+    """Pad a contiguous tensor; ``axes`` says where H, W, D and T stand in it."""
+    for i, axis in enumerate(axes):
         before, after = amounts[2 * i], amounts[2 * i + 1]
         if before > 0 or after > 0:
-            frames = _pad_axis(frames, axis, before, after, modes[i])
-    return from_frames(frames)
+            x = _pad_axis(x, axis, before, after, modes[i])
+    return x
 
 
 def _pad_axis(x: Tensor, axis: int, before: int, after: int, mode: str) -> Tensor:

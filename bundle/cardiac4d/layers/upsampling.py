@@ -3,6 +3,8 @@
 
 from torch import Tensor, nn
 
+from ..ops.layout import from_frames, lies_as_frames
+
 
 def upsample_nearest(x: Tensor) -> Tensor:
     """Repeat every voxel and frame twice on each axis but the first two.
@@ -11,23 +13,30 @@ def upsample_nearest(x: Tensor) -> Tensor:
         x: ``(N, C, *size)`` with any number of axes.
 
     Returns:
-        ``(N, C, *(2 * size))``, in memory with the channels innermost; one copy, deterministic gradients.
+        ``(N, C, *(2 * size))``, one copy, deterministic gradients. Four axes keep their memory layout (see
+        :mod:`cardiac4d.ops.layout`); others come with the channels innermost, as ``layers.Conv3d`` returns them.
 
     Example:
         >>> import torch
         >>> upsample_nearest(torch.tensor([[[1, 2, 3]]]))
         tensor([[[1, 1, 2, 2, 3, 3]]])
     """
-    if x.dim() == 6:
-        # Keep time outermost: the order that the composed convolution reads.
-        return _repeat_twice(x.permute(0, 5, 2, 3, 4, 1)).permute(0, 5, 2, 3, 4, 1)
-    return _repeat_twice(x.movedim(1, -1)).movedim(-1, 1)
+    return _upsample_like(x, x)
 
 
-def _repeat_twice(x: Tensor) -> Tensor:
-    """``(N, *size, C)`` to contiguous ``(N, *(2 * size), C)``."""
+def _upsample_like(x: Tensor, layout: Tensor) -> Tensor:
+    """Up-sample to the memory layout of another tensor: at an extent of one, ``x`` does not tell its own."""
+    if x.dim() != 6:
+        return _repeat_twice(x.movedim(1, -1), 1, x.dim() - 2).movedim(-1, 1)
+    if lies_as_frames(layout):
+        return from_frames(_repeat_twice(x.permute(0, 5, 2, 3, 4, 1), 1, 4))
+    return _repeat_twice(x, 2, 5)
+
+
+def _repeat_twice(x: Tensor, first: int, last: int) -> Tensor:
+    """Double the axes from ``first`` to ``last``; the result is contiguous."""
     spread, size = list(x.shape), list(x.shape)
-    for axis in range(x.dim() - 2, 0, -1):
+    for axis in range(last, first - 1, -1):
         x = x.unsqueeze(axis + 1)
         spread.insert(axis + 1, 2)
         size[axis] *= 2
@@ -43,7 +52,7 @@ class UpsampleAdd(nn.Module):
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """Add ``x``, ``(N, C, *ceil(size / 2))``, to ``skip``, ``(N, C, *size)``."""
-        x = upsample_nearest(x)
+        x = _upsample_like(x, skip)
         for axis in range(2, x.dim()):
             x = x.narrow(axis, 0, skip.shape[axis])
         return x + skip

@@ -103,8 +103,8 @@ class EncoderDecoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map an image ``(N, in_channels, *size)`` to logits ``(N, out_channels, *size)``.
 
-        The first convolution brings the image into the layout that all later layers keep, channels innermost; the
-        logits come in it as well.
+        The first convolution brings the image into the layout of its backend, and all later layers keep it; the
+        logits come in it as well (see :mod:`cardiac4d.ops.layout`).
 
         Raises:
             ValueError: if the number of axes or channels is not the network's.
