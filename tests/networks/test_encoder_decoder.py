@@ -192,6 +192,13 @@ def test_torch_export_gives_the_same_result(backend: str) -> None:
     assert ("cardiac4d.conv4d.default" in operators) == (backend == "native")
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_network_compiles_into_one_graph(backend: str) -> None:
+    net, x = _small(blocks_down=(1, 1), blocks_up=(1,)).eval(), torch.randn(1, 1, 8, 8, 4, 5)
+    with use_backend(backend):
+        torch.testing.assert_close(torch.compile(net, fullgraph=True, backend="eager")(x), net(x))
+
+
 def test_autocast_computes_in_bfloat16_near_float32() -> None:
     net, x = _small().eval(), torch.randn(1, 1, 9, 8, 7, 5)
     with torch.autocast("cpu", torch.bfloat16):

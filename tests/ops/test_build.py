@@ -126,6 +126,12 @@ def test_missing_compiler_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         build.build(tmp_path)
 
 
+def test_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(build.BuildError, match=f"{tmp_path}/file"):
+        build.build(tmp_path / "file")
+
+
 def test_missing_torch_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert build.find_torch() == Path(torch.__file__).parent
     monkeypatch.setattr(build, "STABLE_ABI", Path("no_such_header.h"))

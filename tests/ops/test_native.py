@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from cardiac4d import Conv4d
 from cardiac4d.ops import conv4d, use_backend
+from cardiac4d.ops.call import call, call_operator
 from cardiac4d.ops.layout import from_frames, to_frames
 from cardiac4d.ops.reference import conv4d_reference
 from tests.helpers.backends import needs_native
@@ -58,7 +59,8 @@ def test_opcheck(name: str) -> None:
 
 def test_opcheck_without_bias_and_with_strided_tensors() -> None:
     x, weight, _ = _tensors(torch.float32)
-    arguments = from_frames(to_frames(x.detach())).requires_grad_(), weight.transpose(2, 4), None, *OPTIONS
+    strided = from_frames(to_frames(x.detach())), weight.detach().transpose(2, 4)
+    arguments = *(tensor.requires_grad_() for tensor in strided), None, *OPTIONS
     torch.library.opcheck(torch.ops.cardiac4d.conv4d.default, arguments)
 
 
@@ -185,8 +187,11 @@ def test_vmap_is_a_loop(axes: tuple[int | None, ...]) -> None:
 
 
 @pytest.mark.parametrize("axes", [(0, None), (None, 0), (1, 2)], ids=str)
+@pytest.mark.parametrize("operate", [call, call_operator])
 @pytest.mark.parametrize("name", ["conv4d_input", "conv4d_weight"])
-def test_vmap_of_the_transposes_is_a_loop(name: str, axes: tuple[int | None, int | None]) -> None:
+def test_vmap_of_the_transposes_is_a_loop(
+    name: str, operate: Callable[..., Tensor], axes: tuple[int | None, int | None]
+) -> None:
     call = [x.detach() if isinstance(x, Tensor) else x for x in _calls()[name]]
     places = [place for place in range(3) if isinstance(call[place], Tensor)]
     for place, axis in zip(places, axes, strict=True):
@@ -196,7 +201,7 @@ def test_vmap_of_the_transposes_is_a_loop(name: str, axes: tuple[int | None, int
     def function(first: Tensor, second: Tensor) -> Tensor:
         arguments = list(call)
         arguments[places[0]], arguments[places[1]] = first, second
-        return getattr(torch.ops.cardiac4d, name)(*arguments)
+        return operate(name, *arguments)
 
     tensors = [call[place] for place in places]
     assert_near(torch.vmap(function, axes)(*tensors), _loop(function, 3, *zip(tensors, axes, strict=True)))

@@ -125,10 +125,11 @@ def test_dtype_without_kernels_is_named() -> None:
 
 
 @needs_native
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
 def test_traced_graph_needs_no_library() -> None:
     with use_backend("auto"):
         traced = torch.jit.trace(lambda x: conv4d(x, WEIGHT, padding=1), (X,))
-    assert "cardiac4d" not in str(traced.graph)
+    assert "cardiac4d::" not in str(traced.graph)
     assert torch.equal(traced(X), conv4d(X, WEIGHT, padding=1))
 
 
@@ -187,7 +188,7 @@ def test_command_prints_the_info(repo_root: Path) -> None:
 def test_forward_mode_derivative_is_there_on_every_backend(name: str) -> None:
     x, weight, bias, options = make_problem(name)
     tangent = torch.randn_like(x)
-    with use_backend("auto"):
+    with use_backend("auto", strict=False):
         _, actual = torch.func.jvp(lambda x: conv4d(x, weight, bias, **options), (x,), (tangent,))
     torch.testing.assert_close(actual, conv4d(tangent, weight, **options))
 
@@ -195,7 +196,7 @@ def test_forward_mode_derivative_is_there_on_every_backend(name: str) -> None:
 @pytest.mark.filterwarnings("ignore:cardiac4d computes on the composed backend:cardiac4d.ops.BackendWarning")
 def test_forward_over_reverse_mode_is_there_on_every_backend() -> None:
     x, weight = torch.randn(1, 1, 2, 2, 2, 2).double(), torch.randn(1, 1, 2, 1, 2, 1).double()
-    with use_backend("auto"):
+    with use_backend("auto", strict=False):
         hessian = torch.func.hessian(lambda weight: conv4d(x, weight, padding=1).pow(3).sum())(weight)
     expected = torch.autograd.functional.hessian(
         lambda weight: conv4d_reference(x, weight, padding=1).pow(3).sum(), weight

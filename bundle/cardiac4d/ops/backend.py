@@ -84,4 +84,4 @@ def _report(reason: str) -> None:
     if torch.compiler.is_compiling() or reason in _reported:
         return
     _reported.add(reason)
-    warnings.warn(f"cardiac4d computes on the composed backend: {reason}", BackendWarning, stacklevel=4)
+    warnings.warn(f"cardiac4d computes on the composed backend: {reason}", BackendWarning, stacklevel=5)

@@ -6,44 +6,52 @@ one example follow those of another. ``options`` are stride, padding, dilation, 
 where the mapped axis of each argument is.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import Tensor
 
-from .call import call
-
 Batched = tuple[Tensor, int]
 """A result, and the axis that is mapped."""
+Operate = Callable[..., Tensor]
+"""How a rule calls an operator by name: ``operate("conv4d", *arguments)``; see :mod:`cardiac4d.ops.call`."""
 
 
-def vmap(info: Any, in_dims: Any, input: Tensor, weight: Tensor, bias: Tensor | None, *options: Any) -> Batched:
+def vmap(
+    operate: Operate, info: Any, in_dims: Any, input: Tensor, weight: Tensor, bias: Tensor | None, *options: Any
+) -> Batched:
     """Batch ``conv4d``."""
     count, (in_input, in_weight, in_bias) = info.batch_size, in_dims[:3]
     if in_weight is None and in_bias is None:
         samples = input.movedim(in_input, 0)
-        out = call("conv4d", samples.flatten(0, 1), weight, bias, *options)
+        out = operate("conv4d", samples.flatten(0, 1), weight, bias, *options)
         return out.unflatten(0, (count, samples.shape[1])), 0
     if bias is not None:
         bias = _mapped_first(bias, in_bias, count).flatten(0, 1)
     groups = _mapped_first(weight, in_weight, count)
-    out = call(
+    out = operate(
         "conv4d", _as_channels(input, in_input, count), groups.flatten(0, 1), bias, *_more_groups(options, count)
     )
     return out.unflatten(1, (count, groups.shape[1])), 1
 
 
 def vmap_input(
-    info: Any, in_dims: Any, input_size: Sequence[int], weight: Tensor, grad_output: Tensor, *options: Any
+    operate: Operate,
+    info: Any,
+    in_dims: Any,
+    input_size: Sequence[int],
+    weight: Tensor,
+    grad_output: Tensor,
+    *options: Any,
 ) -> Batched:
     """Batch ``conv4d_input``."""
     count, (_, in_weight, in_grad) = info.batch_size, in_dims[:3]
     batch, channels, *extents = input_size
     if in_weight is None:
         samples = grad_output.movedim(in_grad, 0).flatten(0, 1)
-        out = call("conv4d_input", [count * batch, channels, *extents], weight, samples, *options)
+        out = operate("conv4d_input", [count * batch, channels, *extents], weight, samples, *options)
         return out.unflatten(0, (count, batch)), 0
-    out = call(
+    out = operate(
         "conv4d_input",
         [batch, count * channels, *extents],
         _mapped_first(weight, in_weight, count).flatten(0, 1),
@@ -54,12 +62,18 @@ def vmap_input(
 
 
 def vmap_weight(
-    info: Any, in_dims: Any, input: Tensor, weight_size: Sequence[int], grad_output: Tensor, *options: Any
+    operate: Operate,
+    info: Any,
+    in_dims: Any,
+    input: Tensor,
+    weight_size: Sequence[int],
+    grad_output: Tensor,
+    *options: Any,
 ) -> Batched:
     """Batch ``conv4d_weight``; every example has a weight of its own."""
     count, (in_input, _, in_grad) = info.batch_size, in_dims[:3]
     channels, *rest = weight_size
-    out = call(
+    out = operate(
         "conv4d_weight",
         _as_channels(input, in_input, count),
         [count * channels, *rest],

@@ -48,14 +48,17 @@ def build(output_dir: Path = LIBRARY.parent) -> Path:
         The path of the library.
 
     Raises:
-        BuildError: if torch or the compiler is missing, or a command fails.
+        BuildError: if torch or the compiler is missing, a command fails, or the folder cannot be written.
     """
     library = output_dir / LIBRARY.name
-    library.unlink(missing_ok=True)
+    try:
+        output_dir.mkdir(parents=True, exist_ok=True)
+        library.unlink(missing_ok=True)
+    except OSError as error:
+        raise BuildError(str(error)) from error
     if not sys.platform.startswith("linux"):
         raise BuildError(f"the native kernels are built on Linux only, not on {sys.platform}")
     torch_dir, compiler = find_torch(), find_compiler()
-    output_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output_dir, prefix=".build-") as scratch:
         linked = _link(_compile(Path(scratch), torch_dir, compiler), Path(scratch), torch_dir, compiler)
         linked.replace(library)  # in one step: a process that has the old file loaded keeps it

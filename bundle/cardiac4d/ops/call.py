@@ -2,12 +2,13 @@
 """The way into the native operators, for the door, the derivatives and the batching rules alike."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-FUNCTIONS: dict[str, type[torch.autograd.Function]] = {}
+FUNCTIONS: dict[str, Any] = {}
 """Each operator again as an autograd function, filled by :func:`add_function`."""
 
 
@@ -19,15 +20,20 @@ def call(name: str, *arguments: Any) -> Tensor:
     """
     if not torch.compiler.is_compiling() and torch._C._are_functorch_transforms_active():
         return FUNCTIONS[name].apply(*arguments)
+    return call_operator(name, *arguments)
+
+
+def call_operator(name: str, *arguments: Any) -> Tensor:
+    """Call ``torch.ops.cardiac4d.<name>`` and nothing else."""
     return getattr(torch.ops.cardiac4d, name)(*arguments)
 
 
 def add_function(name: str, setup: Callable[..., None], backward: Callable[..., Any], vmap: Callable[..., Any]) -> None:
     """Make an operator's autograd function of the same parts that are registered with the operator."""
-
-    def forward(*arguments: Any) -> Tensor:
-        return getattr(torch.ops.cardiac4d, name)(*arguments)
-
-    parts = {"forward": forward, "setup_context": setup, "backward": backward, "vmap": vmap}
-    members = {part: staticmethod(function) for part, function in parts.items()}
+    members = {
+        "forward": staticmethod(partial(call_operator, name)),
+        "setup_context": staticmethod(setup),
+        "backward": staticmethod(backward),
+        "vmap": staticmethod(partial(vmap, call)),
+    }
     FUNCTIONS[name] = type(f"Native_{name}", (torch.autograd.Function,), members)

@@ -121,5 +121,5 @@ def _check(input: list[int], weight: list[int], grad_output: Tensor, sizes: tupl
 
 def _pull_back(function: Callable[[Tensor], Tensor], at: Tensor, grad_output: Tensor) -> Tensor:
     """Gradient of a linear function, itself differentiable; ``at`` gives but the shape, since it is linear."""
-    _, pull_back = torch.func.vjp(function, at)
+    pull_back = torch.func.vjp(function, at)[1]
     return pull_back(grad_output)[0]

@@ -9,11 +9,13 @@ doubles the arithmetic and still wins; it adds nothing to the gradients.
 import torch
 from torch import Tensor
 
+_HAS_ONEDNN = torch.backends.mkldnn.is_available()  # asked here, because the question breaks a compiled graph
+
 
 def is_lonely(x: Tensor, weight: Tensor) -> bool:
     """Tell whether torch would compute this conv3d of ``(N, C, H, W, D)`` on its slow path."""
     if not torch.jit.is_scripting():  # noqa: SIM102  (TorchScript leaves out what stands under this condition alone)
-        if not torch.backends.mkldnn.is_available():
+        if not _HAS_ONEDNN:
             return False
     one_volume = x.shape[0] == 1 and x.shape[1] * x.shape[2] * x.shape[3] <= 20480
     one_group = weight.shape[1] == x.shape[1]

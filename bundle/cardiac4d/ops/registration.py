@@ -2,6 +2,7 @@
 """What the native operators get from Python: fake kernels here, derivatives and batching rules from their modules."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from . import batching, derivatives
 from .arguments import output_size
-from .call import add_function
+from .call import add_function, call_operator
 
 
 def register() -> None:
@@ -22,7 +23,7 @@ def register() -> None:
         operator = f"cardiac4d::{name}"
         torch.library.register_fake(operator, fake)
         torch.library.register_autograd(operator, backward, setup_context=setup)
-        torch.library.register_vmap(operator, vmap)
+        torch.library.register_vmap(operator, partial(vmap, call_operator))
         add_function(name, setup, backward, vmap)
 
 
