@@ -3,7 +3,8 @@
 
 With the sanitizers (on Linux, g++)::
 
-    CARDIAC4D_TEST_CXXFLAGS="-fsanitize=address,undefined -fno-sanitize-recover=all -g" ASAN_OPTIONS=detect_leaks=0 \
+    CARDIAC4D_TEST_CXXFLAGS="-fsanitize=address,undefined -fno-sanitize-recover=all -g -O1" \
+    ASAN_OPTIONS=detect_leaks=0 \
     LD_PRELOAD="$(g++ -print-file-name=libasan.so) $(g++ -print-file-name=libstdc++.so)" \
     python -m pytest tests/ops/test_cpu_kernels.py
 """

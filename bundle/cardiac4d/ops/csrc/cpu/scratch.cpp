@@ -12,10 +12,15 @@ namespace {
 
 constexpr size_t kLine = 64;
 constexpr size_t kHugePage = size_t(2) << 20;
+#if defined(__SANITIZE_ADDRESS__)
+constexpr size_t kKept = 0;  // every block of its own size, so that no access beyond it is overlooked
+#else
 constexpr size_t kKept = size_t(48) << 20;  // larger blocks go back to the system after use
+#endif
 
 void* allocate(size_t bytes) {
   const size_t alignment = bytes >= kHugePage ? kHugePage : kLine;
+  if (bytes == 0) bytes = 1;
   const size_t rounded = (bytes + alignment - 1) / alignment * alignment;
   void* data = rounded >= bytes ? std::aligned_alloc(alignment, rounded) : nullptr;
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
