@@ -6,6 +6,7 @@ import torch
 from ignite.engine import Engine, Events
 from torch import nn
 
+from cardiac4d.workflows import PolySchedule
 from cardiac4d.workflows.checkpoint import Checkpoints, list_checkpoints
 
 
@@ -13,7 +14,7 @@ def make_training(folder, *, resume=False, max_epochs=4, interval=1):
     torch.manual_seed(0)
     network = nn.Linear(2, 1)
     optimizer = torch.optim.Adam(network.parameters(), lr=0.1)
-    scheduler = torch.optim.lr_scheduler.PolynomialLR(optimizer, total_iters=max_epochs, power=0.9)
+    scheduler = PolySchedule(optimizer, total_iters=max_epochs, power=0.9)
 
     def step(_engine, batch):
         optimizer.zero_grad()
@@ -62,14 +63,22 @@ def test_interrupted_and_resumed_training_equals_uninterrupted(tmp_path):
     assert optimizer.param_groups[0]["lr"] == pytest.approx(0.0)
 
 
-def test_resuming_with_more_epochs_stretches_the_rest_of_the_schedule(tmp_path):
-    trainer, *_ = make_training(tmp_path, max_epochs=2)
-    trainer.run(DATA[:1], max_epochs=1)
-    trainer, _, optimizer = make_training(tmp_path, resume=True, max_epochs=4)
-    rates = []
-    trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda: rates.append(optimizer.param_groups[0]["lr"]))
-    trainer.run(DATA[:1], max_epochs=4)
-    assert rates[0] > rates[1] > rates[2] == pytest.approx(0.0)
+@pytest.mark.parametrize(("planned", "done"), [(4, 4), (4, 2)])
+def test_resuming_with_more_epochs_follows_the_longer_schedule(tmp_path, planned, done):
+    """From a finished training, whose learning rate is zero, and from the middle of one."""
+    trainer, *_ = make_training(tmp_path, max_epochs=planned)
+    trainer.run(DATA, max_epochs=done)
+    trainer, network, optimizer = make_training(tmp_path, resume=True, max_epochs=8)
+    rates, weights = [], []
+
+    @trainer.on(Events.EPOCH_STARTED)
+    def note():
+        rates.append(optimizer.param_groups[0]["lr"])
+        weights.append(network.weight.detach().clone())
+
+    trainer.run(DATA, max_epochs=8)
+    assert rates == pytest.approx([0.1 * (1 - epoch / 8) ** 0.9 for epoch in range(done, 8)])
+    assert not torch.equal(weights[0], weights[1]), "the resumed epochs train"
 
 
 def test_damaged_newest_checkpoint_falls_back_to_the_one_before(tmp_path, caplog):

@@ -14,6 +14,7 @@ from .epoch_seed import EpochSeed
 from .experiment import Experiment
 from .inferer import SequenceInferer
 from .input_errors import explain_input_errors
+from .poly_schedule import PolySchedule
 from .runs import prepare_results_dir, prepare_training_dir
 from .training_log import EpochLosses, EvaluationProgress, TrainingProgress
 from .weights import WeightsLoader
@@ -25,6 +26,7 @@ __all__ = [
     "EpochSeed",
     "EvaluationProgress",
     "Experiment",
+    "PolySchedule",
     "SequenceInferer",
     "TrainingProgress",
     "WeightsLoader",

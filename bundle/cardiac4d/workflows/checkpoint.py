@@ -51,7 +51,8 @@ class Checkpoints:
     Args:
         folder: where the files go.
         network: saved without its data-parallel wrapper.
-        optimizer, lr_scheduler: saved with their state.
+        optimizer, lr_scheduler: saved with their state, and restored in this order. Only a schedule that keeps its own
+            length, as :class:`~cardiac4d.workflows.PolySchedule`, lets a training be resumed to train longer.
         interval: epochs between checkpoints; the last epoch always writes one.
         keep: number of checkpoints kept, at least two.
         evaluator: validation engine whose key metric decides on ``model_best.pt``; ``None`` writes no best model.
@@ -145,7 +146,7 @@ class Checkpoints:
     def _apply(self, engine: Engine, content: dict[str, Any], path: Path) -> None:
         load_weights(bare(self.network), content["network"], path)
         for name, part in self.parts.items():
-            part.load_state_dict(self._keep_length_of_schedule(name, content[name]))
+            part.load_state_dict(content[name])
         scaler = getattr(engine, "scaler", None)
         if scaler is not None and "scaler" in content:
             scaler.load_state_dict(content["scaler"])
@@ -157,8 +158,3 @@ class Checkpoints:
         # and Ignite would take a larger count for the end of the training.
         engine.state.epoch, engine.state.iteration = epoch, epoch * (engine.state.epoch_length or 0)
         logger.info("resumed from %s: %d epochs are done", path, epoch)
-
-    def _keep_length_of_schedule(self, name: str, state: dict[str, Any]) -> dict[str, Any]:
-        """The length of a schedule is this run's ``max_epochs``, so that a training can be resumed to train longer."""
-        own = self.parts[name].state_dict()
-        return {**state, "total_iters": own["total_iters"]} if "total_iters" in own else state
