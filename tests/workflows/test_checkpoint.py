@@ -6,6 +6,7 @@ import torch
 from ignite.engine import Engine, Events
 from torch import nn
 
+from cardiac4d.errors import InputError
 from cardiac4d.workflows import PolySchedule
 from cardiac4d.workflows.checkpoint import Checkpoints, list_checkpoints
 
@@ -81,18 +82,64 @@ def test_resuming_with_more_epochs_follows_the_longer_schedule(tmp_path, planned
     assert not torch.equal(weights[0], weights[1]), "the resumed epochs train"
 
 
+def damage(path):
+    path.write_bytes(path.read_bytes()[:100])
+    return path.read_bytes()
+
+
 def test_damaged_newest_checkpoint_falls_back_to_the_one_before(tmp_path, caplog):
     trainer, *_ = make_training(tmp_path, max_epochs=3)
     trainer.run(DATA, max_epochs=3)
     newest = list_checkpoints(tmp_path)[0]
-    newest.write_bytes(newest.read_bytes()[:100])
+    left = damage(newest)
     trainer, *_ = make_training(tmp_path, resume=True)
     epochs = []
     trainer.add_event_handler(Events.EPOCH_STARTED, lambda engine: epochs.append(engine.state.epoch))
     with caplog.at_level(logging.WARNING):
         trainer.run(DATA, max_epochs=4)
     assert epochs == [3, 4]
-    assert "cannot be read" in caplog.text
+    assert "checkpoint_epoch=3.pt cannot be read (RuntimeError)" in caplog.text
+    assert "weights_only" not in caplog.text, "torch's advice would run code from the file"
+    assert (tmp_path / "checkpoint_epoch=3.pt.unreadable").read_bytes() == left, "kept, under another name"
+    assert [path.name for path in list_checkpoints(tmp_path)] == ["checkpoint_epoch=4.pt", "checkpoint_epoch=3.pt"]
+
+
+def test_unreadable_file_put_aside_replaces_no_earlier_one(tmp_path):
+    trainer, *_ = make_training(tmp_path, max_epochs=2)
+    trainer.run(DATA, max_epochs=2)
+    (tmp_path / "checkpoint_epoch=2.pt.unreadable").write_bytes(b"from an earlier accident")
+    left = damage(list_checkpoints(tmp_path)[0])
+    trainer, *_ = make_training(tmp_path, resume=True, max_epochs=2)
+    trainer.run(DATA, max_epochs=2)
+    contents = sorted(path.read_bytes() for path in tmp_path.glob("*.unreadable*"))
+    assert contents == sorted([b"from an earlier accident", left])
+
+
+def test_resuming_from_damaged_checkpoints_alone_is_refused_and_touches_nothing(tmp_path):
+    trainer, *_ = make_training(tmp_path)
+    trainer.run(DATA, max_epochs=4)
+    for path in list_checkpoints(tmp_path):
+        damage(path)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    trainer, *_ = make_training(tmp_path, resume=True)
+    expected = r"checkpoint_epoch=4\.pt \(RuntimeError\), checkpoint_epoch=3\.pt \(RuntimeError\).*Fix: move them away"
+    with pytest.raises(InputError, match=expected):
+        trainer.run(DATA, max_epochs=4)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_resuming_in_an_empty_folder_starts_at_the_first_epoch(tmp_path):
+    trainer, *_ = make_training(tmp_path, resume=True)
+    trainer.run(DATA, max_epochs=2)
+    assert [path.name for path in list_checkpoints(tmp_path)] == ["checkpoint_epoch=2.pt", "checkpoint_epoch=1.pt"]
+
+
+def test_checkpoint_just_written_outlives_higher_numbers(tmp_path):
+    trainer, *_ = make_training(tmp_path)
+    trainer.run(DATA, max_epochs=4)
+    trainer, *_ = make_training(tmp_path)
+    trainer.run(DATA, max_epochs=1)
+    assert (tmp_path / "checkpoint_epoch=1.pt").is_file()
 
 
 def test_finished_training_resumes_to_nothing(tmp_path):

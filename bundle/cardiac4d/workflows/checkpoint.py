@@ -11,6 +11,8 @@ from __future__ import annotations
 import logging
 import os
 import re
+from collections.abc import Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +20,7 @@ import torch
 from ignite.engine import Engine, Events
 from torch import nn
 
+from ..errors import InputError
 from .distributed import is_main_process
 from .weights import Recipe, bare, load_weights, save_atomically, write_model
 
@@ -56,7 +59,8 @@ class Checkpoints:
         interval: epochs between checkpoints; the last epoch always writes one.
         keep: number of checkpoints kept, at least two.
         evaluator: validation engine whose key metric decides on ``model_best.pt``; ``None`` writes no best model.
-        resume: go on from the newest readable checkpoint in the folder, if there is one.
+        resume: go on from the newest readable checkpoint in the folder, if there is one. Newer ones that cannot be read
+            are renamed; where none can be read, the engine raises ``InputError``.
         map_location: device for the restored tensors.
         recipe: what the network's input must look like, such as ``{"spacing_mm": [1, 1, 1]}``; kept beside the models.
 
@@ -101,7 +105,7 @@ class Checkpoints:
             self.write(engine)
 
     def write(self, engine: Engine) -> None:
-        """Write the checkpoint of the current epoch, then drop the oldest ones."""
+        """Write the checkpoint of the current epoch, then drop the oldest of those before it."""
         content: dict[str, Any] = {name: part.state_dict() for name, part in self.parts.items()}
         content["network"] = bare(self.network).state_dict()
         content["epoch"] = engine.state.epoch
@@ -110,8 +114,11 @@ class Checkpoints:
         scaler = getattr(engine, "scaler", None)
         if scaler is not None:
             content["scaler"] = scaler.state_dict()
-        save_atomically(content, self.folder / f"checkpoint_epoch={engine.state.epoch}.pt")
-        for outdated in list_checkpoints(self.folder)[self.keep :]:
+        path = self.folder / f"checkpoint_epoch={engine.state.epoch}.pt"
+        save_atomically(content, path)
+        # Counted from the one just written: a higher number is another training's, and is left alone.
+        present = list_checkpoints(self.folder)
+        for outdated in present[present.index(path) + self.keep :]:
             outdated.unlink()
 
     def _validated(self, evaluator: Engine) -> None:
@@ -129,19 +136,24 @@ class Checkpoints:
         logger.info("model of the last epoch: %s", self.folder / LAST_MODEL)
 
     def _restore(self, engine: Engine) -> None:
+        unreadable: dict[Path, str] = {}
         for path in list_checkpoints(self.folder):
-            content = self._read(path)
-            if content is not None:
-                self._apply(engine, content, path)
-                return
+            try:
+                content = torch.load(path, map_location=self.map_location, weights_only=True)
+            except Exception as error:  # a damaged zip, a truncated pickle: each has its own error class
+                # torch's own message advises to switch weights_only off, which would run code from the file
+                unreadable[path] = type(error).__name__
+                continue
+            self._apply(engine, content, path)
+            _put_aside(unreadable)
+            return
+        if unreadable:
+            raise InputError(
+                self.folder,
+                "no checkpoint can be read: " + ", ".join(f"{path.name} ({why})" for path, why in unreadable.items()),
+                "move them away to start anew, or put copies in their place",
+            )
         logger.info("nothing to resume in %s: training starts at the first epoch", self.folder)
-
-    def _read(self, path: Path) -> dict[str, Any] | None:
-        try:
-            return torch.load(path, map_location=self.map_location, weights_only=True)
-        except Exception as error:  # a damaged zip, a truncated pickle: each has its own error class
-            logger.warning("%s cannot be read (%s): trying the one before", path, error)
-            return None
 
     def _apply(self, engine: Engine, content: dict[str, Any], path: Path) -> None:
         load_weights(bare(self.network), content["network"], path)
@@ -158,3 +170,13 @@ class Checkpoints:
         # and Ignite would take a larger count for the end of the training.
         engine.state.epoch, engine.state.iteration = epoch, epoch * (engine.state.epoch_length or 0)
         logger.info("resumed from %s: %d epochs are done", path, epoch)
+
+
+def _put_aside(unreadable: Mapping[Path, str]) -> None:
+    """Rename checkpoints that cannot be read: under their names the training would write over them."""
+    if not is_main_process():
+        return
+    for path, why in unreadable.items():
+        names = (path.with_name(f"{path.name}.unreadable{number or ''}") for number in count())
+        aside = path.rename(next(name for name in names if not name.exists()))
+        logger.warning("%s cannot be read (%s): kept as %s", path, why, aside.name)
