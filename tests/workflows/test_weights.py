@@ -1,4 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
+import json
+import logging
+
 import pytest
 import torch
 from ignite.engine import Engine
@@ -67,3 +70,31 @@ def test_weights_refuse_an_input_they_were_not_trained_on(tmp_path):
     WeightsLoader(model, network, recipe={"spacing_mm": (1.0, 1.0, 1.0)})(NO_ENGINE)
     with pytest.raises(InputError, match=r"trained with spacing_mm \[1.0, 1.0, 1.0\], this run uses \[3.0, 3.0, 3.0\]"):
         WeightsLoader(model, network, recipe={"spacing_mm": [3.0, 3.0, 3.0]})(NO_ENGINE)
+
+
+def test_weights_without_a_recipe_warn_that_their_input_cannot_be_checked(tmp_path, caplog):
+    network, model = nn.Linear(2, 1), tmp_path / "model.pt"
+    write_model(network, model)
+    WeightsLoader(model, network, recipe={"spacing_mm": (1.0, 1.0, 1.0), "orientation": "RAS"})(NO_ENGINE)
+    (record,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    text = record.getMessage()
+    assert "does not say which spacing_mm and orientation" in text
+    assert str(model) in text
+    assert "Fix: " in text
+    assert "model.json" in text
+
+
+def test_recipe_that_leaves_a_field_open_warns_of_that_field(tmp_path, caplog):
+    network, model = nn.Linear(2, 1), tmp_path / "model.pt"
+    write_model(network, model, {"spacing_mm": [1.0, 1.0, 1.0]})
+    WeightsLoader(model, network, recipe={"spacing_mm": (1.0, 1.0, 1.0), "orientation": "RAS"})(NO_ENGINE)
+    assert "does not say which orientation it" in caplog.text
+
+
+def test_weights_with_their_recipe_need_no_warning(tmp_path, caplog):
+    network, model = nn.Linear(2, 1), tmp_path / "model.pt"
+    recipe = {"spacing_mm": (1.0, 1.0, 1.0)}
+    write_model(network, model, recipe)
+    assert json.loads((tmp_path / "model.json").read_text()) == {"spacing_mm": [1.0, 1.0, 1.0]}
+    WeightsLoader(model, network, recipe=recipe)(NO_ENGINE)
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]

@@ -103,12 +103,22 @@ def recipe_path(model: str | os.PathLike[str]) -> Path:
 
 
 def check_recipe(model: str | os.PathLike[str], trained: Recipe, recipe: Recipe) -> None:
-    """Compare how the input was prepared in training with how it is now; what only one of them says is passed over.
+    """Compare how the input was prepared in training with how it is now; warn of what the weights do not say.
 
     Raises:
         InputError: if they differ; names the field and both values.
     """
-    now = json.loads(json.dumps(recipe))  # tuples become lists, as in the file
+    trained, now = (json.loads(json.dumps(dict(each))) for each in (trained, recipe))  # tuples become lists
+    unknown = [field for field in now if field not in trained]
+    if unknown:
+        logger.warning(
+            "%s does not say which %s it was trained with: a wrong one gives wrong results without any error. "
+            "Fix: put the %s that training wrote beside it, or make sure that this run's are right: %s.",
+            model,
+            " and ".join(unknown),
+            recipe_path(model).name,
+            ", ".join(f"{field} {now[field]}" for field in unknown),
+        )
     for field in now.keys() & trained.keys():
         if trained[field] != now[field]:
             raise InputError(
@@ -126,7 +136,8 @@ class WeightsLoader:
         path: a bare state dict or a training checkpoint.
         network: receives the weights.
         map_location: device to read them to.
-        recipe: how this run prepares its input; must agree with the recipe of the weights, where they have one.
+        recipe: how this run prepares its input; must agree with the recipe of the weights. Weights without one are
+            loaded with a warning.
     """
 
     def __init__(
