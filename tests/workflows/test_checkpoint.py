@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import json
 import logging
 
 import pytest
@@ -11,7 +12,7 @@ from cardiac4d.workflows import PolySchedule
 from cardiac4d.workflows.checkpoint import Checkpoints, list_checkpoints
 
 
-def make_training(folder, *, resume=False, max_epochs=4, interval=1):
+def make_training(folder, *, resume=False, max_epochs=4, interval=1, **options):
     torch.manual_seed(0)
     network = nn.Linear(2, 1)
     optimizer = torch.optim.Adam(network.parameters(), lr=0.1)
@@ -24,7 +25,7 @@ def make_training(folder, *, resume=False, max_epochs=4, interval=1):
 
     trainer = Engine(step)
     trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda: scheduler.step())
-    Checkpoints(folder, network, optimizer, scheduler, interval=interval, resume=resume).attach(trainer)
+    Checkpoints(folder, network, optimizer, scheduler, interval=interval, resume=resume, **options).attach(trainer)
     return trainer, network, optimizer
 
 
@@ -140,6 +141,38 @@ def test_checkpoint_just_written_outlives_higher_numbers(tmp_path):
     trainer, *_ = make_training(tmp_path)
     trainer.run(DATA, max_epochs=1)
     assert (tmp_path / "checkpoint_epoch=1.pt").is_file()
+
+
+def test_resuming_with_another_recipe_is_refused_before_anything_is_restored(tmp_path):
+    trainer, *_ = make_training(tmp_path, max_epochs=2, recipe={"spacing_mm": [3.0, 3.0, 3.0]})
+    trainer.run(DATA, max_epochs=2)
+    damage(list_checkpoints(tmp_path)[0])
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    trainer, network, _ = make_training(tmp_path, resume=True, recipe={"spacing_mm": (1.0, 1.0, 1.0)})
+    weight = network.weight.clone()
+    match = r"checkpoint_epoch=1\.pt: .*trained with spacing_mm \[3.0, 3.0, 3.0\], this run uses \[1.0, 1.0, 1.0\]"
+    with pytest.raises(InputError, match=match):
+        trainer.run(DATA, max_epochs=4)
+    assert torch.equal(network.weight, weight)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_resuming_with_the_same_recipe_and_seed_goes_on_silently(tmp_path, caplog):
+    recipe = {"spacing_mm": (1.0, 1.0, 1.0)}
+    for max_epochs in (1, 2):
+        trainer, *_ = make_training(tmp_path, resume=True, max_epochs=max_epochs, recipe=recipe, seed=3)
+        trainer.run(DATA, max_epochs=max_epochs)
+    assert trainer.state.epoch == 2
+    assert json.loads((tmp_path / "model_last.json").read_text()) == {"spacing_mm": [1.0, 1.0, 1.0]}
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def test_resuming_with_another_seed_says_so(tmp_path, caplog):
+    trainer, *_ = make_training(tmp_path, max_epochs=1, seed=0)
+    trainer.run(DATA, max_epochs=1)
+    trainer, *_ = make_training(tmp_path, resume=True, seed=7)
+    trainer.run(DATA, max_epochs=2)
+    assert "begun with seed 0: its weights are kept, order and crops are drawn with 7" in caplog.text
 
 
 def test_finished_training_resumes_to_nothing(tmp_path):

@@ -22,7 +22,7 @@ from torch import nn
 
 from ..errors import InputError
 from .distributed import is_main_process
-from .weights import Recipe, bare, load_weights, save_atomically, write_model
+from .weights import Recipe, bare, check_recipe, load_weights, save_atomically, write_model
 
 LAST_MODEL = "model_last.pt"
 BEST_MODEL = "model_best.pt"
@@ -63,6 +63,8 @@ class Checkpoints:
             are renamed; where none can be read, the engine raises ``InputError``.
         map_location: device for the restored tensors.
         recipe: what the network's input must look like, such as ``{"spacing_mm": [1, 1, 1]}``; kept beside the models.
+            A checkpoint of another recipe is not resumed: the engine raises ``InputError``.
+        seed: of this training; resuming with another one gives a warning.
 
     Raises:
         ValueError: if ``keep`` is less than two.
@@ -81,12 +83,13 @@ class Checkpoints:
         resume: bool = False,
         map_location: torch.device | str = "cpu",
         recipe: Recipe | None = None,
+        seed: int | None = None,
     ) -> None:
         if keep < 2:
             raise ValueError(f"`keep` must be at least 2, so that one checkpoint is always complete, got {keep}")
         self.folder, self.network, self.interval, self.keep = Path(folder), network, interval, keep
         self.parts: dict[str, Stateful] = {"optimizer": optimizer, "lr_scheduler": lr_scheduler}
-        self.evaluator, self.recipe = evaluator, recipe
+        self.evaluator, self.recipe, self.seed = evaluator, recipe, seed
         self.resume, self.map_location = resume, map_location
         self.best_metric = float("-inf")
 
@@ -109,7 +112,7 @@ class Checkpoints:
         content: dict[str, Any] = {name: part.state_dict() for name, part in self.parts.items()}
         content["network"] = bare(self.network).state_dict()
         content["epoch"] = engine.state.epoch
-        content["recipe"] = dict(self.recipe or {})
+        content["recipe"], content["seed"] = dict(self.recipe or {}), self.seed
         content["best_metric"] = self.best_metric
         scaler = getattr(engine, "scaler", None)
         if scaler is not None:
@@ -156,6 +159,7 @@ class Checkpoints:
         logger.info("nothing to resume in %s: training starts at the first epoch", self.folder)
 
     def _apply(self, engine: Engine, content: dict[str, Any], path: Path) -> None:
+        check_recipe(path, content["recipe"], self.recipe or {})
         load_weights(bare(self.network), content["network"], path)
         for name, part in self.parts.items():
             part.load_state_dict(content[name])
@@ -163,6 +167,7 @@ class Checkpoints:
         if scaler is not None and "scaler" in content:
             scaler.load_state_dict(content["scaler"])
         self.best_metric = content["best_metric"]
+        self._compare_seed(content.get("seed"), path)
         epoch, max_epochs = content["epoch"], engine.state.max_epochs
         if max_epochs is not None and epoch >= max_epochs:
             logger.info("%s is already the last of %d epochs: nothing left to train", path, max_epochs)
@@ -170,6 +175,13 @@ class Checkpoints:
         # and Ignite would take a larger count for the end of the training.
         engine.state.epoch, engine.state.iteration = epoch, epoch * (engine.state.epoch_length or 0)
         logger.info("resumed from %s: %d epochs are done", path, epoch)
+
+    def _compare_seed(self, seed: int | None, path: Path) -> None:
+        if None not in (seed, self.seed) and seed != self.seed:
+            logger.warning(
+                "%s was begun with seed %s: its weights are kept, order and crops are drawn with %s from now on",
+                *(path, seed, self.seed),
+            )
 
 
 def _put_aside(unreadable: Mapping[Path, str]) -> None:
