@@ -57,6 +57,23 @@ def make_summary():
     return without_nan(summarize_cases([evaluate_case("a", pred, pred, affine=np.eye(4))]))
 
 
+CONFIGS = ("train", "train_3d", "evaluate", "inference", "baseline_3d", "quick")
+
+
+@pytest.fixture(autouse=True)
+def inputs(tmp_path):
+    """The files whose contents the experiment notes."""
+    (tmp_path / "bundle" / "configs").mkdir(parents=True)
+    for name in CONFIGS:
+        config_of(tmp_path, name).write_text(json.dumps({"name": name}))
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "dataset.json").write_text(json.dumps({"training": []}))
+
+
+def config_of(tmp_path, name):
+    return tmp_path / "bundle" / "configs" / f"{name}.json"
+
+
 def experiment(tmp_path, **overrides):
     return Experiment(tmp_path / "bundle", tmp_path / "data", tmp_path / "out", ("quick",), overrides)
 
@@ -83,6 +100,52 @@ def test_folder_begun_with_other_settings_is_refused(tmp_path, commands):
     with pytest.raises(InputError, match=r"begun with other settings \(max_epochs\)"):
         experiment(tmp_path, max_epochs=2).train()
     assert len(commands) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "named"),
+    [("bundle/configs/quick.json", r"quick\.json"), ("data/dataset.json", r"dataset\.json")],
+)
+def test_folder_begun_with_other_contents_of_a_file_is_refused(tmp_path, commands, path, named):
+    experiment(tmp_path).train()
+    (tmp_path / path).write_text(json.dumps({"changed": True}))
+    with pytest.raises(InputError, match=rf"begun with other settings \(content of {named}\)"):
+        experiment(tmp_path).train()
+    assert len(commands) == 1
+
+
+@pytest.mark.parametrize("stray", ["checkpoints/model_last.pt", "checkpoints/checkpoint_epoch=3.pt", "notes.txt"])
+def test_folder_of_unknown_origin_is_refused(tmp_path, commands, stray):
+    path = tmp_path / "out" / "train_4d" / stray
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"of unknown origin")
+    with pytest.raises(InputError, match=r"train_4d: .*stage\.json.*Fix: choose another output_dir"):
+        experiment(tmp_path).train()
+    assert commands == []
+    assert path.read_bytes() == b"of unknown origin"
+
+
+def test_what_a_killed_write_left_is_no_foreign_content(tmp_path, commands):
+    (tmp_path / "out" / "train_4d").mkdir(parents=True)
+    (tmp_path / "out" / "train_4d" / ".0a1b2c3d-stage.json").write_text("{")
+    experiment(tmp_path).train()
+    assert len(commands) == 1
+
+
+def test_interrupted_stage_goes_on(tmp_path, commands):
+    experiment(tmp_path).train()
+    (tmp_path / "out" / "train_4d" / "checkpoints" / "model_last.pt").unlink()
+    (tmp_path / "out" / "train_4d" / "checkpoints").rmdir()
+    experiment(tmp_path).train()
+    assert [option(command, "resume") for command in commands] == ["True", "True"]
+
+
+def test_overlay_that_does_not_exist_is_named(tmp_path, commands):
+    unknown = Experiment(tmp_path / "bundle", tmp_path / "data", tmp_path / "out", ("quik",))
+    with pytest.raises(InputError, match=r"quik\.json: no such config.*quick"):
+        unknown.train()
+    assert commands == []
+    assert not (tmp_path / "out").exists()
 
 
 def test_comparison_trains_and_evaluates_both_networks(tmp_path, commands):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -40,6 +41,10 @@ class Experiment:
         output_dir: receives ``train_4d/``, ``evaluate_4d_<section>/``, ``inference/`` and the 3D counterparts.
         overlays: names of config files laid over each workflow, for example ``("quick",)``.
         overrides: further config ids and their values, for example ``{"max_epochs": 10}``.
+
+    Each stage notes in its folder (``stage.json``) the settings and the contents of the configs and of the data list
+    that it was begun with. Every method raises :class:`InputError` where they differ now, and where the folder holds
+    files of unknown origin.
     """
 
     bundle_root: Path
@@ -80,27 +85,64 @@ class Experiment:
         """Run one stage unless its result is there; refuse a folder that other settings have begun."""
         own = {"bundle_root": self.bundle_root, "dataset_dir": dataset_dir, "output_dir": folder, **values}
         settings = {name: str(value) for name, value in {**self.overrides, **own}.items()}
-        record = {"run": run_id, "configs": [*configs, *self.overlays], **settings}
+        files = [self._config(name) for name in (*configs, *self.overlays)]
+        digests = {f"content of {path.name}": digest(path) for path in (*files, data_list(settings)) if path.is_file()}
         note = folder / "stage.json"
-        if note.exists() and (begun := json.loads(note.read_text(encoding="utf-8"))) != record:
-            changed = sorted(key for key in begun.keys() | record.keys() if begun.get(key) != record.get(key))
-            raise InputError(
-                folder, f"the folder was begun with other settings ({', '.join(changed)})", "choose another output_dir"
-            )
+        check_origin(note, {"run": run_id, "configs": [path.stem for path in files], **settings, **digests})
         if result.exists():
             logger.info("done before: %s", result)
             return
-        with whole_file(note) as partial:
-            partial.write_text(json.dumps(record, indent=4) + "\n", encoding="utf-8")
-        self._run(run_id, record["configs"], settings)
+        self._run(run_id, files, settings)
 
-    def _run(self, run_id: str, configs: Sequence[str], settings: Mapping[str, str]) -> None:
-        files = [str(self.bundle_root / "configs" / f"{name}.json") for name in configs]
-        command = [sys.executable, "-m", "monai.bundle", "run", run_id, "--config_file", str(files)]
+    def _config(self, name: str) -> Path:
+        folder = self.bundle_root / "configs"
+        path = folder / f"{name}.json"
+        if not path.is_file():
+            known = ", ".join(sorted(each.stem for each in folder.glob("*.json")))
+            raise InputError(path, "no such config", f"name one of {known}")
+        return path
+
+    def _run(self, run_id: str, files: Sequence[Path], settings: Mapping[str, str]) -> None:
+        command = [sys.executable, "-m", "monai.bundle", "run", run_id, "--config_file", str([str(f) for f in files])]
         for name, value in settings.items():
             command += [f"--{name}", value]
         logger.info("$ %s", " ".join(command))
         subprocess.run(command, check=True, env={**os.environ, **CPU_ALLOCATOR_ENV})
+
+
+def data_list(settings: Mapping[str, str]) -> Path:
+    """The data list that a stage reads; a stage that is given one study has none, and no file is there."""
+    return Path(settings.get("data_list", Path(settings["dataset_dir"]) / "dataset.json"))
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def check_origin(note: Path, record: Mapping[str, Any]) -> None:
+    """Note how the folder of ``note`` is begun, or make sure that it was begun in this very way.
+
+    Args:
+        note: the file that says how; it stands in the folder of a stage.
+        record: what decides on the results, JSON types only.
+
+    Raises:
+        InputError: if the folder was begun with another record, or holds files but no record.
+    """
+    folder, other = note.parent, "choose another output_dir"
+    if note.exists():
+        begun = json.loads(note.read_text(encoding="utf-8"))
+        changed = sorted(key for key in begun.keys() | record.keys() if begun.get(key) != record.get(key))
+        if changed:
+            raise InputError(folder, f"the folder was begun with other settings ({', '.join(changed)})", other)
+        return
+    # Hidden files are what a killed process left of a note half written, or the file browser's.
+    held = sorted(path.name for path in folder.glob("*") if not path.name.startswith("."))
+    if held:
+        raise InputError(folder, f"the folder holds {held[0]} but no {note.name} to say where it is from", other)
+    with whole_file(note) as partial:
+        partial.write_text(json.dumps(record, indent=4) + "\n", encoding="utf-8")
 
 
 def read_summary(path: Path) -> dict[str, Any]:
