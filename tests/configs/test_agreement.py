@@ -105,6 +105,10 @@ def test_overlay_changes_ids_that_exist(overlay, base):
         assert last in content or last in ("sampler",), key
 
 
+def test_seed_rules_the_order_of_the_cases_with_many_processes_too():
+    assert load("multi_gpu_train")["train::sampler"]["seed"] == "@seed"
+
+
 @pytest.fixture(scope="module")
 def dataset_dir(tmp_path_factory):
     return write_small_dataset(tmp_path_factory.mktemp("data"))

@@ -70,13 +70,14 @@ def is_main_process() -> bool:
     return process_rank() == 0
 
 
-def case_sampler(dataset: Dataset, *, shuffle: bool, even_divisible: bool) -> DistributedSampler:
+def case_sampler(dataset: Dataset, *, shuffle: bool, even_divisible: bool, seed: int = 0) -> DistributedSampler:
     """Share the cases of a data set among the processes.
 
     Args:
         dataset: at least one case per process: one without a case would leave the others waiting for it.
         shuffle: another order in every epoch.
         even_divisible: repeat cases so that every process gets equally many; training needs it, evaluation must not.
+        seed: of the order; the same in all processes, which draw one order and share it out.
 
     Raises:
         InputError: if there are fewer cases than processes.
@@ -87,7 +88,7 @@ def case_sampler(dataset: Dataset, *, shuffle: bool, even_divisible: bool) -> Di
             f"{dist.get_world_size()} processes for {len(dataset)} cases",
             f"start at most --nproc_per_node={len(dataset)}",
         )
-    return DistributedSampler(dataset, even_divisible=even_divisible, shuffle=shuffle)
+    return DistributedSampler(dataset, even_divisible=even_divisible, shuffle=shuffle, seed=seed)
 
 
 def gather_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
