@@ -67,35 +67,65 @@ def test_one_frame_with_four_axes_is_a_sequence(tmp_path: Path) -> None:
     assert NiftiSequence(write_nifti(tmp_path / "a.nii", noise((4, 5, 6, 1)))).num_frames == 1
 
 
-def _bad_sform(path: Path, *, qform: bool = True) -> Path:
+UNIT_SFORM = np.array([[-1.0, 0, 0, 100], [0, -1.0, 0, 50], [0, 0, 1.0, 7], [0, 0, 0, 1]])
+OBLIQUE_UNIT_SFORM = AFFINES["oblique"] @ np.diag(1 / np.array([0.7, 0.7, 1.9, 1.0]))
+ZOOMS = (1.5625, 1.5625, 10.0)
+
+
+def _bad_sform(path: Path, sform: np.ndarray = UNIT_SFORM, qform: np.ndarray | None = None) -> Path:
     """A right pixdim beside an sform of unit scale, as in published cine-MR files."""
     header = nib.Nifti1Header()
     header.set_data_dtype(np.int16)
     header.set_data_shape(SHAPE)
-    header.set_zooms((1.5625, 1.5625, 10.0, 1.0))
-    header.set_sform(np.diag([-1.0, -1.0, 1.0, 1.0]), code=2)
-    header["qform_code"] = int(qform)
+    header.set_zooms((*ZOOMS, 1.0))
+    if qform is not None:
+        header.set_qform(qform, code=1)
+    header.set_sform(sform, code=2)
     nib.save(nib.Nifti1Image(noise(SHAPE), None, header), path)
     return path
 
 
-@pytest.mark.parametrize("qform", [True, False])
-def test_sform_that_contradicts_pixdim_is_replaced_by_the_qform(tmp_path: Path, qform: bool) -> None:
+def test_sform_that_contradicts_pixdim_is_replaced_by_a_qform_that_is_in_use(tmp_path: Path) -> None:
+    qform = np.array([[1.5625, 0, 0, -3], [0, -1.5625, 0, 4], [0, 0, -10.0, 5], [0, 0, 0, 1]])
     path = _bad_sform(tmp_path / "a.nii", qform=qform)
-    np.testing.assert_allclose(nib.load(path).header.get_sform(), np.diag([-1.0, -1.0, 1.0, 1.0]))
-    np.testing.assert_allclose(NiftiSequence(path).grid.spacing_mm, (1.5625, 1.5625, 10.0))
+    np.testing.assert_array_equal(nib.load(path).affine, UNIT_SFORM)
+    np.testing.assert_allclose(NiftiSequence(path).grid.affine, qform, atol=1e-5)
 
 
+@pytest.mark.parametrize("sform", [UNIT_SFORM, OBLIQUE_UNIT_SFORM], ids=["straight", "oblique"])
+def test_without_a_qform_the_sform_keeps_directions_and_origin_and_takes_the_spacing_of_pixdim(
+    tmp_path: Path, sform: np.ndarray
+) -> None:
+    source = NiftiSequence(_bad_sform(tmp_path / "a.nii", sform))
+    assert source.header_meta()["qform_code"] == 0
+    np.testing.assert_allclose(source.grid.affine, sform @ np.diag([*ZOOMS, 1.0]), rtol=1e-6)
+
+
+def test_a_qform_that_says_nothing_does_no_harm(tmp_path: Path) -> None:
+    path = _bad_sform(tmp_path / "a.nii")
+    header = nib.load(path).header
+    header["quatern_b"] = header["quatern_c"] = 5.0  # no rotation, but nothing refers to it
+    nib.save(nib.Nifti1Image(noise(SHAPE), None, header), path)
+    np.testing.assert_allclose(NiftiSequence(path).grid.affine, UNIT_SFORM @ np.diag([*ZOOMS, 1.0]))
+
+
+@pytest.mark.parametrize(
+    ("qform", "remedy"), [(None, "scaled to pixdim"), (np.diag([*ZOOMS, 1.0]), "the qform, which agrees with pixdim")]
+)
 def test_the_repair_is_announced_once(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    qform: np.ndarray | None,
+    remedy: str,
 ) -> None:
     monkeypatch.setattr(nifti, "_announced", set())
     with caplog.at_level(logging.WARNING):
         for name in ("a.nii", "b.nii"):
-            NiftiSequence(_bad_sform(tmp_path / name))
+            NiftiSequence(_bad_sform(tmp_path / name, qform=qform))
     assert len(caplog.records) == 1
     assert "a.nii" in caplog.text
-    assert "the qform" in caplog.text
+    assert remedy in caplog.text
 
 
 @pytest.mark.parametrize("name", ["missing.nii.gz", "folder.nii", "notes.txt"])
@@ -183,14 +213,21 @@ def test_a_singular_affine_is_refused(tmp_path: Path) -> None:
         NiftiSequence(tmp_path / "a.nii")
 
 
+def test_an_sform_without_extent_is_refused_not_scaled(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="affine is singular"):
+        NiftiSequence(_bad_sform(tmp_path / "a.nii", np.diag([1.0, 0.0, 1.0, 1.0])))
+
+
 def test_frame_index_outside_is_a_programming_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"`index` must lie in 0\.\.2"):
         NiftiSequence(write_nifti(tmp_path / "a.nii", noise(SHAPE))).frame(3)
 
 
 @pytest.mark.skipif(not ACDC.is_dir(), reason="real cine data are not here")
-def test_real_cine_with_a_bad_sform_gets_its_spacing() -> None:
-    np.testing.assert_allclose(NiftiSequence(ACDC / "patient001_4d.nii.gz").grid.spacing_mm, (1.5625, 1.5625, 10.0))
+def test_real_cine_with_a_bad_sform_gets_its_spacing_and_keeps_its_directions() -> None:
+    path = ACDC / "patient001_4d.nii.gz"
+    scaled = nib.load(path).affine @ np.diag([*ZOOMS, 1.0])
+    np.testing.assert_allclose(NiftiSequence(path).grid.affine, scaled)
 
 
 @pytest.mark.parametrize(

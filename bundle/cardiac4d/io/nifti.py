@@ -44,8 +44,10 @@ class NiftiSequence:
 
     Attributes:
         path: the file.
-        grid: spatial shape and affine. Where the sform's spacing and ``pixdim`` disagree the qform is used, as MONAI
-            does for 3D files: such files have a right ``pixdim`` and an sform of unit scale.
+        grid: spatial shape and affine. Files whose sform's spacing contradicts ``pixdim`` have a right ``pixdim`` and
+            an sform of unit scale: the qform is used where its code says that it is set. Else the sform keeps its
+            directions and its origin, millimetres from the first voxel centre that no spacing enters, and its columns
+            get the lengths in ``pixdim``. (MONAI takes the qform even if it is not set, which loses both.)
         num_frames: T.
 
     Raises:
@@ -160,31 +162,38 @@ def _frame_slicer(path: Path, shape: tuple[int, ...]) -> Any:
 
 
 def _trusted_affine(path: Path, image: Any) -> np.ndarray:
-    """The affine, repaired where an sform contradicts ``pixdim`` and the qform does not."""
-    affine, zooms = np.asarray(image.affine, dtype=np.float64), np.asarray(image.header.get_zooms()[:3])
-    qform = np.asarray(image.header.get_qform(), dtype=np.float64)
-
-    def agrees(candidate: np.ndarray) -> bool:
-        return np.allclose(spacing_from_affine(candidate), zooms, rtol=SPACING_RTOL)
-
-    if not agrees(affine) and agrees(qform):
-        _warn_once(path, spacing_from_affine(affine), zooms)
-        affine = qform
+    """The affine, repaired where an sform contradicts ``pixdim``."""
+    affine, zooms = np.asarray(image.affine, dtype=np.float64), np.asarray(image.header.get_zooms()[:3], np.float64)
+    if not np.allclose(spacing_from_affine(affine), zooms, rtol=SPACING_RTOL):
+        affine = _repaired_affine(path, image.header, affine, zooms)
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
         raise InputError(path, "the affine is singular or not finite", "repair sform, qform and pixdim in the header")
     return affine
 
 
-def _warn_once(path: Path, sform_spacing: np.ndarray, zooms: np.ndarray) -> None:
-    if "spacing" in _announced:
+def _repaired_affine(path: Path, header: Any, sform: np.ndarray, zooms: np.ndarray) -> np.ndarray:
+    """The qform, whose spacing is ``pixdim`` by its definition, or without one the sform scaled to ``pixdim``."""
+    spacing = spacing_from_affine(sform)
+    if header["qform_code"] > 0:
+        _warn_once(path, spacing, zooms, "the qform, which agrees with pixdim, is used")
+        return np.asarray(header.get_qform(), dtype=np.float64)
+    _warn_once(path, spacing, zooms, "the sform is scaled to pixdim, as no qform is set")
+    repaired = sform.copy()
+    with np.errstate(divide="ignore", invalid="ignore"):  # a singular sform is refused by the caller
+        repaired[:3, :3] *= zooms / spacing
+    return repaired
+
+
+def _warn_once(path: Path, sform_spacing: np.ndarray, zooms: np.ndarray, remedy: str) -> None:
+    if remedy in _announced:
         return
-    _announced.add("spacing")
+    _announced.add(remedy)
     logger.warning(
-        "%s: the sform says %s mm per voxel, pixdim %s; the qform, which agrees with pixdim, is used. "
-        "Further files of this kind are not announced.",
+        "%s: the sform says %s mm per voxel, pixdim %s; %s. Further files of this kind are not announced.",
         path,
         np.round(sform_spacing, 4).tolist(),
-        np.round(zooms.astype(float), 4).tolist(),
+        np.round(zooms, 4).tolist(),
+        remedy,
     )
 
 
