@@ -32,6 +32,14 @@ def test_error_is_in_percentage_points(absolute: bool, expected: list[float], me
     assert metric.aggregate().item() == pytest.approx(mean, abs=1e-4)
 
 
+def test_a_case_without_annotation_is_left_out_of_the_mean() -> None:
+    metric = EjectionFractionError()
+    rows = metric(PREDICTIONS[:2], [LABELS[0], cavity(-1, -1, -1, -1)])
+    assert rows[0, 0].item() == pytest.approx(10, abs=1e-4)
+    assert math.isnan(rows[1, 0])
+    assert metric.aggregate().item() == pytest.approx(10, abs=1e-4)
+
+
 def test_label_is_needed() -> None:
     with pytest.raises(ValueError, match="EjectionFractionError needs the label `y`"):
         EjectionFractionError()(PREDICTIONS)

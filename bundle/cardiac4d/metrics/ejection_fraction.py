@@ -7,7 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from ..measure import measure_left_ventricle
-from ..measure.inputs import LabelMap
+from ..measure.inputs import LabelMap, measured_frames
 from .cumulative import CaseMetric, label_map_of, require
 
 
@@ -16,7 +16,8 @@ class EjectionFractionError(CaseMetric):
 
     The predicted one comes from all frames, the reference from those that are annotated (see
     :func:`~cardiac4d.measure.measure_left_ventricle`), which is right if end-diastole and end-systole are among them. A
-    ratio of volumes needs no voxel size. A case that leaves either undefined is NaN.
+    ratio of volumes needs no voxel size. A case that leaves either undefined is NaN: fewer than two annotated frames, or
+    no cavity in any of them.
 
     Args:
         absolute: buffer absolute errors, so that the aggregate is the mean absolute error; otherwise signed ones, and
@@ -35,4 +36,6 @@ class EjectionFractionError(CaseMetric):
 
 
 def _ef_percent(labels: LabelMap) -> float:
+    if not measured_frames(labels).any():
+        return float("nan")
     return measure_left_ventricle(labels, np.eye(4)).ef_percent
