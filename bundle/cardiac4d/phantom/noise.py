@@ -13,6 +13,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.integrate import trapezoid
 from scipy.ndimage import gaussian_filter1d
 
 REFERENCE_SPACING_MM: Final = (0.35, 0.35, 2.0)
@@ -78,7 +79,7 @@ def _mean_variance(length_mm: float, width_mm: float) -> float:
     """Variance of the mean over ``length_mm`` of unit noise with autocorrelation ``exp(-d^2 / (4 width^2))``."""
     lag = np.linspace(0.0, 1.0, 257)
     weight = 2 * (1 - lag)
-    return float(np.trapezoid(weight * np.exp(-((lag * length_mm) ** 2) / (4 * width_mm**2)), lag))
+    return float(trapezoid(weight * np.exp(-((lag * length_mm) ** 2) / (4 * width_mm**2)), lag))
 
 
 def _smoothed(shape: tuple[int, ...], widths: NDArray[np.floating], rng: np.random.Generator) -> NDArray[np.float32]:
