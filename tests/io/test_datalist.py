@@ -201,6 +201,35 @@ def test_a_choice_of_frames_limits_the_cases(folder: Path) -> None:
     assert [c["id"] for c in cases if c["id"].startswith("b")] == ["b_frame02"]
 
 
+def _one_based(folder: Path) -> dict[str, Any]:
+    """A truth at frames 0 and 3 of 5 among zeros, listed as if frames counted from 1."""
+    labels = ball_labels((6, 6, 5, 5), (0, 3))
+    write_nifti(folder / "images/long.nii.gz", noise(labels.shape))
+    write_nifti(folder / "labels/zeros.nii.gz", np.where(labels == 255, 0, labels).astype(np.uint8))
+    return {"image": "images/long.nii.gz", "label": "labels/zeros.nii.gz", "labeled_frames": [1, 4]}
+
+
+CONTRADICTION = r"zeros\.nii\.gz: labeled_frames: frame 0 holds a structure, but is not listed.*counted from 0"
+
+
+def test_a_list_that_counts_from_1_is_refused_for_single_frames_too(folder: Path) -> None:
+    entries = load_datalist(_write(folder, _entry(**_one_based(folder))), "training")
+    with pytest.raises(InputError, match=CONTRADICTION):
+        frames_as_cases(entries)
+
+
+def test_a_listed_frame_that_is_not_annotated_is_refused_for_single_frames_too(folder: Path) -> None:
+    entries = load_datalist(_write(folder, _entry(labeled_frames=[0, 1, 2])), "training")
+    with pytest.raises(InputError, match="frame 1 is listed as annotated, but the file marks it as not annotated"):
+        frames_as_cases(entries)
+
+
+def test_a_choice_of_frames_hides_no_wrong_list(folder: Path) -> None:
+    path = _write(folder, _entry(**_one_based(folder), frames=[1, 4]))
+    with pytest.raises(InputError, match=CONTRADICTION):
+        load_datalist(path, "training")
+
+
 def test_cases_without_label_are_refused(folder: Path) -> None:
     path = _write(folder, lambda d: d.update(test=[{"image": "images/a.nii.gz"}]))
     with pytest.raises(InputError, match='no "label"'):

@@ -120,8 +120,16 @@ def test_only_the_frames_asked_for_are_read(tmp_path: Path) -> None:
 def test_annotated_frames_are_found_or_taken_from_the_list(tmp_path: Path) -> None:
     source = NiftiSequence(write_nifti(tmp_path / "label.nii", _labels(255, {0: [1], 2: [2]})))
     assert annotated_frames(source, LabelConvention()) == [0, 2]
-    assert annotated_frames(source, LabelConvention(labeled_frames=[2])) == [2]
+    zeros = NiftiSequence(write_nifti(tmp_path / "zeros.nii", _labels(0, {2: [2]})))
+    assert annotated_frames(zeros, LabelConvention(labeled_frames=[2, 1])) == [1, 2]
     assert annotated_frames(NiftiSequence(write_nifti(tmp_path / "no.nii", _labels(255, {}))), LabelConvention()) == []
+
+
+@pytest.mark.parametrize("listed", [[2], [0, 1, 2], []])
+def test_a_list_that_contradicts_the_file_gives_no_annotated_frames(tmp_path: Path, listed: list[int]) -> None:
+    source = NiftiSequence(write_nifti(tmp_path / "label.nii", _labels(255, {0: [1], 2: [2]})))
+    with pytest.raises(InputError, match=r"label\.nii: labeled_frames: frame \d"):
+        annotated_frames(source, LabelConvention(labeled_frames=listed))
 
 
 @pytest.mark.parametrize("label_map", [{1: 3}, {70000: 1}, {-2: 1}])

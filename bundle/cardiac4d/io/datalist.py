@@ -52,8 +52,8 @@ def load_datalist(path: str | PathLike[str], section: str) -> list[Entry]:
     Raises:
         InputError: naming file, entry and fix: no such section, a missing or unreadable file, a label whose grid or
             frame count differs from its image's, a frame out of range, a repeated id, an ejection fraction that is
-            not in percent, an entry of ``training`` or ``validation`` without label, or such a section without any
-            annotated frame.
+            not in percent, an entry of ``training`` or ``validation`` without label, such a section without any
+            annotated frame, or ``labeled_frames`` beside ``frames`` that contradict the label file.
     """
     source = Path(path)
     document = _read_json(source)
@@ -70,8 +70,8 @@ def load_datalist(path: str | PathLike[str], section: str) -> list[Entry]:
 def frames_as_cases(datalist: Sequence[Mapping[str, Any]]) -> list[Entry]:
     """One entry per annotated frame, for a network that sees single frames.
 
-    Each gets ``frames: [t]`` and the id ``<id>_frame<t>`` (0-based). Where an entry has no ``labeled_frames``, its
-    label file is read once to find them.
+    Each gets ``frames: [t]`` and the id ``<id>_frame<t>`` (0-based). Each label file is read once, to find the frames
+    or to check those that are listed: who loads a single frame cannot see that a structure is in another one.
 
     Args:
         datalist: entries of :func:`load_datalist`.
@@ -80,7 +80,7 @@ def frames_as_cases(datalist: Sequence[Mapping[str, Any]]) -> list[Entry]:
         The expanded entries; sequences without an annotated frame give none.
 
     Raises:
-        InputError: if an entry has no label.
+        InputError: if an entry has no label, or one that :func:`~cardiac4d.io.labels.read_labels` refuses.
     """
     expanded = []
     for entry in datalist:
@@ -214,6 +214,8 @@ def _check_files(path: Path, section: str, entry: Entry) -> None:
     for key in (LABEL_KEY, TRUTH_KEY):
         if key in entry:
             check_same_grid(NiftiSequence(entry[key]), image)
+    if {LABEL_KEY, LABELED_FRAMES_KEY, FRAMES_KEY} <= entry.keys():
+        annotated_frames(NiftiSequence(entry[LABEL_KEY]), label_convention(entry))  # loading will not see every frame
 
 
 def _require_annotation(path: Path, section: str, entries: Sequence[Entry]) -> None:

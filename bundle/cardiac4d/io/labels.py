@@ -94,10 +94,14 @@ def _convert(source: NiftiSequence, convention: LabelConvention, frames: Iterabl
 
 
 def annotated_frames(source: NiftiSequence, convention: LabelConvention) -> list[int]:
-    """The 0-based frames of which at least one voxel is annotated; reads the file unless they are listed."""
-    if convention.labeled_frames is not None:
-        check_frame_range(source, convention.labeled_frames, "labeled_frames")
-        return sorted(convention.labeled_frames)
+    """The 0-based frames of which at least one voxel is annotated.
+
+    Reads the file once from start to end, even where the frames are listed: a list that counts from 1 shows itself in
+    the frames that it leaves out.
+
+    Raises:
+        InputError: see :func:`read_labels`, but a file without any annotated frame gives an empty list.
+    """
     frames = enumerate(_convert(source, convention, range(source.num_frames)))
     return [index for index, labels in frames if (labels != NOT_ANNOTATED).any()]
 
