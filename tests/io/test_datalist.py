@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from monai.data import DataLoader, Dataset, decollate_batch
 
 from cardiac4d.errors import InputError
 from cardiac4d.io import frames_as_cases, load_datalist
@@ -60,6 +61,16 @@ def test_fields_of_the_whole_list_apply_unless_an_entry_has_its_own(folder: Path
     assert (first["full_cycle"], first["label_map"]) == (True, {3: 1})
     assert (second["full_cycle"], second["label_map"]) == (False, {4: 2})
     assert (second["ef_percent"], second["site"]) == (61.0, "x")
+
+
+def test_fields_of_the_users_own_are_kept_and_pass_through_the_data_loader(folder: Path) -> None:
+    fields = {"scanner": {"kvp": 120, "tags": ["a", "b"]}, "uid": -(2**63), "used": True, "comment": "", "left": None}
+    entry = load_datalist(_write(folder, _entry(**fields)), "training")[1]
+    del fields["left"]
+    assert {key: entry.get(key) for key in fields} == fields
+    assert "left" not in entry
+    (item,) = decollate_batch(next(iter(DataLoader(Dataset([{key: entry[key] for key in fields}])))))
+    assert item == fields
 
 
 @pytest.mark.parametrize(("given", "read"), [(None, math.nan), (math.nan, math.nan), (1.5, 1.5), (100, 100.0)])
@@ -126,6 +137,9 @@ BAD: dict[str, tuple[Change, str]] = {
     "map_text": (_entry(label_map={"LV": 1}), r"training\[1\]\.label_map: .*such as"),
     "map_outside": (_entry(label_map={"3": 7}), r"training\[1\]\.label_map: .*must map to"),
     "map_list": (_entry(label_map=[3, 1]), r"training\[1\]\.label_map"),
+    "null_in_object": (_entry(scanner={"kvp": None}), r"training\[1\]\.scanner\.kvp: null cannot .*leave it out"),
+    "null_in_list": (_entry(sites=["a", {"b": [1, None]}]), r"training\[1\]\.sites\[1\]\.b\[1\]: null cannot"),
+    "huge_integer": (_entry(uid=2**63), r"training\[1\]\.uid: 9223372036854775808 cannot .*as text"),
     "nothing_annotated": (_all_labels("labels/none.nii.gz", "training"), "training: no annotated frame in the whole"),
 }
 

@@ -53,7 +53,8 @@ def load_datalist(path: str | PathLike[str], section: str) -> list[Entry]:
         InputError: naming file, entry and fix: no such section, a missing or unreadable file, a label whose grid or
             frame count differs from its image's, a frame out of range, a repeated id, an ejection fraction that is
             not in percent, an entry of ``training`` or ``validation`` without label, such a section without any
-            annotated frame, or ``labeled_frames`` beside ``frames`` that contradict the label file.
+            annotated frame, ``labeled_frames`` beside ``frames`` that contradict the label file, or a further field
+            that holds ``null`` (for a whole field it means "not given") or an integer of more than 64 bits.
     """
     source = Path(path)
     document = _read_json(source)
@@ -154,6 +155,8 @@ def _normalise(path: Path, section: str, index: int, raw: Any, document: Mapping
         if key in entry:
             entry[key] = _frame_list(path, f"{where}.{key}", entry[key])
     _check_label_map(path, where, entry)
+    for key, value in entry.items():
+        _refuse_uncollatable(path, f"{where}.{key}", value)
     return entry
 
 
@@ -192,6 +195,19 @@ def _check_label_map(path: Path, where: str, entry: Entry) -> None:
         raise InputError(path, str(error), fix, f"{where}.{LABEL_MAP_KEY}") from error
     if LABEL_MAP_KEY in entry:
         entry[LABEL_MAP_KEY] = dict(convention.label_map)
+
+
+def _refuse_uncollatable(path: Path, where: str, value: Any) -> None:
+    """Refuse what a data loader cannot put into a batch: it would fail later, without saying which field it was."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            _refuse_uncollatable(path, f"{where}.{key}", item)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            _refuse_uncollatable(path, f"{where}[{index}]", item)
+    elif value is None or (isinstance(value, int) and not -(2**63) <= value < 2**63):
+        problem = f"{'null' if value is None else value} cannot pass through a data loader"
+        raise InputError(path, problem, "leave it out, or write it as text", where)
 
 
 def _refuse_repeated_ids(path: Path, section: str, entries: Sequence[Entry]) -> None:
