@@ -49,7 +49,7 @@ def test_cavity_and_wall_show_their_attenuation(study: Study, diastole: np.ndarr
 def test_papillary_muscles_are_cavity_in_the_label_and_dark_in_the_image(study: Study, diastole: np.ndarray) -> None:
     cavity = diastole[study.truth_frame(0) == 1]
     dark = (cavity < 0.6 * study.scene.contrast.left_blood).mean()
-    assert 0.01 < dark < 0.15
+    assert 0.063 < dark < 0.175  # 11.9 +- 5.6 % on CT
 
 
 def test_no_seam_at_the_valve_plane(study: Study, diastole: np.ndarray) -> None:

@@ -15,7 +15,7 @@ from .physiology import GROUP_SHARES, Group
 from .presets import Preset
 
 Split = Literal["training", "validation", "test"]
-PHANTOM_VERSION: Final = 1
+PHANTOM_VERSION: Final = 2
 """Raised whenever the same parameters and seed give other voxels; folders of another version are not continued."""
 
 
