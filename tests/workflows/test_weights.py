@@ -5,6 +5,7 @@ import logging
 import pytest
 import torch
 from ignite.engine import Engine
+from monai.bundle.scripts import update_kwargs
 from torch import nn
 
 from cardiac4d.errors import InputError
@@ -98,3 +99,15 @@ def test_weights_with_their_recipe_need_no_warning(tmp_path, caplog):
     assert json.loads((tmp_path / "model.json").read_text()) == {"spacing_mm": [1.0, 1.0, 1.0]}
     WeightsLoader(model, network, recipe=recipe)(NO_ENGINE)
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def test_advice_for_an_input_at_native_resolution_names_what_the_command_line_cannot_do(tmp_path):
+    network, model = nn.Linear(2, 1), tmp_path / "model.pt"
+    write_model(network, model, {"spacing_mm": None})
+    with pytest.raises(InputError, match=r"Fix: add the config overlay .*cine_mr\.json.* cannot set spacing_mm to null"):
+        WeightsLoader(model, network, recipe={"spacing_mm": [1.0, 1.0, 1.0]})(NO_ENGINE)
+
+
+def test_command_line_cannot_set_null():
+    """MONAI's doing, on which the advice rests: a value of None leaves the config as it is."""
+    assert update_kwargs({"spacing_mm": [1.0, 1.0, 1.0]}, spacing_mm=None) == {"spacing_mm": [1.0, 1.0, 1.0]}

@@ -124,9 +124,19 @@ def check_recipe(model: str | os.PathLike[str], trained: Recipe, recipe: Recipe)
             raise InputError(
                 model,
                 f"the network was trained with {field} {trained[field]}, this run uses {now[field]}",
-                f'pass --{field} "{trained[field]}", or the config overlay of the training',
+                _recipe_advice(field, trained[field]),
                 field,
             )
+
+
+def _recipe_advice(field: str, value: object) -> str:
+    """How to run with the value of the training; MONAI drops ``None`` from the command line without a word."""
+    if value is None:
+        return (
+            "add the config overlay of the training, such as configs/cine_mr.json: the command line cannot set "
+            f"{field} to null"
+        )
+    return f'pass --{field} "{value}", or the config overlay of the training'
 
 
 class WeightsLoader:
