@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,15 @@ def load(name: str) -> dict[str, Any]:
     return json.loads((CONFIGS / f"{name}.json").read_text(encoding="utf-8"))
 
 
+def parse(*names: str, **values: Any) -> ConfigParser:
+    """Configs laid over each other, as ``monai.bundle run`` lays them."""
+    parser = ConfigParser()
+    parser.read_config([CONFIGS / f"{name}.json" for name in names])
+    for key, value in {"bundle_root": str(CONFIGS.parent), **values}.items():
+        parser[key] = value
+    return parser
+
+
 def differences(one: Any, other: Any, path: str = "") -> set[str]:
     if isinstance(one, dict) and isinstance(other, dict):
         keys = set(one) | set(other)
@@ -55,6 +65,7 @@ def test_baseline_trains_like_the_4d_network_but_for_what_makes_it_3d():
         "train_data::_target_",
         "train_data::path",
         "train_data::section",
+        "train_data::dataset_dir",
         "train_data::datalist",
         "network_def::spatial_dims",
         "train::random_transforms::roi_size",
@@ -131,3 +142,21 @@ def test_config_is_indented_by_four(name):
 def test_no_config_is_left_out():
     known = {*WORKFLOWS, *OVERLAYS, "metadata"}
     assert {path.stem for path in CONFIGS.glob("*.json")} == known
+
+
+@pytest.mark.parametrize(
+    ("name", "id_"),
+    [
+        ("train", "train_data"),
+        ("train", "validation_data"),
+        ("train_3d", "train_data"),
+        ("train_3d", "validation_data"),
+        ("evaluate", "data"),
+        ("inference", "data"),
+    ],
+)
+def test_data_list_by_name_is_looked_for_in_the_data_folder_too(name, id_, dataset_dir, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(dataset_dir / "dataset.json", dataset_dir / "mine.json")
+    data = parse(name, dataset_dir=str(dataset_dir), data_list="mine.json").get_parsed_content(id_)
+    assert {Path(entry["image"]).parents[1] for entry in data} == {dataset_dir}

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from os import PathLike
@@ -26,6 +27,7 @@ from .labels import LabelConvention, annotated_frames, check_frame_range
 from .nifti import NiftiSequence, nifti_stem
 
 Entry: TypeAlias = dict[str, Any]
+logger = logging.getLogger(__name__)
 
 LABEL_MAP_KEY = "label_map"
 EMPTY_UNLABELED_KEY = "empty_frames_are_unlabeled"
@@ -36,13 +38,16 @@ GRID_TOLERANCE = 0.05
 _DEFAULTS: Mapping[str, Any] = {FULL_CYCLE_KEY: False, EMPTY_UNLABELED_KEY: False, LABEL_MAP_KEY: None}
 
 
-def load_datalist(path: str | PathLike[str], section: str) -> list[Entry]:
+def load_datalist(
+    path: str | PathLike[str], section: str, dataset_dir: str | PathLike[str] | None = None
+) -> list[Entry]:
     """The entries of one section, with absolute paths, checked against the headers of their files.
 
     Args:
         path: the JSON file; paths in it are relative to it. ``docs/data.md`` describes the fields. An entry that is a
             plain text is the path of its image.
         section: ``training``, ``validation``, ``test`` or another list in the file.
+        dataset_dir: where a relative ``path`` is looked for too, see :func:`find_datalist`.
 
     Returns:
         One dictionary per sequence with ``id``, ``image``, ``full_cycle``, ``ef_percent`` (nan where not given) and,
@@ -56,7 +61,7 @@ def load_datalist(path: str | PathLike[str], section: str) -> list[Entry]:
             annotated frame, ``labeled_frames`` beside ``frames`` that contradict the label file, or a further field
             that holds ``null`` (for a whole field it means "not given") or an integer of more than 64 bits.
     """
-    source = Path(path)
+    source = Path(path) if dataset_dir is None else find_datalist(path, dataset_dir)
     document = _read_json(source)
     listed = _section(source, document, section)
     entries = [_normalise(source, section, index, raw, document) for index, raw in enumerate(listed)]
@@ -66,6 +71,30 @@ def load_datalist(path: str | PathLike[str], section: str) -> list[Entry]:
     if section in SECTIONS_WITH_LABELS:
         _require_annotation(source, section, entries)
     return entries
+
+
+def find_datalist(path: str | PathLike[str], dataset_dir: str | PathLike[str]) -> Path:
+    """Where a data list named by the user is.
+
+    Args:
+        path: absolute, or relative to the current directory if the file is there, else to ``dataset_dir``.
+        dataset_dir: folder of the data set.
+
+    Returns:
+        The file.
+
+    Raises:
+        InputError: if it is in neither place.
+    """
+    named, inside = Path(path), Path(dataset_dir) / path
+    if not named.is_file():
+        if not inside.is_file():
+            fix = f"correct the path, relative to the current directory or to {dataset_dir}"
+            raise InputError(named, "the data list does not exist", fix)
+        return inside
+    if inside.is_file() and not inside.samefile(named):
+        logger.warning("%s is in the current directory and in %s: taking the former", named, dataset_dir)
+    return named
 
 
 def frames_as_cases(datalist: Sequence[Mapping[str, Any]]) -> list[Entry]:

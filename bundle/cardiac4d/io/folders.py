@@ -28,8 +28,8 @@ def find_inputs(
     Args:
         dataset_dir: one 4D ``.nii`` or ``.nii.gz`` file, or a folder of such files (its own level only), or a folder
             without such files that holds a ``dataset.json``, of which ``section`` is taken.
-        datalist: a data list, of which ``section`` is taken instead: absolute, or relative to the current directory if
-            the file is there, else to ``dataset_dir``.
+        datalist: a data list, of which ``section`` is taken instead; a relative path is looked for in the current
+            directory, then in ``dataset_dir``.
         section: the list to take from the data list.
 
     Returns:
@@ -40,7 +40,7 @@ def find_inputs(
     """
     place = Path(dataset_dir)
     if datalist is not None:
-        return load_datalist(_resolve(Path(datalist), place), section)
+        return load_datalist(datalist, section, place)
     if not place.exists():
         raise InputError(place, "it does not exist", "give a 4D NIfTI file, or a folder of such files")
     files = [place] if place.is_file() else _sequences_in(place)
@@ -84,16 +84,6 @@ def _nothing_found(folder: Path) -> InputError:
     lists = sorted(f.name for f in folder.glob("*.json"))
     fix = f"name the data list ({', '.join(lists)})" if lists else "give a folder of 4D NIfTI files, or one file"
     return InputError(folder, f"no .nii or .nii.gz file and no {DATALIST_NAME} in this folder", fix)
-
-
-def _resolve(datalist: Path, folder: Path) -> Path:
-    """Where a data list named by the user is; an absolute path is taken as it is."""
-    inside = folder / datalist
-    if not datalist.is_file():
-        return inside
-    if inside.is_file() and not inside.samefile(datalist):
-        logger.warning("%s is in the current directory and in %s: taking the former", datalist, folder)
-    return datalist
 
 
 def _refuse_equal_names(folder: Path, files: Sequence[Path]) -> None:
