@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from tests.helpers.studies import write_small_dataset
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 WORKFLOWS = {"train": "train", "train_3d": "train", "evaluate": "infer", "inference": "infer"}
+README = (CONFIGS.parent / "README.md").read_text(encoding="utf-8")
 OVERLAYS = {
     "quick": ("train", "train_3d", "evaluate", "inference"),
     "cine_mr": ("train", "train_3d", "evaluate", "inference"),
@@ -26,7 +28,8 @@ OVERLAYS = {
     "multi_gpu_inference": ("inference",),
 }
 UNUSED_BY = {
-    "train_3d": {"num_frames", "window_frames"},
+    "train": {"section"},
+    "train_3d": {"num_frames", "window_frames", "section"},
     "evaluate": {"num_frames", "max_epochs", "learning_rate", "val_interval", "augmentation"},
     "inference": {"num_frames", "max_epochs", "learning_rate", "val_interval", "augmentation"},
 }
@@ -118,6 +121,39 @@ def test_overlay_changes_ids_that_exist(overlay, base):
 
 def test_seed_rules_the_order_of_the_cases_with_many_processes_too():
     assert load("multi_gpu_train")["train::sampler"]["seed"] == "@seed"
+
+
+def test_overlays_of_the_readme_lay_over_what_it_says():
+    table = re.findall(r"^\| (`\w+\.json`.*?) \| (.+?) \|", README, re.MULTILINE)
+    stated = {
+        name: tuple(bases.split(", ")) for names, bases in table for name in re.findall(r"`(\w+)\.json`", names)
+    }
+    assert stated == OVERLAYS
+
+
+@pytest.mark.parametrize("model_id", ["4d", "3d"])
+@pytest.mark.parametrize("name", ["evaluate", "inference"])
+def test_results_of_each_workflow_and_network_have_a_folder_of_their_own(name, model_id):
+    overlays = ["baseline_3d"] if model_id == "3d" else []
+    parser = parse(name, *overlays)
+    assert Path(parser.get_parsed_content("output_dir")) == CONFIGS.parent / "outputs" / f"{name}_{model_id}"
+    assert parser.get_parsed_content("model_name").lower().startswith(model_id)
+
+
+def test_inference_with_the_baseline_fits_a_baseline_trained_with_quick():
+    """As the README says; of any other training, voxel size and window must be given."""
+    trained, applied = parse("train_3d", "quick"), parse("inference", "baseline_3d")
+    for key in ("recipe", "roi_size", "network_def::spatial_dims"):
+        assert trained.get_parsed_content(key) == applied.get_parsed_content(key)
+
+
+def test_cine_overlay_segments_a_list_that_its_data_set_has(tmp_path, dataset_dir):
+    """``make_cine_datalist.py`` writes no test list."""
+    document = json.loads((dataset_dir / "dataset.json").read_text())
+    del document["test"]
+    (dataset_dir / "cine.json").write_text(json.dumps(document))
+    parser = parse("inference", "cine_mr", dataset_dir=str(dataset_dir), data_list="cine.json")
+    assert [entry["id"] for entry in parser.get_parsed_content("data")] == ["case0", "case1"]
 
 
 @pytest.fixture(scope="module")
