@@ -12,6 +12,7 @@ from .distributed import (
 )
 from .epoch_seed import EpochSeed
 from .experiment import Experiment
+from .finite_training import FiniteTraining
 from .inferer import SequenceInferer
 from .input_errors import explain_input_errors
 from .poly_schedule import PolySchedule
@@ -26,6 +27,7 @@ __all__ = [
     "EpochSeed",
     "EvaluationProgress",
     "Experiment",
+    "FiniteTraining",
     "PolySchedule",
     "SequenceInferer",
     "TrainingProgress",
