@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measure how much memory loading a study takes: ``python scripts/measure_memory.py`` (Linux, 1.1 GB of disk).
+"""Measure how much memory a study takes: ``python scripts/measure_memory.py`` (Linux, 1.1 GB of disk).
 
-Writes a study of noise to a temporary folder, loads it with ``LoadSequenced`` in a fresh process and compares the rise
-of the peak resident set with the limit: three times the result's float32 size plus one native frame.
+Writes a study of noise to a temporary folder and takes it through parts of ``configs/inference.json``, each in a fresh
+process: ``load_image`` alone, and all of ``preprocessing``. Compares the rise of the peak resident set with the limit:
+three times the result's float32 size plus one native frame.
 """
 
 from __future__ import annotations
@@ -11,18 +12,22 @@ import math
 import multiprocessing
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import fire
 import numpy as np
+from monai.bundle import ConfigParser
 
 from cardiac4d.geometry import TimeAxis
 from cardiac4d.io import write_sequence
-from cardiac4d.transforms import LoadSequenced
 
 MEBIBYTE = 2**20
+ROOT = Path(__file__).resolve().parents[1]
+STAGES = ("load_image", "preprocessing")
+"""Ids in ``configs/inference.json``."""
 
 
 def measure_memory(
@@ -31,7 +36,7 @@ def measure_memory(
     target_mm: Sequence[float] = (1.0, 1.0, 1.0),
     compressed: bool = False,
 ) -> dict[str, float]:
-    """Print sizes, peak and limit in MiB, and the loading time.
+    """Print sizes, the peak of each stage and their limit in MiB, and their times.
 
     Args:
         shape: H, W, D, T of the study, int16.
@@ -45,15 +50,18 @@ def measure_memory(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / ("study.nii.gz" if compressed else "study.nii")
         write_noise(path, shape, spacing_mm)
-        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-            peak_rise, seconds, voxels = pool.submit(load_and_measure, str(path), tuple(target_mm)).result()
-    sizes = {
-        "native_frame_mib": math.prod(shape[:3]) * 2 / MEBIBYTE,
-        "result_float32_mib": voxels * 4 / MEBIBYTE,
-        "peak_rise_mib": peak_rise / MEBIBYTE,
-    }
-    limit = 3 * sizes["result_float32_mib"] + sizes["native_frame_mib"]
-    return {name: round(value, 1) for name, value in {**sizes, "limit_mib": limit, "seconds": seconds}.items()}
+        measured = {stage: _in_fresh_process(stage, path, target_mm) for stage in STAGES}
+    frame, result = math.prod(shape[:3]) * 2, 4 * measured["preprocessing"][2]
+    sizes = {"native_frame": frame, "result_float32": result, "limit": 3 * result + frame}
+    sizes |= {f"{stage}_peak_rise": rise for stage, (rise, _, _) in measured.items()}
+    report = {f"{name}_mib": size / MEBIBYTE for name, size in sizes.items()}
+    report |= {f"{stage}_seconds": seconds for stage, (_, seconds, _) in measured.items()}
+    return {name: round(value, 1) for name, value in report.items()}
+
+
+def _in_fresh_process(stage: str, path: Path, target_mm: Sequence[float]) -> tuple[int, float, int]:
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(run_and_measure, stage, str(path), tuple(target_mm)).result()
 
 
 def write_noise(path: Path, shape: Sequence[int], spacing_mm: Sequence[float]) -> None:
@@ -63,13 +71,21 @@ def write_noise(path: Path, shape: Sequence[int], spacing_mm: Sequence[float]) -
     write_sequence(path, voxels, np.diag([*spacing_mm, 1.0]), TimeAxis.uniform(shape[3], 0.05))
 
 
-def load_and_measure(path: str, target_mm: Sequence[float]) -> tuple[int, float, int]:
+def run_and_measure(stage: str, path: str, target_mm: Sequence[float]) -> tuple[int, float, int]:
     """Rise of the peak resident set in bytes, seconds, and voxels of the result."""
-    load = LoadSequenced("image", spacing_mm=target_mm)
-    load({"image": path, "frames": [0]})
+    transform = stage_of_inference(stage, target_mm)
+    transform({"image": path, "frames": [0]})  # what is imported and allocated once is not the study's
     before, start = peak_resident_bytes(reset=True), time.perf_counter()
-    loaded = load({"image": path})["image"]
-    return peak_resident_bytes() - before, time.perf_counter() - start, loaded.numel()
+    image = transform({"image": path})["image"]
+    return peak_resident_bytes() - before, time.perf_counter() - start, image.numel()
+
+
+def stage_of_inference(stage: str, target_mm: Sequence[float]) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """The transform with this id in ``configs/inference.json``, at ``target_mm``."""
+    parser = ConfigParser()
+    parser.read_config(ROOT / "configs" / "inference.json")
+    parser["bundle_root"], parser["spacing_mm"] = str(ROOT), list(target_mm)
+    return parser.get_parsed_content(stage)
 
 
 def peak_resident_bytes(*, reset: bool = False) -> int:

@@ -86,7 +86,7 @@ def test_inference_applies_what_was_trained():
 
 @pytest.mark.parametrize("name", WORKFLOWS)
 def test_intensities_are_scaled_from_the_documented_range(name):
-    scale = ConfigParser({"scale": load(name)["scale_intensity"]}).get_parsed_content("scale")
+    scale = ConfigParser(load(name)).get_parsed_content("scale_intensity")
     low, high = HU_RANGE
     hounsfield = torch.tensor([[low, 0.0, high, high + (high - low)]])
     assert scale({"image": hounsfield})["image"].tolist() == [[-1.0, 0.0, 1.0, 3.0]]

@@ -16,8 +16,8 @@ class EjectionFractionError(CaseMetric):
 
     The predicted one comes from all frames, the reference from those that are annotated (see
     :func:`~cardiac4d.measure.measure_left_ventricle`), which is right if end-diastole and end-systole are among them. A
-    ratio of volumes needs no voxel size. A case that leaves either undefined is NaN: fewer than two annotated frames, or
-    no cavity in any of them.
+    ratio of volumes needs no voxel size. A case that leaves either undefined is NaN: fewer than two annotated frames,
+    or no cavity in any of them.
 
     Args:
         absolute: buffer absolute errors, so that the aggregate is the mean absolute error; otherwise signed ones, and

@@ -8,6 +8,7 @@ from .load_sparse_labels import LoadSparseLabels, LoadSparseLabelsd
 from .rand_cyclic_shift import CyclicShift, RandCyclicShiftd
 from .rand_sparse_crop import RandSparseCrop, RandSparseCropd, SequenceCrop
 from .save_sequence import SaveSequence, SaveSequenced
+from .scale_sequence import ScaleSequenceRange, ScaleSequenceRanged
 from .time_last import TimeLast, TimeLastd
 
 __all__ = [
@@ -21,6 +22,8 @@ __all__ = [
     "RandSparseCropd",
     "SaveSequence",
     "SaveSequenced",
+    "ScaleSequenceRange",
+    "ScaleSequenceRanged",
     "SequenceCrop",
     "TimeLast",
     "TimeLastd",
