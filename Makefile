@@ -4,9 +4,11 @@
 #   make test       the quick test suite
 #   make help       the other targets
 #
-# PYTHON=python3.12 make ... picks the interpreter of the virtual environment when it is first made.
+# make install PYTHON=python3.12 picks the interpreter of the virtual environment when it is first made, and
+# make install PIP_INDEX_ARGS='--extra-index-url ...' where pip looks for packages, such as for a CPU build of torch.
 
 PYTHON ?= python3
+PIP_INDEX_ARGS ?=
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
@@ -30,12 +32,14 @@ $(BIN)/python:
 		{ echo 'cardiac4d needs Python 3.10 or newer; name one: make PYTHON=/path/to/python3 ...' >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
-# torch first and at its exact version: an unpinned torch may bring gigabytes of CUDA libraries.
-# The package itself is built without isolation, against that very torch.
+# torch first: the package itself is built without isolation, against that very torch.
+# The version alone does not choose the build: pip's default index serves Linux the CUDA build of torch, with gigabytes
+# of libraries. For the small CPU build, name an index that has it: make install PIP_INDEX_ARGS='--extra-index-url ...'.
 $(STAMP): pyproject.toml constraints.txt | $(BIN)/python
-	@echo 'Installing the tested versions into $(VENV): once, some hundred megabytes, a few minutes.'
-	$(PIP) install -q -c constraints.txt torch setuptools
-	CARDIAC4D_BUILD=0 $(PIP) install -q -c constraints.txt --no-build-isolation -e '.[dev]'
+	@echo 'Installing the tested versions into $(VENV): once. On Linux the CUDA build of torch comes with gigabytes;'
+	@echo "PIP_INDEX_ARGS='--extra-index-url ...' names an index with the CPU build, some hundred megabytes."
+	$(PIP) install -q $(PIP_INDEX_ARGS) -c constraints.txt torch setuptools
+	CARDIAC4D_BUILD=0 $(PIP) install -q $(PIP_INDEX_ARGS) -c constraints.txt --no-build-isolation -e '.[dev]'
 	@touch $@
 
 # The native kernels, if a compiler is there; else one line says so, and pure PyTorch runs. A step of its own, because pip

@@ -149,6 +149,14 @@ def test_target_sets_itself_up(target: str) -> None:
     assert bool(builds) == (target in {"install", "demo", "test", "test-all"})
 
 
+def test_every_installation_asks_the_index_that_the_user_names() -> None:
+    """The version alone does not choose between the CPU and the CUDA build of torch; the index does."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    installations = re.findall(r"^\t.*\$\(PIP\) install .*", makefile, re.MULTILINE)
+    assert len(installations) == 2
+    assert all("$(PIP_INDEX_ARGS)" in line for line in installations)
+
+
 def _source_tree(folder: Path) -> Path:
     """Copy what an installation reads, without anything built."""
     ignore = shutil.ignore_patterns("__pycache__", "*.egg-info", "*.so")

@@ -125,9 +125,7 @@ def test_seed_rules_the_order_of_the_cases_with_many_processes_too():
 
 def test_overlays_of_the_readme_lay_over_what_it_says():
     table = re.findall(r"^\| (`\w+\.json`.*?) \| (.+?) \|", README, re.MULTILINE)
-    stated = {
-        name: tuple(bases.split(", ")) for names, bases in table for name in re.findall(r"`(\w+)\.json`", names)
-    }
+    stated = {name: tuple(bases.split(", ")) for names, bases in table for name in re.findall(r"`(\w+)\.json`", names)}
     assert stated == OVERLAYS
 
 

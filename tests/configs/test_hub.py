@@ -8,7 +8,9 @@ another folder.
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import nibabel as nib
@@ -17,16 +19,14 @@ import pytest
 import torch
 
 from cardiac4d.networks import EncoderDecoder
-from cardiac4d.workflows.hub import REQUIRED, pack_hub_zip
+from cardiac4d.workflows.hub import FILES, REQUIRED, hub_files, pack_hub_zip
 from tests.helpers.bundles import ROOT, copy_bundle
 from tests.helpers.process import run_python
 from tests.helpers.studies import NUM_FRAMES, SHAPE, write_study
 
 MAX_REPOSITORY_FILE_BYTES = 25_000_000
-PLACES = pytest.mark.parametrize(
-    "elsewhere", [pytest.param(False, id="bundle root", marks=pytest.mark.slow), pytest.param(True, id="elsewhere")]
-)
-"""Working directory of a command. From the bundle root the code is the easier to find, so the quick suite leaves it."""
+PLACES = pytest.mark.parametrize("elsewhere", [False, True], ids=["bundle root", "elsewhere"])
+"""Working directory of a command."""
 
 
 @pytest.fixture(scope="module")
@@ -96,12 +96,16 @@ with torch.no_grad():
 """
 
 
-def test_monai_load_returns_the_network_and_touches_no_folder(bundle: Path, tmp_path: Path) -> None:
-    """As after ``pip install``: the package is importable. MONAI takes the train config by default."""
-    cwd = tmp_path / "empty"
+@pytest.mark.slow
+def test_monai_load_after_pip_install_returns_the_network_and_touches_no_folder(bundle: Path, tmp_path: Path) -> None:
+    """MONAI takes the train config by default. The installed copy is what runs, not the sources beside the configs."""
+    cwd, site = tmp_path / "empty", tmp_path / "site"
     cwd.mkdir()
-    arguments = (str(bundle.parent), str(tmp_path))
-    run_python("-W", "ignore", "-c", LOAD, *arguments, cwd=cwd, env={"PYTHONPATH": str(bundle / "bundle")})
+    sources = shutil.copytree(bundle, tmp_path / "sources")
+    options = ("--no-deps", "--no-build-isolation", "--no-index", "-q", "--target", site)
+    run_python("-m", "pip", "install", *options, ".", cwd=sources)
+    arguments = (str(bundle.parent), str(tmp_path), str(site))
+    run_python("-W", "ignore", "-c", LOAD, *arguments, cwd=cwd, env={"PYTHONPATH": str(site)})
     expected = network_of(bundle).state_dict()
     for workflow in ("train", "inference"):
         loaded = torch.load(tmp_path / f"{workflow}.pt", weights_only=True)
@@ -110,7 +114,8 @@ def test_monai_load_returns_the_network_and_touches_no_folder(bundle: Path, tmp_
 
 
 LOAD = """
-import sys, monai.bundle, torch
+import sys, cardiac4d, monai.bundle, torch
+assert cardiac4d.__file__.startswith(sys.argv[3]), cardiac4d.__file__
 for workflow in ("train", "inference"):
     network = monai.bundle.load("cardiac4d", bundle_dir=sys.argv[1], workflow_type=workflow, device="cpu")
     assert type(network).__name__ == "EncoderDecoder", network
@@ -135,6 +140,28 @@ def test_unpacked_archive_segments_a_study(bundle: Path, tmp_path: Path) -> None
     np.testing.assert_allclose(pred.header.get_zooms(), source.header.get_zooms(), rtol=1e-5)
     assert pred.header.get_xyzt_units() == source.header.get_xyzt_units()
     assert set(np.unique(np.asarray(pred.dataobj))) <= {0, 1, 2}
+
+
+def test_archive_holds_what_its_readme_names() -> None:
+    """Targets of make, links, and files in commands: the README opens with two commands, which must work there."""
+    packed = {path.relative_to(ROOT).as_posix() for path in hub_files(ROOT)}
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"\]\(([^)#:\s]+)\)", readme))
+    named |= set(re.findall(r"\b(?:configs|scripts|docs)/[\w./]*\w", readme))
+    assert re.search(r"^make demo\b", readme, re.MULTILINE)
+    assert named <= packed
+    makefile = set(re.findall(r"\b[\w/]+\.(?:py|toml|txt)\b", (ROOT / "Makefile").read_text(encoding="utf-8")))
+    assert {"Makefile", "scripts/demo.py", *makefile} <= packed
+    assert any(name.startswith("tests/test_") for name in packed)
+
+
+def test_every_file_of_the_list_exists_and_none_at_the_root_is_forgotten() -> None:
+    assert [name for name in FILES if not (ROOT / name).is_file()] == []
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout")
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    at_root = {name for name in listed if "/" not in name and not name.startswith(".") and (ROOT / name).is_file()}
+    assert at_root <= set(FILES)
 
 
 def test_configs_are_pretty_printed() -> None:

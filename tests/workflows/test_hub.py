@@ -11,13 +11,15 @@ from monai.bundle.utils import load_bundle_config
 from cardiac4d.errors import InputError
 from cardiac4d.workflows.hub import REQUIRED, pack_hub_zip
 
+WANTED = ("Makefile", "bundle/cardiac4d/__init__.py", "models/model.json", "tests/test_a.py")
+
 
 @pytest.fixture
 def small_bundle(tmp_path: Path) -> Path:
     """The required files and some that do not belong into an archive."""
     unwanted = ("bundle/cardiac4d/__pycache__/a.pyc", "bundle/cardiac4d.egg-info/PKG-INFO", "bundle/cardiac4d/ops/x.so")
-    others = ("bundle/cardiac4d/__init__.py", "tests/test_a.py", "outputs/model.pt", "models/.hidden", ".git/config")
-    for name in (*REQUIRED, *unwanted, *others):
+    others = ("outputs/model.pt", "models/.hidden", ".git/config", "models/model.ts", "models/mine.pt", "notes.md")
+    for name in (*REQUIRED, *WANTED, *unwanted, *others):
         path = tmp_path / "root" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(name)
@@ -30,7 +32,7 @@ def test_archive_holds_what_runs_the_bundle_and_nothing_else(small_bundle: Path,
     with zipfile.ZipFile(archive) as packed:
         names = packed.namelist()
         assert packed.read("cardiac4d/models/model.pt") == b"models/model.pt"
-    assert names == sorted(f"cardiac4d/{name}" for name in (*REQUIRED, "bundle/cardiac4d/__init__.py"))
+    assert names == sorted(f"cardiac4d/{name}" for name in (*REQUIRED, *WANTED))
     assert list(archive.parent.iterdir()) == [archive]
 
 

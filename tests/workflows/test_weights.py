@@ -104,7 +104,9 @@ def test_weights_with_their_recipe_need_no_warning(tmp_path, caplog):
 def test_advice_for_an_input_at_native_resolution_names_what_the_command_line_cannot_do(tmp_path):
     network, model = nn.Linear(2, 1), tmp_path / "model.pt"
     write_model(network, model, {"spacing_mm": None})
-    with pytest.raises(InputError, match=r"Fix: add the config overlay .*cine_mr\.json.* cannot set spacing_mm to null"):
+    with pytest.raises(
+        InputError, match=r"Fix: add the config overlay .*cine_mr\.json.* cannot set spacing_mm to null"
+    ):
         WeightsLoader(model, network, recipe={"spacing_mm": [1.0, 1.0, 1.0]})(NO_ENGINE)
 
 

@@ -13,8 +13,20 @@ from ..io.writer import refuse_existing
 
 NAME = "cardiac4d"
 REQUIRED = ("LICENSE", "configs/metadata.json", "configs/inference.json", "docs/README.md", "models/model.pt")
-FOLDERS = ("bundle", "configs", "docs", "models", "scripts")
-FILES = ("CHANGELOG.md", "LICENSE", "README.md", "SECURITY.md", "constraints.txt", "pyproject.toml", "setup.py")
+FOLDERS = ("bundle", "configs", "docs", "scripts", "tests")
+FILES = (
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "LICENSE",
+    "Makefile",
+    "README.md",
+    "SECURITY.md",
+    "constraints.txt",
+    "models/model.json",
+    "models/model.pt",
+    "pyproject.toml",
+)
+"""Single files. Of ``models/`` only what is shipped: exports and weights of one's own training may lie beside it."""
 LEFT_OUT = {"__pycache__", "build"}
 BUILT = {".pyc", ".pyd", ".so"}
 _TIMESTAMP = (1980, 1, 1, 0, 0, 0)
@@ -25,8 +37,8 @@ def pack_hub_zip(bundle_root: str | Path, output_dir: str | Path, *, overwrite: 
     """Write the bundle as ``<output_dir>/cardiac4d.zip``, whole or not at all.
 
     MONAI finds the metadata in a folder named like the archive, so neither may be renamed. Holds what runs the bundle
-    (code, configs, weights, documents, licence, what ``pip install`` needs), but no tests, caches, compiled or hidden
-    files.
+    (code, configs, weights, documents, licence) and what its README names (``pip install``, ``make demo``,
+    ``make test``), but no caches, compiled or hidden files.
 
     Args:
         bundle_root: folder that holds ``configs/``.

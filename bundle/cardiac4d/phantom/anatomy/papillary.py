@@ -67,9 +67,7 @@ def sample_muscles(endo_radius_mm: float, num_trabeculae: int, rng: np.random.Ge
     thick = rng.uniform(*_PAPILLARY_RADIUS, 2) * endo_radius_mm
     thin = rng.uniform(*_TRABECULA_RADIUS, num_trabeculae) * endo_radius_mm
     fork = np.r_[np.full(2, _PAPILLARY_FORK_RAD), np.full(num_trabeculae, _TRABECULA_FORK_RAD)]
-    angle = np.stack(
-        [np.r_[low, strands], np.r_[papillary, strands + rng.normal(0.0, 0.35, num_trabeculae)]], axis=1
-    )
+    angle = np.stack([np.r_[low, strands], np.r_[papillary, strands + rng.normal(0.0, 0.35, num_trabeculae)]], axis=1)
     height = np.stack(
         [
             np.r_[rng.uniform(0.22, 0.30, 2), rng.uniform(0.06, 0.16, num_trabeculae)],
