@@ -96,7 +96,6 @@ with torch.no_grad():
 """
 
 
-@pytest.mark.slow
 def test_monai_load_after_pip_install_returns_the_network_and_touches_no_folder(bundle: Path, tmp_path: Path) -> None:
     """MONAI takes the train config by default. The installed copy is what runs, not the sources beside the configs."""
     cwd, site = tmp_path / "empty", tmp_path / "site"

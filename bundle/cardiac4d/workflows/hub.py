@@ -25,6 +25,7 @@ FILES = (
     "models/model.json",
     "models/model.pt",
     "pyproject.toml",
+    "setup.py",
 )
 """Single files. Of ``models/`` only what is shipped: exports and weights of one's own training may lie beside it."""
 LEFT_OUT = {"__pycache__", "build"}
