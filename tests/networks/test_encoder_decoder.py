@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import gc
 import io
 import warnings
 from pathlib import Path
@@ -12,6 +13,7 @@ from torch import nn
 
 from cardiac4d import Conv4d, EncoderDecoder
 from cardiac4d.ops import use_backend
+from cardiac4d.ops.backend import BackendWarning
 from cardiac4d.ops.layout import to_frames
 from tests.helpers.backends import BACKENDS
 
@@ -222,14 +224,21 @@ def test_state_dict_loads_with_weights_only(tmp_path: Path) -> None:
     assert not any(net.load_state_dict(torch.load(tmp_path / "model.pt", weights_only=True)))
 
 
+def _train_a_step(net: nn.Module) -> bool:
+    parallel = nn.parallel.DistributedDataParallel(net)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.simplefilter("ignore", BackendWarning)  # without the native library
+        parallel(torch.randn(1, 1, 6, 6, 4, 4)).square().mean().backward()
+    return all(p.grad is not None for p in net.parameters())
+
+
 def test_distributed_data_parallel_trains(tmp_path: Path) -> None:
+    """The wrapper goes before its process group: destroyed after it, it can wait forever for the group's threads."""
     torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path / 'store'}", rank=0, world_size=1)
     try:
-        net = nn.parallel.DistributedDataParallel(_small())
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            net(torch.randn(1, 1, 6, 6, 4, 4)).square().mean().backward()
-        assert all(p.grad is not None for p in net.parameters())
+        assert _train_a_step(_small())
+        gc.collect()
     finally:
         torch.distributed.destroy_process_group()
 
