@@ -6,6 +6,7 @@ from __future__ import annotations
 from .load_sequence import LoadSequence, LoadSequenced
 from .load_sparse_labels import LoadSparseLabels, LoadSparseLabelsd
 from .rand_cyclic_shift import CyclicShift, RandCyclicShiftd
+from .rand_in_plane_affine import InPlaneAffine, RandInPlaneAffined
 from .rand_sparse_crop import RandSparseCrop, RandSparseCropd, SequenceCrop
 from .save_sequence import SaveSequence, SaveSequenced
 from .scale_sequence import ScaleSequenceRange, ScaleSequenceRanged
@@ -13,11 +14,13 @@ from .time_last import TimeLast, TimeLastd
 
 __all__ = [
     "CyclicShift",
+    "InPlaneAffine",
     "LoadSequence",
     "LoadSequenced",
     "LoadSparseLabels",
     "LoadSparseLabelsd",
     "RandCyclicShiftd",
+    "RandInPlaneAffined",
     "RandSparseCrop",
     "RandSparseCropd",
     "SaveSequence",

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Turn, scale and shift a sequence in the plane of its slices: all slices and frames alike, so that motion is kept."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import AffineGrid, InvertibleTransform, MapTransform, RandomizableTransform, Resample
+from monai.utils import TraceKeys
+
+from ..conventions import IMAGE_KEY, LABEL_KEY, NOT_ANNOTATED
+
+ROTATION_DEG = 30.0
+SCALING = 0.2
+SHIFT_FRACTION = 0.1
+
+
+class InPlaneAffine(InvertibleTransform):
+    """Resample ``(1, H, W, D, T)`` on a grid turned, scaled and shifted about the centre of H and W.
+
+    Floating-point images are interpolated linearly and hold their border value outside the field of view; integer label
+    maps take the nearest voxel and are 255 (not annotated) outside it. Size and time axis stay; the affine says where
+    the new voxels lie. Angles are true angles where pixels are not square.
+    """
+
+    def __call__(  # type: ignore[override]
+        self, img: MetaTensor, rotation_deg: float = 0.0, scaling: float = 1.0, shift: tuple[float, float] = (0.0, 0.0)
+    ) -> MetaTensor:
+        """Resample.
+
+        Args:
+            img: ``(1, H, W, D, T)``.
+            rotation_deg: angle by which the content turns, from the first axis to the second.
+            scaling: factor by which the content grows.
+            shift: voxels along H and W by which the content moves, after turning and scaling.
+        """
+        pixel_mm = img.affine[:3, :2].norm(dim=0).tolist()
+        matrix = _output_to_input(rotation_deg, scaling, shift, pixel_mm)
+        out = _resampled(img, matrix)
+        self.push_transform(out, extra_info={"matrix": matrix.tolist()})
+        return out
+
+    def inverse(self, data: MetaTensor) -> MetaTensor:
+        """Resample on the grid from before; what had left the field of view is filled as outside."""
+        record = self.pop_transform(data)[TraceKeys.EXTRA_INFO]
+        return _resampled(data, torch.tensor(record["matrix"], dtype=torch.float64).inverse())
+
+
+def _output_to_input(
+    rotation_deg: float, scaling: float, shift: tuple[float, float], pixel_mm: list[float]
+) -> torch.Tensor:
+    """3 x 3 matrix from a voxel of the result to one of the input, both counted from the centre of H and W."""
+    if not scaling > 0.0:
+        raise ValueError(f"`scaling` must be positive, got {scaling}")
+    cos, sin = math.cos(math.radians(rotation_deg)), math.sin(math.radians(rotation_deg))
+    turn = torch.tensor([[cos, -sin], [sin, cos]], dtype=torch.float64) * scaling
+    size = torch.diag(torch.tensor(pixel_mm, dtype=torch.float64))
+    forward = torch.eye(3, dtype=torch.float64)
+    forward[:2, :2] = size.inverse() @ turn @ size
+    forward[:2, 2] = torch.tensor(shift, dtype=torch.float64)
+    return forward.inverse()
+
+
+def _resampled(img: MetaTensor, matrix: torch.Tensor) -> MetaTensor:
+    """``img`` on the grid that ``matrix`` leads to; slices and frames go through MONAI's 2D resampler as channels."""
+    channels, height, width, depth, frames = img.shape
+    slices = img.as_tensor().permute(0, 3, 4, 1, 2).reshape(-1, height, width)
+    grid, _ = AffineGrid(affine=matrix, dtype=torch.float64)(spatial_size=(height, width))
+    if img.is_floating_point():
+        warped = _plain(Resample(mode="bilinear", padding_mode="border", align_corners=False)(slices, grid))
+    else:
+        # The resampler can only fill with 0: complement, so that 0 means not annotated.
+        complement = (NOT_ANNOTATED - slices.to(torch.float32)).contiguous()
+        resample = Resample(mode="nearest", padding_mode="zeros", align_corners=False)
+        warped = NOT_ANNOTATED - _plain(resample(complement, grid))
+    voxels = warped.reshape(channels, depth, frames, height, width).permute(0, 3, 4, 1, 2)
+    out = MetaTensor(voxels.to(img.dtype).contiguous(), meta=img.meta, applied_operations=img.applied_operations)
+    out.affine = img.affine.to(torch.float64) @ _in_index_space(matrix, (height, width))
+    return out
+
+
+def _plain(tensor: torch.Tensor) -> torch.Tensor:
+    """A new ``MetaTensor`` made from a ``MetaTensor`` would share the metadata of its source: unwrap."""
+    return tensor.as_tensor() if isinstance(tensor, MetaTensor) else tensor
+
+
+def _in_index_space(matrix: torch.Tensor, plane: tuple[int, int]) -> torch.Tensor:
+    """The 3 x 3 matrix about the centre of ``plane`` as 4 x 4 from index to index."""
+    centre = (torch.tensor(plane, dtype=torch.float64) - 1) / 2
+    index = torch.eye(4, dtype=torch.float64)
+    index[:2, :2] = matrix[:2, :2]
+    index[:2, 3] = matrix[:2, 2] + centre - matrix[:2, :2] @ centre
+    return index
+
+
+class RandInPlaneAffined(RandomizableTransform, MapTransform, InvertibleTransform):
+    """Turn, scale and shift all keys together by random amounts in the plane of their slices.
+
+    Short-axis stacks differ in how the patient was planned: the heart's angle, size and place in the field of view. The
+    shift brings hearts to its edge, too.
+
+    Args:
+        keys: entries ``(1, H, W, D, T)`` of one shape; floating point counts as image, integer as label.
+        prob: probability of a change.
+        rotation_deg: greatest angle, either way.
+        scaling: greatest relative growth; 0.2 draws factors from 1 / 1.2 to 1.2, evenly in their logarithm.
+        shift_fraction: greatest shift along H and W as a fraction of their extent, either way.
+        allow_missing_keys: pass over keys that an entry does not have.
+
+    Raises:
+        ValueError: for negative ranges.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection = (IMAGE_KEY, LABEL_KEY),
+        prob: float = 1.0,
+        rotation_deg: float = ROTATION_DEG,
+        scaling: float = SCALING,
+        shift_fraction: float = SHIFT_FRACTION,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        MapTransform.__init__(self, keys, allow_missing_keys)
+        RandomizableTransform.__init__(self, prob)
+        for name, value in (("rotation_deg", rotation_deg), ("scaling", scaling), ("shift_fraction", shift_fraction)):
+            if not value >= 0.0:
+                raise ValueError(f"`{name}` must not be negative, got {value}")
+        self.rotation_deg, self.log_scaling = rotation_deg, math.log1p(scaling)
+        self.shift_fraction = shift_fraction
+        self.warper = InPlaneAffine()
+        self._drawn: dict[str, Any] = {}
+
+    def randomize(self, data: torch.Tensor) -> None:
+        """Draw angle, factor and shift for a sequence like ``data``."""
+        super().randomize(None)
+        turn, growth, *shift = self.R.uniform(-1.0, 1.0, size=4)
+        reach = self.shift_fraction * np.array(data.shape[1:3])
+        self._drawn = {
+            "rotation_deg": float(turn * self.rotation_deg),
+            "scaling": float(np.exp(growth * self.log_scaling)),
+            "shift": tuple((np.array(shift) * reach).tolist()),
+        }
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Resample every key on one grid."""
+        d = dict(data)
+        self.randomize(d[self.first_key(d)])
+        for key in self.key_iterator(d):
+            if self._do_transform:
+                d[key] = self.warper(d[key], **self._drawn)
+        return d
+
+    def inverse(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Resample the keys that were changed on their grid from before."""
+        d = dict(data)
+        for key in self.key_iterator(d):
+            if any(op[TraceKeys.ID] == id(self.warper) for op in d[key].applied_operations):
+                d[key] = self.warper.inverse(d[key])
+        return d
