@@ -96,6 +96,22 @@ with torch.no_grad():
 """
 
 
+@pytest.mark.slow
+def test_onnx_export_runs_in_onnxruntime_and_gives_the_same_numbers(bundle: Path, tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    exported, image = tmp_path / "model.onnx", torch.randn(1, 1, 10, 9, 7, 5)
+    options = (*commands(bundle, bundle), "--filepath", str(exported), "--input_shape", str(list(image.shape)))
+    options += ("--ckpt_file", str(bundle / "models" / "model.pt"))
+    run_python("-m", "monai.bundle", "onnx_export", "network_def", *options, cwd=bundle, isolated=True)
+
+    session = onnxruntime.InferenceSession(str(exported), providers=["CPUExecutionProvider"])
+    (pred,) = session.run(None, {session.get_inputs()[0].name: image.numpy()})
+    with torch.no_grad():
+        expected = network_of(bundle)(image)
+    torch.testing.assert_close(torch.from_numpy(pred), expected, rtol=1e-4, atol=1e-4)
+
+
 def test_monai_load_after_pip_install_returns_the_network_and_touches_no_folder(bundle: Path, tmp_path: Path) -> None:
     """MONAI takes the train config by default. The installed copy is what runs, not the sources beside the configs."""
     cwd, site = tmp_path / "empty", tmp_path / "site"

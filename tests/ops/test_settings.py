@@ -134,19 +134,6 @@ def test_traced_graph_needs_no_library() -> None:
 
 
 @needs_native
-def test_export_to_onnx_needs_no_library() -> None:
-    pytest.importorskip("onnxscript")
-
-    class Module(torch.nn.Module):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return conv4d(x, WEIGHT, padding=1)
-
-    with use_backend("auto"):
-        program = torch.onnx.export(Module(), (X,), dynamo=True)
-    assert not [node for node in program.model.graph if node.domain == "cardiac4d"]
-
-
-@needs_native
 @pytest.mark.parametrize("precision", ["exact", "direct"])
 def test_precision_reaches_the_kernels(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
     codes = []

@@ -101,7 +101,7 @@ def _tap_by_tap(frames: Tensor, weight: Tensor, bias: Tensor | None, space: _Spa
         first, start, count = _tap_range(tap, time)
         if tap != base and count > 0:
             part = _conv3d(_every(frames, start, count, time.stride), weight.select(5, tap), None, space)
-            out.narrow(1, first, count).add_(part)
+            out = _add_frames(out, first, part)
     return out
 
 
@@ -118,7 +118,7 @@ def _stacked_outputs(frames: Tensor, weight: Tensor, bias: Tensor | None, space:
     for tap in range(time.taps):
         first, start, count = _tap_range(tap, time)
         if tap != base and count > 0:
-            out.narrow(1, first, count).add_(parts[tap].narrow(1, start, count))
+            out = _add_frames(out, first, parts[tap].narrow(1, start, count))
     return out
 
 
@@ -128,6 +128,17 @@ def _stacked_inputs(frames: Tensor, weight: Tensor, bias: Tensor | None, space: 
     reads = [_every(padded, tap * time.dilation, time.num_out, time.stride) for tap in range(time.taps)]
     stacked = weight.permute(0, 5, 1, 2, 3, 4).flatten(1, 2)
     return _conv3d(torch.cat(reads, dim=-1), stacked, bias, space)
+
+
+def _add_frames(out: Tensor, first: int, part: Tensor) -> Tensor:
+    """Add ``part`` to the frames of ``out`` from ``first`` on: in place, but not where a graph for ONNX is recorded."""
+    if not torch.jit.is_scripting():  # noqa: SIM102  (TorchScript leaves out what stands under this condition alone)
+        if torch.onnx.is_in_onnx_export():
+            # torch's tracing exporter loses additions to a view, without a word.
+            after = out.shape[1] - first - part.shape[1]
+            return out + functional.pad(part, [0, 0] * 4 + [first, after])
+    out.narrow(1, first, part.shape[1]).add_(part)
+    return out
 
 
 def _conv3d(frames: Tensor, weight: Tensor, bias: Tensor | None, space: _Space) -> Tensor:
