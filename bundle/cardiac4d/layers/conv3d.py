@@ -4,11 +4,11 @@
 import torch
 from torch import Tensor, nn
 
-from ..ops.lonely import is_lonely, with_company
+from ..ops.onednn import misses_onednn, pad_batch
 
 
 class Conv3d(nn.Conv3d):
-    """:class:`torch.nn.Conv3d`, several times faster for one small volume on a CPU (see :mod:`cardiac4d.ops.lonely`).
+    """:class:`torch.nn.Conv3d`, several times faster for one small volume on a CPU (see :mod:`cardiac4d.ops.onednn`).
 
     Like ``Conv4d`` it returns its result with the channels innermost in memory (``torch.channels_last_3d``), which
     later layers keep. Left to itself, torch stays with plain memory after an input of one channel.
@@ -23,6 +23,6 @@ class Conv3d(nn.Conv3d):
         """Convolve ``(N, C_in, H, W, D)``, or ``(C_in, H, W, D)`` as torch does."""
         if input.dim() != 5:
             return self._conv_forward(input, self.weight, self.bias)
-        batch = with_company(input) if is_lonely(input, self.weight) else input
+        batch = pad_batch(input) if misses_onednn(input, self.weight) else input
         out = self._conv_forward(batch, self.weight, self.bias).narrow(0, 0, input.shape[0])
         return out.contiguous(memory_format=torch.channels_last_3d)

@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from .arguments import output_size
 from .layout import from_frames, to_frames
-from .lonely import is_lonely, with_company
+from .onednn import misses_onednn, pad_batch
 
 
 class _Space(NamedTuple):
@@ -145,8 +145,8 @@ def _conv3d(frames: Tensor, weight: Tensor, bias: Tensor | None, space: _Space) 
     """Convolve every frame in space: ``(N, T, H, W, D, C_in)`` to contiguous ``(N, T, EH, EW, ED, C_out)``."""
     batch = [frames.shape[0], frames.shape[1]]
     x = frames.flatten(0, 1).permute(0, 4, 1, 2, 3)
-    if is_lonely(x, weight):
-        x = with_company(x)
+    if misses_onednn(x, weight):
+        x = pad_batch(x)
     y = functional.conv3d(x, weight, bias, space.stride, space.padding, space.dilation, space.groups)
     y = y.narrow(0, 0, batch[0] * batch[1])
     return y.permute(0, 2, 3, 4, 1).contiguous().unflatten(0, batch)

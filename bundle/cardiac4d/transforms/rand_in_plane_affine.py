@@ -29,7 +29,7 @@ class InPlaneAffine(InvertibleTransform):
     the new voxels lie. Angles are true angles where pixels are not square.
     """
 
-    def __call__(  # type: ignore[override]
+    def __call__(
         self, img: MetaTensor, rotation_deg: float = 0.0, scaling: float = 1.0, shift: tuple[float, float] = (0.0, 0.0)
     ) -> MetaTensor:
         """Resample.
@@ -71,7 +71,7 @@ def _resampled(img: MetaTensor, matrix: torch.Tensor) -> MetaTensor:
     """``img`` on the grid that ``matrix`` leads to; slices and frames go through MONAI's 2D resampler as channels."""
     channels, height, width, depth, frames = img.shape
     slices = img.as_tensor().permute(0, 3, 4, 1, 2).reshape(-1, height, width)
-    grid, _ = AffineGrid(affine=matrix, dtype=torch.float64)(spatial_size=(height, width))
+    grid, _ = AffineGrid(affine=matrix, dtype=np.float64)(spatial_size=(height, width))
     if img.is_floating_point():
         warped = _plain(Resample(mode="bilinear", padding_mode="border", align_corners=False)(slices, grid))
     else:

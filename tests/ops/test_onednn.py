@@ -6,7 +6,7 @@ import torch
 from torch.nn.functional import conv3d
 
 from cardiac4d.ops import conv4d, use_backend
-from cardiac4d.ops.lonely import is_lonely
+from cardiac4d.ops.onednn import misses_onednn
 
 WEIGHT = torch.randn(4, 3, 3, 3, 3)
 
@@ -30,8 +30,8 @@ def _operators(function) -> set[str]:
     ids=["small", "batch_of_two", "large", "two_groups", "pointwise", "float64"],
 )
 @pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch was built without oneDNN")
-def test_only_one_small_float_volume_is_lonely(x: torch.Tensor, weight: torch.Tensor, expected: bool) -> None:
-    assert is_lonely(x, weight) is expected
+def test_only_one_small_float_volume_misses_onednn(x: torch.Tensor, weight: torch.Tensor, expected: bool) -> None:
+    assert misses_onednn(x, weight) is expected
 
 
 @pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch was built without oneDNN")
@@ -40,5 +40,5 @@ def test_one_small_frame_is_kept_off_the_slow_path() -> None:
     slow = _operators(lambda: conv3d(x[..., 0], weight[..., 0], padding=1))
     with use_backend("composed"):
         ours = _operators(lambda: conv4d(x, weight, padding=(1, 1, 1, 0)))
-    assert any("slow_conv3d" in name for name in slow), "torch has changed: ops/lonely.py may go"
+    assert any("slow_conv3d" in name for name in slow), "torch has changed: ops/onednn.py may go"
     assert not any("slow_conv3d" in name for name in ours)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keep a lonely volume off torch's slow path for conv3d.
+"""Keep a batch of one small volume off torch's slow path for conv3d.
 
 On a CPU torch hands float32 convolutions to oneDNN, except for a batch of one small volume, which goes to an unfolding
 loop that is several times slower (the rule is ``use_mkldnn`` in ATen's ``Convolution.cpp``). A second volume of zeros
@@ -12,7 +12,7 @@ from torch import Tensor
 _HAS_ONEDNN = torch.backends.mkldnn.is_available()  # asked here, because the question breaks a compiled graph
 
 
-def is_lonely(x: Tensor, weight: Tensor) -> bool:
+def misses_onednn(x: Tensor, weight: Tensor) -> bool:
     """Tell whether torch would compute this conv3d of ``(N, C, H, W, D)`` on its slow path."""
     if not torch.jit.is_scripting():  # noqa: SIM102  (TorchScript leaves out what stands under this condition alone)
         if not _HAS_ONEDNN:
@@ -23,6 +23,6 @@ def is_lonely(x: Tensor, weight: Tensor) -> bool:
     return x.is_cpu and x.dtype == torch.float32 and one_volume and one_group and wide_kernel
 
 
-def with_company(x: Tensor) -> Tensor:
+def pad_batch(x: Tensor) -> Tensor:
     """Append one volume of zeros to the batch."""
     return torch.cat([x, torch.zeros_like(x)])
