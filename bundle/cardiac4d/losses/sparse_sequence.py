@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .sequences import annotated_frames, as_sequence, as_sparse_label, softmax
+from .sequences import annotated_frames, as_sequence, softmax
 from .smoothness import TemporalSmoothnessLoss
 from .sparse_dice import SparseDiceLoss
 
@@ -74,7 +74,7 @@ class SparseSequenceLoss(nn.Module):
         scores = softmax(logits) if shared else logits
         dice = self.dice(scores, label, probabilities=shared)
         smoothness = self.smoothness(scores, full_cycle=full_cycle, probabilities=shared)
-        num_annotated = annotated_frames(as_sparse_label(label, logits)).sum()
+        num_annotated = annotated_frames(as_sequence(label, "label").squeeze(1)).sum()  # checked by the Dice loss
         self.terms = {
             "dice": torch.where(num_annotated > 0, dice.detach(), torch.nan),
             "smoothness": smoothness.detach(),
