@@ -35,6 +35,12 @@ def test_a_file_gives_itself(folder: Path) -> None:
     assert [entry["id"] for entry in find_inputs(folder / "b.nii.gz")] == ["b"]
 
 
+def test_files_cover_a_full_cycle_if_one_says_so(folder: Path) -> None:
+    assert all(entry["full_cycle"] for entry in find_inputs(folder, full_cycle=True))
+    (folder / "dataset.json").write_text(json.dumps({"test": [{"image": "a.nii"}]}))
+    assert not find_inputs(folder, "dataset.json", full_cycle=True)[0]["full_cycle"]
+
+
 def test_a_data_list_gives_its_section(folder: Path) -> None:
     (folder / "dataset.json").write_text(
         json.dumps({"test": [{"image": "deeper/c.nii"}], "late": [{"image": "a.nii"}]})

@@ -21,7 +21,11 @@ DATALIST_NAME = "dataset.json"
 
 
 def find_inputs(
-    dataset_dir: str | PathLike[str], datalist: str | PathLike[str] | None = None, section: str = "test"
+    dataset_dir: str | PathLike[str],
+    datalist: str | PathLike[str] | None = None,
+    section: str = "test",
+    *,
+    full_cycle: bool = False,
 ) -> list[Entry]:
     """The sequences to segment.
 
@@ -31,6 +35,8 @@ def find_inputs(
         datalist: a data list, of which ``section`` is taken instead; a relative path is looked for in the current
             directory, then in ``dataset_dir``.
         section: the list to take from the data list.
+        full_cycle: files given by themselves cover one whole R-R interval, so that their last frame is followed by
+            their first; NIfTI headers do not tell. A data list says so for each of its entries.
 
     Returns:
         Entries as those of :func:`~cardiac4d.io.datalist.load_datalist`, sorted by name where a folder was searched.
@@ -50,7 +56,7 @@ def find_inputs(
     if not files:
         raise _nothing_found(place)
     _refuse_equal_names(place, files)
-    return [_entry(file) for file in files]
+    return [_entry(file, full_cycle) for file in files]
 
 
 def prepare_output_dir(path: str | PathLike[str], *, overwrite: bool = False) -> Path:
@@ -94,11 +100,11 @@ def _refuse_equal_names(folder: Path, files: Sequence[Path]) -> None:
             raise InputError(folder, f"{first.name} and {file.name} would share one result", "rename one of them")
 
 
-def _entry(file: Path) -> Entry:
+def _entry(file: Path, full_cycle: bool) -> Entry:
     NiftiSequence(file)
     return {
         CASE_ID_KEY: nifti_stem(file),
         IMAGE_KEY: str(file.resolve()),
-        FULL_CYCLE_KEY: False,
+        FULL_CYCLE_KEY: full_cycle,
         REFERENCE_EF_KEY: math.nan,
     }
