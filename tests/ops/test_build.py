@@ -18,6 +18,10 @@ from tests.helpers.process import run_python
 ALIEN = re.compile(r"_Z(?:T[ISV])?NK?(?:2at|3c10|5torch|6caffe2)")
 """A mangled name of torch's C++ interface, which changes from version to version."""
 
+CROSS_COMPILER = "aarch64-linux-gnu-g++"
+ARM64_ELF = (183).to_bytes(2, "little")
+"""The machine in the header of an object file (EM_AARCH64 of the ELF specification)."""
+
 
 @pytest.fixture
 def compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -67,6 +71,17 @@ def test_units_of_an_instruction_set_get_its_flags_on_its_architecture_alone(
     assert not any(flag.startswith("-m") for flag in flags["general"] | flags["binding"])
     monkeypatch.setattr(sources.platform, "machine", lambda: "aarch64")
     assert {path.stem for path in sources.units()} == {"binding", "general"}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which(CROSS_COMPILER) is None, reason=f"needs {CROSS_COMPILER}")
+def test_units_compile_for_arm64(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources.platform, "machine", lambda: "aarch64")
+    (torch_dir,) = torch.__path__
+    objects = build._compile(tmp_path, Path(torch_dir), CROSS_COMPILER)
+    assert {path.stem for path in objects} == {path.stem for path in sources.units()}
+    for path in objects:
+        assert path.read_bytes()[18:20] == ARM64_ELF, path
 
 
 def test_digest_changes_with_any_source_and_any_flag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
