@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .formulations import COMPOSED, FORMULATIONS, HALF, POINTWISE, composed
+from .formulations import COMPOSED, FORMULATIONS, HALF, ONE_SUM, POINTWISE, composed
 from .methods import Convolve, Method, Problem
 from .native import NATIVE, NATIVE_HALF
 from .peers import PEERS
@@ -26,7 +26,8 @@ GATES = (
 LARGEST: Size = (24, 24, 8, 6)
 """Errors do not grow with the volume, and float64 is slow."""
 SHOWN: tuple[tuple[Method, str], ...] = (
-    (COMPOSED, "PyTorch, float32"),
+    (COMPOSED, "PyTorch, composed backend"),
+    (ONE_SUM, "PyTorch, one sum (s2l)"),
     *((method, method.name) for method in (*NATIVE, NATIVE_HALF)),
 )
 """The methods whose errors are shown, and what the table calls them."""

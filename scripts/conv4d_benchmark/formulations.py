@@ -122,10 +122,12 @@ def _rows(name: str, compute: Convolve, *, last: bool, dtype: torch.dtype = torc
 
 COMPOSED = Method("composed backend", "torch", composed, channels_last, same, same)
 
+ONE_SUM = _time("s2l: stacked inputs, channels last", stacked_inputs, last=True)
+
 FORMULATIONS = (
     _time("s1: tap by tap", tap_by_tap, last=False),
     _time("s1l: tap by tap, channels last", tap_by_tap, last=True),
-    _time("s2l: stacked inputs, channels last", stacked_inputs, last=True),
+    ONE_SUM,
     _time("s3: stacked outputs", stacked_outputs, last=False),
     _time("s3l: stacked outputs, channels last", stacked_outputs, last=True),
     _rows("s42l: stacked inputs, H in the batch, channels last", stacked_inputs, last=True),

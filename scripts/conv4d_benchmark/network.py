@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -57,8 +58,10 @@ VARIANTS = {
 }
 """By name, in the order of the table; ours first. One more entry is one more column."""
 
-if "fused" in inspect.signature(use_backend).parameters:
-    VARIANTS["native, not fused"] = Variant("native", partial(use_backend, "native", fused=False))  # type: ignore[call-arg]
+UNFUSED: dict[str, Any] = {"fused": False}
+
+if UNFUSED.keys() <= inspect.signature(use_backend).parameters.keys():
+    VARIANTS["native, not fused"] = Variant("native", partial(use_backend, "native", **UNFUSED))
 
 
 class ForeignConv(nn.Module):

@@ -44,15 +44,20 @@ def measure(plan: Plan, command: str) -> Results:
         print(f"{name}: {text}", flush=True)
     print(f"correct: {accuracy.check_all() + network.check_all()} comparisons with float64\n", flush=True)
     _run_sections(plan, results)
-    for limit in plan.limits:
-        results.limited[limit] = measure_limited(plan, limit).layers
     results.notes.append(quietness(results, quiet.supported()))
     results.seconds = time.perf_counter() - start
     return results
 
 
 def _run_sections(plan: Plan, results: Results) -> None:
+    """Run what has processes of its own first: the tuned heap of this one never shrinks, and memory may be short."""
     budget = Budget(plan.seconds, plan.repetitions)
+    if "memory" in plan.sections and memory.supported():
+        results.memory = _shown(memory.measure(plan.size, plan.whole_scan, torch.get_num_threads()))
+    elif "memory" in plan.sections:
+        results.notes.append("Memory is measured on Linux only.")
+    for limit in plan.limits:
+        results.limited[limit] = measure_limited(plan, limit).layers
     if "layers" in plan.sections:
         results.layers = _shown(layers.measure(plan.size, budget, levels_only=plan.levels_only))
         results.accuracy = list(accuracy.measure(plan.size))
@@ -60,10 +65,6 @@ def _run_sections(plan: Plan, results: Results) -> None:
         results.network = _shown(network.measure(plan.size, Budget(NETWORK_SHARE * plan.seconds, plan.repetitions)))
     if "scaling" in plan.sections:
         results.scaling = _shown(scaling.measure(plan.size, Budget(plan.seconds / NETWORK_SHARE, plan.repetitions)))
-    if "memory" in plan.sections and memory.supported():
-        results.memory = _shown(memory.measure(plan.size, plan.whole_scan, torch.get_num_threads()))
-    elif "memory" in plan.sections:
-        results.notes.append("Memory is measured on Linux only.")
 
 
 def measure_limited(plan: Plan, limit: str) -> Results:

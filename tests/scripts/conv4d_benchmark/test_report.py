@@ -7,6 +7,7 @@ import math
 
 import pytest
 
+from scripts.conv4d_benchmark import accuracy, network, targets
 from scripts.conv4d_benchmark.accuracy import Errors
 from scripts.conv4d_benchmark.layers import LEVELS
 from scripts.conv4d_benchmark.memory import Peak
@@ -47,7 +48,8 @@ def some_results() -> Results:
             Peak("native", "training step", (112, 122, 80, 20), math.nan, math.nan, "exit code -9: killed | gone"),
         ],
         accuracy=[
-            Errors("PyTorch, float32", "8 -> 8", 1e-6, 1e-6, 1e-6),
+            Errors("PyTorch, one sum (s2l)", "8 -> 8", 1e-6, 1e-6, 1e-6),
+            Errors("PyTorch, composed backend", "8 -> 8", 4e-7, 1e-6, 1e-6),
             Errors("native, fast", "8 -> 8", 1e-5, 1e-5, 1e-6),
             Errors("native, exact", "8 -> 8", 5e-7, 5e-7, 1e-7),
         ],
@@ -67,9 +69,16 @@ def test_targets_read_the_right_numbers() -> None:
     assert math.isnan(found["training step on a whole scan, peak memory"] or 0)
     assert found["limited to AVX2, level 0, forward"] == pytest.approx(1.25)
     assert found["error of F(4x4) against float64"] == 1e-5
-    assert found["error of F(2x2) against float64"] == pytest.approx(0.5)
+    assert found["error of F(2x2), relative to PyTorch's in one sum"] == pytest.approx(0.5)
+    assert found["error of F(2x2), relative to PyTorch's in several sums"] == pytest.approx(1.25)
     assert found["whole network, training step"] is None
     assert found["whole network, inference, against pvjosue/pytorch_convNd"] is None
+
+
+def test_names_of_methods_in_targets_are_those_of_the_tables() -> None:
+    shown = {name for _, name in accuracy.SHOWN}
+    assert {targets.ONE_SUM, targets.SEVERAL_SUMS, targets.FAST, targets.EXACT} <= shown
+    assert {"native", "composed", "pvjosue/pytorch_convNd"} <= set(network.VARIANTS)
 
 
 def test_page_says_met_not_met_and_not_measured() -> None:
