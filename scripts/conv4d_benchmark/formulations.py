@@ -136,8 +136,9 @@ FORMULATIONS = (
 )
 """The best known ones, in float32; which of them is the best depends on the layer."""
 
-FOR_LARGE = tuple(method for method in FORMULATIONS if method.lay_out not in (time_in_batch, rows_in_batch))
-"""Those worth their time on large layers, where ``channels_last_3d`` beats the plain layout."""
+FOR_LARGE = tuple(method for method in FORMULATIONS if "l:" in method.name)
+"""Those worth their time on large layers, where ``channels_last_3d`` beats the plain layout, and where the composed
+backend takes one of these forms."""
 
 POINTWISE = (
     _time("conv3d", tap_by_tap, last=False),

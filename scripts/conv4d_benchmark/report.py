@@ -32,9 +32,8 @@ How to read it:
   by round, so that a drift of the machine hits both.
 - All methods run in the layout of memory that suits them best, no conversion charged, with allocator settings that help
   torch more than the native kernels (`scripts/conv4d_benchmark/environment.py`). Memory is measured without them.
-- A cell is the median, ± half the distance between the fastest and the slowest repetition. A single number was timed
-  once. `~` marks a cell without a repetition during which other processes used less than 6 % of one
-  CPU.
+- A cell is the median, ± half the distance between the fastest and the slowest repetition; a single number was timed
+  once. `~` marks a cell without any repetition during which other processes used less than 6 % of one CPU.
 - Forward + backward computes the gradients of input and weight; of the first layer that of the weight alone.
 - GFLOP/s are nominal: a product and a sum per weight and output, products with the padding included. A Winograd
   algorithm needs fewer, so it can exceed the machine's peak.
@@ -45,9 +44,9 @@ FORMULATIONS_NOTE = """\
 The formulations: one axis of the sequence goes into the batch of `conv3d`. s1 convolves once per tap of that axis and
 adds; s2 puts the frames that an output reads side by side as input channels; s3 computes all taps side by side as
 output channels, then shifts and adds. "l" is `channels_last_3d`; s42l and s43l are s2 and s3 with H in the batch in
-place of time. The plain layout, without "l", is left out of large layers, where it is the slower one. Each was timed
-once, after a warm-up unless that showed it to be far behind, and the fastest two, marked *, in turn with the native
-kernels.
+place of time. Large layers leave out the plain layout, which is the slower one there, and the composed backend, which
+takes one of these forms. Each was timed once, after a warm-up unless that showed it to be behind, and the fastest two,
+marked *, in turn with the native kernels.
 """
 
 

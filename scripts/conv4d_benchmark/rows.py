@@ -29,9 +29,9 @@ class Budget:
     def patience_s(self, fastest_s: float) -> float:
         """A method whose first call takes longer is not called again to be looked at, unless it may be the fastest.
 
-        A first call includes what is done once: it may well take twice as long as the next one.
+        A first call includes what is done once, but where it takes seconds that is a small part of it.
         """
-        return max(2 * fastest_s, min(self.seconds / 8, 10 * fastest_s))
+        return max(1.3 * fastest_s, min(self.seconds / 8, 10 * fastest_s))
 
     @property
     def shortest_s(self) -> float:

@@ -78,7 +78,7 @@ def alternate(
     Args:
         functions: what to time, by name.
         calls: how many calls make a repetition, by name.
-        budget_s: no further round starts that would exceed this time; one is always run.
+        budget_s: no further round starts that would exceed this time; two are always run.
         repetitions: clean rounds to aim for; at most twice as many are run.
 
     Returns:
@@ -90,6 +90,6 @@ def alternate(
         for name, function in functions.items():
             repeat(function, calls[name], timings[name])
         enough = min(len(timing.clean_s) for timing in timings.values()) >= repetitions
-        if enough or (time.perf_counter() - start) * (1 + 1 / rounds) > budget_s:
+        if enough or (rounds > 1 and (time.perf_counter() - start) * (1 + 1 / rounds) > budget_s):
             break
     return timings

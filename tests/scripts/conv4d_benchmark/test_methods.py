@@ -56,9 +56,9 @@ def test_layout_of_the_operands_is_made_before_the_timing() -> None:
         assert dense.is_contiguous(memory_format=form), method.name
 
 
-def test_large_layers_leave_out_the_plain_layout_alone() -> None:
+def test_large_layers_get_the_channels_last_forms() -> None:
     left_out = {method.name for method in FORMULATIONS} - {method.name for method in FOR_LARGE}
-    assert left_out == {"s1: tap by tap", "s3: stacked outputs"}
+    assert left_out == {"s1: tap by tap", "s3: stacked outputs", "composed backend"}
 
 
 def test_corrections_name_peers_that_are_timed() -> None:
