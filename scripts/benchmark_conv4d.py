@@ -1,86 +1,84 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Time ``conv4d`` against a loop of conv3d over frames: ``python scripts/benchmark_conv4d.py``; prints a table."""
+"""Time ``conv4d`` and the network against pure PyTorch and published code: ``python scripts/benchmark_conv4d.py``."""
 
-import time
-from collections.abc import Callable
-from functools import reduce
+from __future__ import annotations
 
-import fire
-import torch
-from torch import Tensor
-from torch.nn.functional import conv3d
+import argparse
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
 
-from cardiac4d import conv4d
-from cardiac4d.ops import backend_info
+from conv4d_benchmark.environment import LIMITED, restart_tuned
+from conv4d_benchmark.plan import PAPER_SIZE, SECTIONS, Plan
 
-LAYERS = {
-    "first, 1 -> 8": (1, 8, 1),
-    "level 0, 8 -> 8": (8, 8, 1),
-    "level 1, 16 -> 16": (16, 16, 2),
-    "level 2, 32 -> 32": (32, 32, 4),
-}
-"""Stride-1 layers of the network: channels in and out, and how many times its level is coarser than the input."""
+QUICK_SIZE = (48, 48, 32, 8)
+QUICK_SECONDS = 0.5
 
 
-def loop_over_frames(x: Tensor, weight: Tensor) -> Tensor:
-    """Compute a 3x3x3x3 convolution with padding 1 as most published code does: frame by frame, tap by tap."""
-    frames = x.unbind(-1)
-    outputs = []
-    for t in range(len(frames)):
-        taps = [tap for tap in range(3) if 0 <= t + tap - 1 < len(frames)]
-        outputs.append(reduce(torch.add, (conv3d(frames[t + tap - 1], weight[..., tap], padding=1) for tap in taps)))
-    return torch.stack(outputs, -1)
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description="Benchmark the 4D convolution on this machine's CPU.")
+    parser.add_argument("--sections", nargs="+", choices=SECTIONS, default=SECTIONS, help="default: all of them")
+    parser.add_argument("--quick", action="store_true", help="smaller and fewer repetitions: no basis for a claim")
+    parser.add_argument("--size", nargs=4, type=_positive(int), metavar=("H", "W", "D", "T"), help="network's input")
+    parser.add_argument("--seconds", type=_positive(float), help="for the alternating repetitions of a row; default 6")
+    parser.add_argument("--repetitions", type=_positive(int), default=5, help="of each method, if time allows")
+    parser.add_argument("--threads", type=_positive(int), help="of torch; default: its own choice")
+    parser.add_argument(
+        "--isa", nargs="+", choices=tuple(LIMITED), default=(), help="measure again with all methods limited to it"
+    )
+    parser.add_argument("--levels_only", action="store_true", help="no other layers, published code or bfloat16")
+    parser.add_argument("--output", type=Path, help="the Markdown page to write, such as docs/benchmarks.md")
+    parser.add_argument("--json", type=Path, help="the same in JSON")
+    parser.add_argument("--default_allocator", action="store_true", help="leave the allocator as it is")
+    return parser.parse_args(arguments)
 
 
-def _best_ms(function: Callable[[], object], repeats: int) -> float:
-    """Time the fastest of some runs, after one to warm up."""
-    function()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - start)
-    return 1e3 * min(times)
+def _positive(kind: type[int] | type[float]) -> type[int] | type[float]:
+    """Make a type of argument that admits nothing below 0 and no 0."""
+
+    def read(text: str) -> float:
+        value = kind(text)
+        if not value > 0:
+            raise argparse.ArgumentTypeError(f"must be positive, got {text}")
+        return value
+
+    read.__name__ = kind.__name__  # argparse names it when the text is no number at all
+    return read  # type: ignore[return-value]
 
 
-def _time_layer(convolve: Callable[[Tensor, Tensor], Tensor], x: Tensor, weight: Tensor, repeats: int) -> list[float]:
-    """Time forward alone, and forward with backward."""
-    with torch.no_grad():
-        forward = _best_ms(lambda: convolve(x, weight), repeats)
-    leaves = x.clone().requires_grad_(), weight.clone().requires_grad_()
-    return [forward, _best_ms(lambda: torch.autograd.grad(convolve(*leaves).sum(), leaves), repeats)]
+def plan(options: argparse.Namespace) -> Plan:
+    """Turn the command line into what to run."""
+    height, width, depth, frames = options.size or (QUICK_SIZE if options.quick else PAPER_SIZE)
+    return Plan(
+        size=(height, width, depth, frames),
+        sections=options.sections,
+        seconds=options.seconds or (QUICK_SECONDS if options.quick else Plan.seconds),
+        repetitions=options.repetitions,
+        limits=options.isa,
+        levels_only=options.levels_only,
+    )
 
 
-def _in_layout_of_backend(plain: Tensor) -> Tensor:
-    """Spare the composed backend the conversion that a network does once, at its first layer."""
-    if backend_info()["backend"] == "native":
-        return plain
-    return plain.permute(0, 5, 2, 3, 4, 1).contiguous().permute(0, 5, 2, 3, 4, 1)
+def main() -> int:
+    """Run the benchmark; returns the exit code."""
+    options = parse()
+    if not options.default_allocator:
+        restart_tuned()  # before torch is imported, for this process may end here
+    import torch
+    from conv4d_benchmark.run import measure, write
 
-
-def benchmark(size: tuple[int, int, int, int] = (48, 48, 32, 16), repeats: int = 3, threads: int = 2) -> None:
-    """Print a table in milliseconds, the best of some runs, float32 on the CPU, each method in its own layout.
-
-    Args:
-        size: extent of the network's input, H, W, D, T.
-        repeats: timed runs of each method.
-        threads: of torch.
-    """
-    torch.set_num_threads(threads)
-    torch.manual_seed(0)
-    info = backend_info()
-    print(f"torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}, {threads} threads, input {size}")
-    print(f"conv4d: {info['backend']} backend, instruction set {info['instruction_set']}, {info['precision']}\n")
-    print("| Layer | Loop, forward | conv4d, forward | Ratio | Loop, both | conv4d, both | Ratio |")
-    print("|---|---|---|---|---|---|---|")
-    for name, (source, target, coarser) in LAYERS.items():
-        extent = [max(1, axis // coarser) for axis in size]
-        plain, weight = torch.randn(1, source, *extent), 0.1 * torch.randn(target, source, 3, 3, 3, 3)
-        loop = _time_layer(loop_over_frames, plain, weight, repeats)
-        ours = _time_layer(lambda x, w: conv4d(x, w, padding=1), _in_layout_of_backend(plain), weight, repeats)
-        cells = [f"{a:.1f} | {b:.1f} | {a / b:.1f}" for a, b in zip(loop, ours, strict=True)]
-        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    try:
+        results = measure(plan(options), f"python {shlex.join(sys.argv)}")
+    except RuntimeError as error:
+        print(f"benchmark_conv4d: {error}", file=sys.stderr)
+        return 1
+    write(results, options.output, options.json)
+    return 0
 
 
 if __name__ == "__main__":
-    fire.Fire(benchmark)
+    sys.exit(main())

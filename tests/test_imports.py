@@ -50,6 +50,9 @@ THIRD_PARTY: dict[str, set[str]] = {
 """MONAI not below the layers, Ignite only in workflows, nibabel only in io, matplotlib only in report, fire only in
 scripts."""
 
+SCRIPTS_OWN = {"scripts", "conv4d_benchmark"}
+"""What scripts may share: the packages in their folder, and ``scripts``, which relative imports start from."""
+
 PROGRAMS = {"ops/__main__.py", "ops/build.py"}
 """The only modules of the package that may be run."""
 INDIRECT = {"import_module", "optional_import", "__import__"}
@@ -76,10 +79,10 @@ def imported_modules(tree: ast.AST, package: tuple[str, ...]) -> Iterator[tuple[
 
 
 def breaches(source: str, path: str) -> list[str]:
-    """Return every breach of the import rules in the source of ``cardiac4d/<path>`` or ``scripts/<name>.py``."""
+    """Return every breach of the import rules in the source of ``cardiac4d/<path>`` or ``scripts/<path>``."""
     scripts = path.startswith("scripts/")
     layer = path.split("/")[0].removesuffix(".py")
-    package = ("scripts",) if scripts else ("cardiac4d", *path.split("/")[:-1])
+    package = tuple(path.split("/")[:-1]) if scripts else ("cardiac4d", *path.split("/")[:-1])
     found = []
     for name, dots in imported_modules(ast.parse(source), package):
         top, *rest = name.split(".")
@@ -87,7 +90,7 @@ def breaches(source: str, path: str) -> list[str]:
             found.append(f"{path}: {dots} leading dots before {name}")
         if top == "cardiac4d":
             found += _internal_breach(path, layer, rest, dots)
-        elif top not in sys.stdlib_module_names and top not in THIRD_PARTY[layer]:
+        elif top not in sys.stdlib_module_names and top not in THIRD_PARTY[layer] | (SCRIPTS_OWN if scripts else set()):
             found.append(f"{path}: {layer} must not import {top}")
     return found
 
@@ -108,7 +111,7 @@ def _internal_breach(path: str, layer: str, parts: list[str], dots: int) -> list
 
 def python_files() -> list[tuple[str, Path]]:
     files = [(str(path.relative_to(PACKAGE)), path) for path in sorted(PACKAGE.rglob("*.py"))]
-    return files + [(f"scripts/{path.name}", path) for path in sorted(SCRIPTS.glob("*.py"))]
+    return files + [(f"scripts/{path.relative_to(SCRIPTS)}", path) for path in sorted(SCRIPTS.rglob("*.py"))]
 
 
 @pytest.mark.parametrize(("name", "path"), [pytest.param(*file, id=file[0]) for file in python_files()])
@@ -155,6 +158,7 @@ def test_bundle_and_scripts_are_folders_and_not_packages() -> None:
         ("__init__.py", "import torch", "__init__ must not import torch"),
         ("scripts/train.py", "from cardiac4d.measure.volumes import volumes_ml", "scripts take public names"),
         ("scripts/train.py", "import ignite", "scripts must not import ignite"),
+        ("ops/functional.py", "import conv4d_benchmark", "ops must not import conv4d_benchmark"),
     ],
 )
 def test_rules_catch_a_breach(path: str, source: str, message: str) -> None:
@@ -166,6 +170,8 @@ def test_rules_catch_a_breach(path: str, source: str, message: str) -> None:
 def test_rules_admit_what_the_design_allows() -> None:
     source = "import os\nimport nibabel\nfrom ..conventions import LV\nfrom ..geometry import f\nfrom .lists import g"
     assert breaches(source, "io/nifti.py") == []
+    assert breaches("from conv4d_benchmark.plan import Plan", "scripts/benchmark_conv4d.py") == []
+    assert breaches("from .plan import Plan", "scripts/conv4d_benchmark/run.py") == []
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def tracked() -> tuple[Path, ...]:
 
 
 def library() -> list[Path]:
-    return [ROOT / "setup.py", *sorted((ROOT / "bundle").rglob("*.py")), *sorted((ROOT / "scripts").glob("*.py"))]
+    return [ROOT / "setup.py", *sorted((ROOT / "bundle").rglob("*.py")), *sorted((ROOT / "scripts").rglob("*.py"))]
 
 
 def test_top_level_holds_only_what_the_design_names() -> None:
