@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from os import PathLike
 from pathlib import Path
 
@@ -10,6 +11,9 @@ from ..errors import InputError
 from ..io import prepare_output_dir
 from .checkpoint import BEST_MODEL, LAST_MODEL, list_checkpoints
 from .distributed import is_main_process
+
+TABLES = ("cases.csv", "summary.json", "failures.csv", "cases_before_failure_*.csv")
+SEGMENTATIONS, SUFFIX = "segmentations", "_seg.nii.gz"
 
 
 def prepare_training_dir(folder: str | PathLike[str], resume: bool = False) -> Path:
@@ -41,3 +45,17 @@ def prepare_results_dir(folder: str | PathLike[str], overwrite: bool = False) ->
     if is_main_process():
         prepare_output_dir(folder, overwrite=overwrite)
     return Path(folder)
+
+
+def remove_tables(folder: str | PathLike[str]) -> None:
+    """Remove the tables that an evaluation or inference wrote into ``folder``; nothing else."""
+    for pattern in TABLES:
+        for path in Path(folder).glob(pattern):
+            path.unlink()
+
+
+def remove_other_segmentations(folder: str | PathLike[str], case_ids: Collection[str]) -> None:
+    """Remove the segmentations in ``folder`` of an earlier run, those of other cases than ``case_ids``."""
+    for path in (Path(folder) / SEGMENTATIONS).glob(f"*{SUFFIX}"):
+        if path.name.removesuffix(SUFFIX) not in case_ids:
+            path.unlink()
