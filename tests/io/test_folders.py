@@ -148,6 +148,14 @@ def test_an_output_folder_with_results_is_refused_unless_told(tmp_path: Path) ->
     assert (tmp_path / "case_seg.nii.gz").exists()
 
 
+def test_overwriting_that_is_neither_true_nor_false_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "case_seg.nii.gz").write_bytes(b"result")
+    with pytest.raises(
+        InputError, match=r"overwrite: 'false' is neither true nor false.*on the command line True or False"
+    ):
+        prepare_output_dir(tmp_path, overwrite="false")  # type: ignore[arg-type]
+
+
 def test_an_output_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(InputError, match="it is a file"):

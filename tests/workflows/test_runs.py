@@ -6,7 +6,8 @@ import torch
 from ignite.engine import Engine
 from monai.data import MetaTensor
 
-from cardiac4d.workflows import CaseResults
+from cardiac4d.errors import InputError
+from cardiac4d.workflows import CaseResults, prepare_training_dir
 
 EARLIER = ("cases.csv", "summary.json", "failures.csv", "cases_before_failure_0.csv", "segmentations/old_seg.nii.gz")
 OTHERS = ("stage.json", "notes.csv", "segmentations/old.nii.gz", "segmentations/notes.txt", "pictures/old_seg.nii.gz")
@@ -18,6 +19,11 @@ def folder(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("earlier")
     return tmp_path
+
+
+def test_a_resume_that_is_neither_true_nor_false_is_refused(tmp_path):
+    with pytest.raises(InputError, match="resume: 'false' is neither true nor false"):
+        prepare_training_dir(tmp_path, resume="false")
 
 
 def _run(folder, *, overwrite, fails=False):

@@ -88,7 +88,7 @@ def check_flag(source: Path, where: str, value: Any) -> None:
     if not isinstance(value, bool):
         problem, fix = (
             f"{value!r} is neither true nor false",
-            "write true or false, without quotes (True or False in Python)",
+            "write true or false, without quotes (on the command line True or False)",
         )
         raise InputError(source, problem, fix, where)
 

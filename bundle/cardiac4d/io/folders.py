@@ -73,9 +73,11 @@ def prepare_output_dir(path: str | PathLike[str], *, overwrite: bool = False) ->
         The folder.
 
     Raises:
-        InputError: if ``path`` is a file, or a folder that is not empty while ``overwrite`` is false.
+        InputError: if ``path`` is a file, or a folder that is not empty while ``overwrite`` is false; if ``overwrite``
+            is neither true nor false.
     """
     folder = Path(path)
+    check_flag(folder, "overwrite", overwrite)
     if folder.exists() and not folder.is_dir():
         raise InputError(folder, "it is a file, but results go into a folder", "name another output folder")
     if folder.is_dir() and not overwrite and any(folder.iterdir()):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..io import prepare_output_dir
+from ..io.entries import check_flag
 from .checkpoint import BEST_MODEL, LAST_MODEL, list_checkpoints
 from .distributed import is_main_process
 
@@ -24,9 +25,10 @@ def prepare_training_dir(folder: str | PathLike[str], resume: bool = False) -> P
         resume: the folder may hold checkpoints, training goes on from the newest.
 
     Raises:
-        InputError: if there are checkpoints or models and ``resume`` is false.
+        InputError: if there are checkpoints or models and ``resume`` is false; if it is neither true nor false.
     """
     folder = Path(folder)
+    check_flag(folder, "resume", resume)
     if is_main_process():
         held = [*list_checkpoints(folder), *(folder / name for name in (BEST_MODEL, LAST_MODEL))]
         held = [path for path in held if path.exists()]
