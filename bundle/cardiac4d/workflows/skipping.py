@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ignite.engine import Engine
 from monai.data import Dataset
 from monai.engines import SupervisedEvaluator
 
@@ -67,21 +66,24 @@ class SkippingEvaluator(SupervisedEvaluator):
         self.failures_csv = Path(failures_csv)
         self._skipped: list[dict[str, Any]] = []
 
-    def run(self) -> None:
+    def run(self, global_epoch: int = 1) -> None:  # type: ignore[override] # MONAI's own signature, not Ignite's
         """Run over all cases.
+
+        Args:
+            global_epoch: as of :class:`monai.engines.SupervisedEvaluator`.
 
         Raises:
             InputError: at the end, if cases were passed over; in the main process, which knows those of all processes
                 and has written ``failures_csv`` then.
         """
         self._skipped.clear()
-        super().run()
+        super().run(global_epoch)
         skipped = sorted(gather_rows(self._skipped), key=lambda row: row["case_id"])
         if skipped and is_main_process():
             write_csv(skipped, self.failures_csv)
             raise self._failure(skipped)
 
-    def _iteration(self, engine: Engine, batchdata: Any) -> Any:
+    def _iteration(self, engine: Any, batchdata: Any) -> Any:
         if PROBLEM_KEY not in batchdata:
             return super()._iteration(engine, batchdata)
         for case_id, problem in zip(batchdata[CASE_ID_KEY], batchdata[PROBLEM_KEY], strict=True):
