@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,19 +24,20 @@ Change = Callable[[dict[str, Any]], None]
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    for case in ("a", "b"):
+    for case in ("a", "b", "v", "w"):
         write_nifti(tmp_path / f"images/{case}.nii.gz", noise(SHAPE))
         write_nifti(tmp_path / f"labels/{case}.nii.gz", ball_labels(SHAPE, (0, 2)))
     write_nifti(tmp_path / "labels/none.nii.gz", ball_labels(SHAPE, ()))
     write_nifti(tmp_path / "labels/short.nii.gz", ball_labels((6, 6, 5, 3), (0,)))
-    write_nifti(tmp_path / "labels/moved.nii.gz", ball_labels(SHAPE, (0,)), AFFINES["flipped"])
+    write_nifti(tmp_path / "labels/moved.nii.gz", ball_labels(SHAPE, (0,)), AFFINES["plain"] + np.diag([4.0], 3))
+    write_nifti(tmp_path / "labels/flipped.nii.gz", ball_labels(SHAPE, (0,)), AFFINES["flipped"])
     write_nifti(tmp_path / "labels/rounded.nii.gz", ball_labels(SHAPE, (0,)), AFFINES["plain"] + 0.001)
     return tmp_path
 
 
 def _write(folder: Path, change: Change = lambda document: None) -> Path:
-    cases = [{"image": f"images/{c}.nii.gz", "label": f"labels/{c}.nii.gz", "labeled_frames": [2, 0]} for c in "ab"]
-    document: dict[str, Any] = {"name": "two", "training": cases, "validation": [dict(cases[0], id="only")]}
+    cases = [{"image": f"images/{c}.nii.gz", "label": f"labels/{c}.nii.gz", "labeled_frames": [2, 0]} for c in "abv"]
+    document: dict[str, Any] = {"name": "two", "training": cases[:2], "validation": [dict(cases[2], id="only")]}
     change(document)
     path = folder / "dataset.json"
     path.write_text(json.dumps(document))
@@ -125,6 +127,16 @@ BAD: dict[str, tuple[Change, str]] = {
     "id_with_slash": (_entry(id="../b"), r"training\[1\]\.id: id '\.\./b' cannot be part of a file name"),
     "shapes_differ": (_entry(label="labels/short.nii.gz"), r"short\.nii\.gz: its shape .*images/b\.nii\.gz"),
     "affines_differ": (_entry(label="labels/moved.nii.gz"), r"moved\.nii\.gz: its affine .*images/b\.nii\.gz"),
+    "label_is_image": (_entry(label="images/b.nii.gz"), r"training\[1\]\.label: images/b\.nii\.gz is the image itself"),
+    "truth_is_image": (_entry(truth="labels/../images/b.nii.gz"), r"training\[1\]\.truth: .* is the image itself"),
+    "windows_path": (_entry(image="images\\b.nii.gz"), r"images\\b\.nii\.gz does not exist .*write / instead of \\"),
+    "id_too_long": (_entry(id="b" * 300), r"training\[1\]\.id: .* 300 bytes.*at most"),
+    "id_too_long_in_bytes": (_entry(id="\u00e4" * 110), r"training\[1\]\.id: .* 220 bytes"),
+    "cycle_text": (_entry(full_cycle="false"), r"training\[1\]\.full_cycle: 'false' is neither true nor false"),
+    "cycle_number": (_entry(full_cycle=0), r"training\[1\]\.full_cycle: 0 is neither"),
+    "empty_text": (_entry(empty_frames_are_unlabeled="no"), r"training\[1\]\.empty_frames_are_unlabeled: 'no' is"),
+    "cycle_text_for_all": (lambda d: d.update(full_cycle="false"), r"dataset\.json: full_cycle: 'false' is neither"),
+    "orientations_differ": (_entry(label="labels/flipped.nii.gz"), r"flipped\.nii\.gz: its affine .*resample"),
     "truth_differs": (_entry(truth="labels/short.nii.gz"), r"short\.nii\.gz: its shape"),
     "ef_text": (_entry(ef_percent="61 %"), r"training\[1\]\.ef_percent: '61 %' is not an ejection .*leave it out"),
     "ef_boolean": (_entry(ef_percent=True), r"training\[1\]\.ef_percent: True is not"),
@@ -151,6 +163,74 @@ def test_a_bad_list_is_refused_by_file_entry_and_fix(folder: Path, change: Chang
     assert caught.value.fix
 
 
+def _grid_advice(folder: Path, label: str) -> str:
+    with pytest.raises(InputError, match="its affine places voxels") as caught:
+        load_datalist(_write(folder, _entry(label=label)), "training")
+    return caught.value.fix
+
+
+def test_a_flipped_label_is_never_advised_to_take_the_affine_of_its_image(folder: Path) -> None:
+    """That would mirror the label without a word."""
+    advice = _grid_advice(folder, "labels/flipped.nii.gz")
+    assert "resample" in advice
+    assert "RPI" in advice
+    assert "RAS" in advice
+    assert "do not copy" in advice
+
+
+def test_a_label_whose_axes_agree_may_take_the_affine_of_its_image(folder: Path) -> None:
+    assert re.search("resample .* or, only if .*, copy the image's affine", _grid_advice(folder, "labels/moved.nii.gz"))
+
+
+@pytest.mark.parametrize("section", ["training", "validation", "test"])
+@pytest.mark.parametrize("name", ["images/a.nii.gz", "labels/../images/a.nii.gz", "link.nii.gz"])
+def test_a_sequence_trained_on_is_not_held_out(folder: Path, section: str, name: str) -> None:
+    (folder / "link.nii.gz").symlink_to("images/a.nii.gz")
+    held_out = "test" if section == "training" else section
+    path = _write(folder, lambda d: d.setdefault(held_out, []).append({"id": "other", "image": name}))
+    with pytest.raises(InputError, match=rf"{section}\[\d\].image: .* is in .*\[\d\] too.*Fix: keep each sequence"):
+        load_datalist(path, section)
+
+
+def test_a_sequence_may_be_in_two_lists_that_are_both_held_out(folder: Path) -> None:
+    path = _write(folder, lambda d: d.update(test=d["validation"], everything=["images/a.nii.gz", *d["training"][1:]]))
+    assert [entry["id"] for entry in load_datalist(path, "test")] == ["only"]
+    assert len(load_datalist(path, "training")) == 2
+    assert len(load_datalist(path, "everything")) == 2, "a list of another name may hold any sequence"
+
+
+def test_an_entry_that_is_broken_in_another_list_does_not_matter(folder: Path) -> None:
+    path = _write(folder, lambda d: d.update(test=[5, {"image": None}, {}, "images/none.nii"]))
+    assert len(load_datalist(path, "training")) == 2
+
+
+def test_a_field_that_looks_misspelt_is_announced_once(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def change(document: dict[str, Any]) -> None:
+        document["full_cycel"] = True
+        for entry in document["training"]:
+            entry["labelled_frames"] = entry.pop("labeled_frames")
+
+    load_datalist(_write(folder, change), "training")
+    first, second = (record.getMessage() for record in caplog.records)
+    assert "'full_cycel'" in first
+    assert "'full_cycle'" in first
+    assert "training[0]: 'labelled_frames'" in second
+    assert "'labeled_frames'" in second
+
+
+def test_fields_of_the_users_own_are_no_misspellings(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    own = {"label2": "x", "site": "x", "group": "DCM", "spacing_known": True, "frame_rate": 20, "age": 61}
+    load_datalist(_write(folder, _entry(**own)), "training")
+    load_datalist(_write(folder, lambda d: d.update(labels={"0": "x"}, description="x", numTest=3)), "training")
+    assert caplog.records == []
+
+
+def test_a_byte_order_mark_is_read_over(folder: Path) -> None:
+    path = _write(folder)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert len(load_datalist(path, "training")) == 2
+
+
 def test_validation_without_annotated_frame_is_refused(folder: Path) -> None:
     with pytest.raises(InputError, match="validation: no annotated frame in the whole list"):
         load_datalist(_write(folder, _all_labels("labels/none.nii.gz", "validation")), "validation")
@@ -165,15 +245,15 @@ def test_one_unlabelled_training_sequence_among_others_is_accepted(folder: Path)
 
 
 def test_a_test_list_needs_no_labels(folder: Path) -> None:
-    path = _write(folder, lambda d: d.update(test=[{"image": "images/a.nii.gz"}]))
+    path = _write(folder, lambda d: d.update(test=[{"image": "images/w.nii.gz"}]))
     assert set(load_datalist(path, "test")[0]) >= {"id", "image", "full_cycle", "ef_percent"}
 
 
 def test_an_entry_may_be_the_path_of_its_image(folder: Path) -> None:
-    path = _write(folder, lambda d: d.update(full_cycle=True, test=["images/a.nii.gz", {"image": "images/b.nii.gz"}]))
+    path = _write(folder, lambda d: d.update(full_cycle=True, test=["images/v.nii.gz", {"image": "images/w.nii.gz"}]))
     first, second = load_datalist(path, "test")
-    assert (first["id"], first["image"]) == ("a", str((folder / "images/a.nii.gz").resolve()))
-    assert (first["full_cycle"], second["full_cycle"], second["id"]) == (True, True, "b")
+    assert (first["id"], first["image"]) == ("v", str((folder / "images/v.nii.gz").resolve()))
+    assert (first["full_cycle"], second["full_cycle"], second["id"]) == (True, True, "w")
     assert math.isnan(first["ef_percent"])
 
 
@@ -245,7 +325,7 @@ def test_a_choice_of_frames_hides_no_wrong_list(folder: Path) -> None:
 
 
 def test_cases_without_label_are_refused(folder: Path) -> None:
-    path = _write(folder, lambda d: d.update(test=[{"image": "images/a.nii.gz"}]))
+    path = _write(folder, lambda d: d.update(test=[{"image": "images/w.nii.gz"}]))
     with pytest.raises(InputError, match='no "label"'):
         frames_as_cases(load_datalist(path, "test"))
 

@@ -62,6 +62,30 @@ def test_a_folder_without_sequences_names_the_data_lists_in_it(tmp_path: Path) -
         find_inputs(tmp_path)
 
 
+def test_a_folder_of_folders_says_that_they_are_not_searched(folder: Path) -> None:
+    for name in ("a.nii", "b.nii.gz"):
+        (folder / name).unlink()
+    (folder / ".hidden").mkdir()
+    with pytest.raises(InputError, match=r"its 1 sub-folder is not searched.*Fix: give one of them \(deeper\)"):
+        find_inputs(folder)
+    for index in range(7):
+        (folder / f"patient{index}").mkdir()
+    with pytest.raises(InputError, match=r"its 8 sub-folders are not searched.*\(deeper, patient0, \.\.\.\)"):
+        find_inputs(folder)
+
+
+def test_a_cycle_that_is_neither_true_nor_false_is_refused(folder: Path) -> None:
+    """The command line makes a text of ``--full_cycle false``, and every text counts as true."""
+    with pytest.raises(InputError, match="full_cycle: 'false' is neither true nor false"):
+        find_inputs(folder, full_cycle="false")  # type: ignore[arg-type]
+
+
+def test_a_name_too_long_for_its_result_is_refused_before_anything_is_segmented(tmp_path: Path) -> None:
+    write_nifti(tmp_path / f"{'b' * 230}.nii", noise(SHAPE))
+    with pytest.raises(InputError, match=r"b\.nii: id: id .* has 230 bytes"):
+        find_inputs(tmp_path)
+
+
 def test_a_folder_of_a_data_set_gives_a_section_of_its_list(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", logger="cardiac4d.io.folders")
     (folder / "deeper/dataset.json").write_text(json.dumps({"test": ["../a.nii"], "late": ["../b.nii.gz"]}))
@@ -122,6 +146,14 @@ def test_an_output_folder_with_results_is_refused_unless_told(tmp_path: Path) ->
         prepare_output_dir(tmp_path)
     assert prepare_output_dir(tmp_path, overwrite=True) == tmp_path
     assert (tmp_path / "case_seg.nii.gz").exists()
+
+
+def test_overwriting_that_is_neither_true_nor_false_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "case_seg.nii.gz").write_bytes(b"result")
+    with pytest.raises(
+        InputError, match=r"overwrite: 'false' is neither true nor false.*on the command line True or False"
+    ):
+        prepare_output_dir(tmp_path, overwrite="false")  # type: ignore[arg-type]
 
 
 def test_an_output_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:

@@ -145,13 +145,28 @@ def test_a_file_that_only_looks_like_nifti_is_refused(tmp_path: Path, content: b
         NiftiSequence(path)
 
 
-@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
-def test_a_truncated_file_is_refused_by_name_and_frame(tmp_path: Path, suffix: str) -> None:
-    path = write_nifti(tmp_path / f"a{suffix}", noise((16, 16, 16, 6)))
+def test_a_truncated_file_is_refused_at_once(tmp_path: Path) -> None:
+    path = write_nifti(tmp_path / "a.nii", noise((16, 16, 16, 6)))
+    size = path.stat().st_size
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(
+        InputError, match=rf"a\.nii: it has {size - 1} bytes, but its header announces {size}.*truncated"
+    ):
+        NiftiSequence(path)
+
+
+def test_a_file_may_be_longer_than_its_header_announces(tmp_path: Path) -> None:
+    path = write_nifti(tmp_path / "a.nii", noise((4, 4, 4, 6)))
+    path.write_bytes(path.read_bytes() + b"end")
+    assert len(list(NiftiSequence(path).frames())) == 6
+
+
+def test_a_truncated_compressed_file_is_refused_by_name_and_frame(tmp_path: Path) -> None:
+    path = write_nifti(tmp_path / "a.nii.gz", noise((16, 16, 16, 6)))
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
     source = NiftiSequence(path)
     source.frame(0)
-    with pytest.raises(InputError, match=rf"a{suffix}: frame \d of 6 cannot be read, the file is truncated"):
+    with pytest.raises(InputError, match=r"a\.nii\.gz: frame \d of 6 cannot be read, the file is truncated"):
         list(source.frames())
 
 

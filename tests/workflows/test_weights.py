@@ -40,6 +40,17 @@ def test_weights_of_another_network_name_file_and_difference(tmp_path):
     assert torch.equal(network.weight, before)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused(tmp_path, value):
+    network, spoilt = nn.Linear(2, 1), nn.Linear(2, 1)
+    before = network.weight.clone()
+    nn.init.constant_(spoilt.bias, value)
+    write_model(spoilt, tmp_path / "model.pt")
+    with pytest.raises(InputError, match=r"model\.pt: 1 of 2 tensors hold NaN or infinite values, such as bias.*Fix: "):
+        WeightsLoader(tmp_path / "model.pt", network)(NO_ENGINE)
+    assert torch.equal(network.weight, before)
+
+
 def test_file_that_holds_no_weights_names_what_it_holds(tmp_path):
     torch.save([1, 2], tmp_path / "model.pt")
     with pytest.raises(InputError, match=r"model\.pt: holds a list, no weights"):

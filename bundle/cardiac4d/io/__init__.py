@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 from .acdc_cine import write_cine_datalist
-from .datalist import check_same_grid, frames_as_cases, label_convention, load_datalist
+from .datalist import frames_as_cases, load_datalist
+from .entries import label_convention
 from .folders import find_inputs, prepare_output_dir
 from .labels import LabelConvention, annotated_frames, check_frame_range, read_labels
 from .nifti import NiftiSequence, nifti_stem
+from .same_grid import check_same_grid
 from .writer import write_sequence
 
 __all__ = [

@@ -5,37 +5,30 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from ..conventions import (
     CASE_ID_KEY,
     FRAMES_KEY,
-    FULL_CYCLE_KEY,
     IMAGE_KEY,
     LABEL_KEY,
     LABELED_FRAMES_KEY,
-    REFERENCE_EF_KEY,
-    REFERENCE_EF_RANGE_PERCENT,
     TRUTH_KEY,
 )
 from ..errors import InputError
-from .labels import LabelConvention, annotated_frames, check_frame_range
-from .nifti import NiftiSequence, nifti_stem
+from .entries import Entry, label_convention, normalise_entry
+from .held_out import refuse_leakage
+from .labels import annotated_frames, check_frame_range
+from .misspelt import warn_of_misspelt_fields
+from .nifti import NiftiSequence
+from .same_grid import check_same_grid
 
-Entry: TypeAlias = dict[str, Any]
 logger = logging.getLogger(__name__)
 
-LABEL_MAP_KEY = "label_map"
-EMPTY_UNLABELED_KEY = "empty_frames_are_unlabeled"
 SECTIONS_WITH_LABELS = ("training", "validation")
-GRID_TOLERANCE = 0.05
-"""Image and label grids may differ by this fraction of the smallest voxel edge (other software rounds affines)."""
-
-_DEFAULTS: Mapping[str, Any] = {FULL_CYCLE_KEY: False, EMPTY_UNLABELED_KEY: False, LABEL_MAP_KEY: None}
 
 
 def load_datalist(
@@ -56,16 +49,20 @@ def load_datalist(
 
     Raises:
         InputError: naming file, entry and fix: no such section, a missing or unreadable file, a label whose grid or
-            frame count differs from its image's, a frame out of range, a repeated id, an ejection fraction that is
-            not in percent, an entry of ``training`` or ``validation`` without label, such a section without any
-            annotated frame, ``labeled_frames`` beside ``frames`` that contradict the label file, or a further field
-            that holds ``null`` (for a whole field it means "not given") or an integer of more than 64 bits.
+            frame count differs from its image's or that is the image, a frame out of range, an id that is repeated or
+            longer than file names may be, a flag that is neither true nor false, an ejection fraction that is not in
+            percent, a sequence of ``training`` that ``validation`` or ``test`` hold too or the reverse, an entry of
+            ``training`` or ``validation`` without label, such a section without any annotated frame,
+            ``labeled_frames`` beside ``frames`` that contradict the label file, or a further field that holds ``null``
+            (for a whole field it means "not given") or an integer of more than 64 bits.
     """
     source = Path(path) if dataset_dir is None else find_datalist(path, dataset_dir)
     document = _read_json(source)
     listed = _section(source, document, section)
-    entries = [_normalise(source, section, index, raw, document) for index, raw in enumerate(listed)]
+    entries = [normalise_entry(source, section, index, raw, document) for index, raw in enumerate(listed)]
+    warn_of_misspelt_fields(source, section, document)
     _refuse_repeated_ids(source, section, entries)
+    refuse_leakage(source, section, entries, document)
     for entry in entries:
         _check_files(source, section, entry)
     if section in SECTIONS_WITH_LABELS:
@@ -124,31 +121,11 @@ def frames_as_cases(datalist: Sequence[Mapping[str, Any]]) -> list[Entry]:
     return expanded
 
 
-def label_convention(entry: Mapping[str, Any]) -> LabelConvention:
-    """How the entry's label file says what is annotated."""
-    fields: dict[str, Any] = {"labeled_frames": entry.get(LABELED_FRAMES_KEY)}
-    if entry.get(LABEL_MAP_KEY) is not None:
-        fields[LABEL_MAP_KEY] = {int(value): int(label) for value, label in entry[LABEL_MAP_KEY].items()}
-    return LabelConvention(**fields, empty_frames_are_unlabeled=bool(entry.get(EMPTY_UNLABELED_KEY, False)))
-
-
-def check_same_grid(label: NiftiSequence, image: NiftiSequence) -> None:
-    """Raise :class:`InputError` naming both files unless the label lies on the image's grid, frame by frame."""
-    label_shape, image_shape = (*label.grid.shape, label.num_frames), (*image.grid.shape, image.num_frames)
-    if label_shape != image_shape:
-        problem = f"its shape {label_shape} differs from {image_shape} of its image {image.path}"
-        raise InputError(label.path, problem, "give label and image of the same sequence, on the same grid")
-    distance = label.grid.distance_mm(image.grid)
-    if distance > GRID_TOLERANCE * image.grid.spacing_mm.min():
-        problem = f"its affine places voxels up to {distance:.3g} mm from those of its image {image.path}"
-        raise InputError(label.path, problem, "copy the image's affine to the label, or resample the label")
-
-
 def _read_json(path: Path) -> Mapping[str, Any]:
     if not path.is_file():
         raise InputError(path, "the data list does not exist", "correct the path")
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(path.read_text(encoding="utf-8-sig"))  # some editors on Windows begin files with a mark
     except ValueError as error:
         raise InputError(path, f"not valid JSON ({error})", "correct the syntax at that place") from error
     if not isinstance(document, Mapping):
@@ -163,80 +140,6 @@ def _section(path: Path, document: Mapping[str, Any], section: str) -> list[Any]
     if not document[section]:
         raise InputError(path, "the list is empty", "add at least one sequence", section)
     return list(document[section])
-
-
-def _normalise(path: Path, section: str, index: int, raw: Any, document: Mapping[str, Any]) -> Entry:
-    where = f"{section}[{index}]"
-    raw = {IMAGE_KEY: raw} if isinstance(raw, str) else raw  # as Decathlon writes its test list
-    if not isinstance(raw, Mapping) or not raw.get(IMAGE_KEY):
-        raise InputError(path, 'no "image"', 'write {"image": "imagesTr/case.nii.gz", ...}', where)
-    defaults = {key: document.get(key, value) for key, value in _DEFAULTS.items()}
-    entry: Entry = {key: value for key, value in {**defaults, **raw}.items() if value is not None}
-    for key in (IMAGE_KEY, LABEL_KEY, TRUTH_KEY):
-        if key in entry:
-            entry[key] = _existing(path, f"{where}.{key}", entry[key])
-    entry[CASE_ID_KEY] = str(raw.get(CASE_ID_KEY) or nifti_stem(raw[IMAGE_KEY]))
-    if Path(entry[CASE_ID_KEY]).name != entry[CASE_ID_KEY]:
-        problem = f"id {entry[CASE_ID_KEY]!r} cannot be part of a file name"
-        raise InputError(path, problem, "results are named by id: leave out slashes", f"{where}.id")
-    entry[REFERENCE_EF_KEY] = _percentage(path, f"{where}.{REFERENCE_EF_KEY}", entry.get(REFERENCE_EF_KEY, math.nan))
-    for key in (LABELED_FRAMES_KEY, FRAMES_KEY):
-        if key in entry:
-            entry[key] = _frame_list(path, f"{where}.{key}", entry[key])
-    _check_label_map(path, where, entry)
-    for key, value in entry.items():
-        _refuse_uncollatable(path, f"{where}.{key}", value)
-    return entry
-
-
-def _existing(path: Path, where: str, name: Any) -> str:
-    if not isinstance(name, str):
-        raise InputError(path, f"{name!r} is not a path", 'write such as "imagesTr/case.nii.gz"', where)
-    file = path.parent / name
-    if not file.exists():
-        problem = f"{name} does not exist (looked for {file})"
-        raise InputError(path, problem, "correct the path or remove the entry", where)
-    return str(file.resolve())
-
-
-def _percentage(path: Path, where: str, value: Any) -> float:
-    """The ejection fraction, where nan stands for none; refused here, not after hours of segmentation."""
-    low, high = REFERENCE_EF_RANGE_PERCENT
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not (low < value <= high or value != value):
-        fix = f"give a number in percent, above {low:g} and at most {high:g}, or leave it out"
-        raise InputError(path, f"{value!r} is not an ejection fraction in percent", fix, where)
-    return float(value)
-
-
-def _frame_list(path: Path, where: str, frames: Any) -> list[int]:
-    is_list = isinstance(frames, list) and all(isinstance(t, int) and not isinstance(t, bool) for t in frames)
-    if not is_list or len(set(frames)) != len(frames):
-        raise InputError(path, f"{frames!r} is not a list of different integers", "write such as [0, 7]", where)
-    return sorted(frames)
-
-
-def _check_label_map(path: Path, where: str, entry: Entry) -> None:
-    try:
-        convention = label_convention(entry)
-    except (ValueError, TypeError, AttributeError) as error:
-        fix = 'write integers, such as {"3": 1, "2": 2, "1": 0}'
-        raise InputError(path, str(error), fix, f"{where}.{LABEL_MAP_KEY}") from error
-    if LABEL_MAP_KEY in entry:
-        entry[LABEL_MAP_KEY] = dict(convention.label_map)
-
-
-def _refuse_uncollatable(path: Path, where: str, value: Any) -> None:
-    """Refuse what a data loader cannot put into a batch: it would fail later, without saying which field it was."""
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            _refuse_uncollatable(path, f"{where}.{key}", item)
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            _refuse_uncollatable(path, f"{where}[{index}]", item)
-    elif value is None or (isinstance(value, int) and not -(2**63) <= value < 2**63):
-        problem = f"{'null' if value is None else value} cannot pass through a data loader"
-        raise InputError(path, problem, "leave it out, or write it as text", where)
 
 
 def _refuse_repeated_ids(path: Path, section: str, entries: Sequence[Entry]) -> None:

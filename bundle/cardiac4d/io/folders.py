@@ -11,7 +11,8 @@ from pathlib import Path
 
 from ..conventions import CASE_ID_KEY, FULL_CYCLE_KEY, IMAGE_KEY, REFERENCE_EF_KEY
 from ..errors import InputError
-from .datalist import Entry, load_datalist
+from .datalist import load_datalist
+from .entries import Entry, check_case_id, check_flag
 from .nifti import NiftiSequence, has_nifti_suffix, nifti_stem
 
 logger = logging.getLogger(__name__)
@@ -42,9 +43,11 @@ def find_inputs(
         Entries as those of :func:`~cardiac4d.io.datalist.load_datalist`, sorted by name where a folder was searched.
 
     Raises:
-        InputError: if nothing is found, a file is not a readable 4D sequence, or the data list is refused.
+        InputError: if nothing is found, a file is not a readable 4D sequence, its name is too long for that of a
+            result, ``full_cycle`` is neither true nor false, or the data list is refused.
     """
     place = Path(dataset_dir)
+    check_flag(place, FULL_CYCLE_KEY, full_cycle)
     if datalist is not None:
         return load_datalist(datalist, section, place)
     if not place.exists():
@@ -70,9 +73,11 @@ def prepare_output_dir(path: str | PathLike[str], *, overwrite: bool = False) ->
         The folder.
 
     Raises:
-        InputError: if ``path`` is a file, or a folder that is not empty while ``overwrite`` is false.
+        InputError: if ``path`` is a file, or a folder that is not empty while ``overwrite`` is false; if ``overwrite``
+            is neither true nor false.
     """
     folder = Path(path)
+    check_flag(folder, "overwrite", overwrite)
     if folder.exists() and not folder.is_dir():
         raise InputError(folder, "it is a file, but results go into a folder", "name another output folder")
     if folder.is_dir() and not overwrite and any(folder.iterdir()):
@@ -89,7 +94,12 @@ def _sequences_in(folder: Path) -> list[Path]:
 def _nothing_found(folder: Path) -> InputError:
     lists = sorted(f.name for f in folder.glob("*.json"))
     fix = f"name the data list ({', '.join(lists)})" if lists else "give a folder of 4D NIfTI files, or one file"
-    return InputError(folder, f"no .nii or .nii.gz file and no {DATALIST_NAME} in this folder", fix)
+    problem = f"no .nii or .nii.gz file and no {DATALIST_NAME} in this folder"
+    inner = sorted(f.name for f in folder.iterdir() if f.is_dir() and not f.name.startswith("."))
+    if inner and not lists:
+        problem += f", and its {len(inner)} sub-folder{'s are' if len(inner) > 1 else ' is'} not searched"
+        fix = f"give one of them ({', '.join(inner[:2])}{', ...' if len(inner) > 2 else ''}), or a data list"
+    return InputError(folder, problem, fix)
 
 
 def _refuse_equal_names(folder: Path, files: Sequence[Path]) -> None:
@@ -101,6 +111,7 @@ def _refuse_equal_names(folder: Path, files: Sequence[Path]) -> None:
 
 
 def _entry(file: Path, full_cycle: bool) -> Entry:
+    check_case_id(file, nifti_stem(file), CASE_ID_KEY)
     NiftiSequence(file)
     return {
         CASE_ID_KEY: nifti_stem(file),

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import weakref
 import zlib
 from collections.abc import Iterator, Sequence
@@ -63,6 +64,7 @@ class NiftiSequence:
         self.grid = Grid(self._image.shape[:3], _trusted_affine(self.path, self._image))
         if self._image.get_data_dtype().kind not in "biuf":
             raise InputError(self.path, f"voxels are of type {self._image.get_data_dtype()}", "convert to real numbers")
+        _refuse_short(self.path, self._image)
         self._space_unit, self._time_unit = _units(self.path, self._header)
         self._stream: ImageOpener | None = None
 
@@ -145,6 +147,17 @@ def _open(path: Path) -> Any:
     except (ImageFileError, HeaderDataError, *_READ_ERRORS) as error:
         fix = "export the file again as NIfTI; if it was copied, copy it again"
         raise InputError(path, f"the header cannot be read as NIfTI ({error})", fix) from error
+
+
+def _refuse_short(path: Path, image: Any) -> None:
+    """Refuse a truncated file at once; a compressed one shows it only when it is read to its end."""
+    announced, size = (
+        image.dataobj.offset + math.prod(image.shape) * image.get_data_dtype().itemsize,
+        path.stat().st_size,
+    )
+    if size < announced and not path.name.lower().endswith(".gz"):
+        problem = f"it has {size} bytes, but its header announces {announced}: the file is truncated"
+        raise InputError(path, problem, "copy or export the file again")
 
 
 def _frame_slicer(path: Path, shape: tuple[int, ...]) -> Any:

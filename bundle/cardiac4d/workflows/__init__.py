@@ -17,6 +17,7 @@ from .inferer import SequenceInferer
 from .input_errors import explain_input_errors
 from .poly_schedule import PolySchedule
 from .runs import prepare_results_dir, prepare_training_dir
+from .skipping import SkippingDataset, SkippingEvaluator
 from .training_log import EpochLosses, EvaluationProgress, TrainingProgress
 from .weights import WeightsLoader
 
@@ -30,6 +31,8 @@ __all__ = [
     "FiniteTraining",
     "PolySchedule",
     "SequenceInferer",
+    "SkippingDataset",
+    "SkippingEvaluator",
     "TrainingProgress",
     "WeightsLoader",
     "case_sampler",

@@ -27,6 +27,8 @@ from ..io.nifti import nifti_stem
 from ..io.whole_file import whole_file
 from ..metrics import evaluate_case, format_table, summarize_cases
 from .distributed import gather_rows, is_main_process, process_rank
+from .lost_cavity import warn_of_lost_cavity
+from .runs import remove_other_segmentations, remove_tables
 
 logger = logging.getLogger(__name__)
 
@@ -41,10 +43,12 @@ class CaseResults:
     Args:
         output_dir: folder of the two files; made if needed.
         model_name: name of the model in the printed table.
+        overwrite: remove what an earlier run left in the folder: its tables when the engine starts, segmentations of
+            other cases when it is done. Else they would be mixed up with the results of this run.
     """
 
-    def __init__(self, output_dir: str | Path, model_name: str = "4D network") -> None:
-        self.output_dir, self.model_name = Path(output_dir), model_name
+    def __init__(self, output_dir: str | Path, model_name: str = "4D network", *, overwrite: bool = False) -> None:
+        self.output_dir, self.model_name, self.overwrite = Path(output_dir), model_name, overwrite
         self._rows: list[dict[str, Any]] = []
 
     def attach(self, engine: Engine) -> None:
@@ -56,16 +60,23 @@ class CaseResults:
 
     def _started(self, _engine: Engine) -> None:
         self._rows.clear()
+        if self.overwrite and is_main_process():
+            remove_tables(self.output_dir)
 
     def _iteration_completed(self, engine: Engine) -> None:
         outputs: Any = engine.state.output
         items: Any = engine.state.batch
         for output, item in zip(outputs, items, strict=True):
             self._rows.append(measure_case({**item, **output}))
+            warn_of_lost_cavity(self._rows[-1]["case_id"], output[PRED_KEY][0])
 
     def _completed(self, engine: Engine) -> None:
         by_id = {row["case_id"]: row for row in gather_rows(self._rows)}
         rows = [by_id[case_id] for case_id in sorted(by_id)]
+        if self.overwrite and is_main_process():
+            remove_other_segmentations(self.output_dir, by_id)
+        if not rows:  # the evaluator passed over every case, and says so
+            return
         summary = summarize_cases(rows)
         engine.state.metrics.update({key: value for key, value in summary.items() if isinstance(value, float)})
         if is_main_process():

@@ -7,6 +7,7 @@ import sys
 from types import TracebackType
 
 from ..errors import InputError
+from .torchrun_report import tell_torchrun
 
 
 def find_input_error(error: BaseException | None) -> InputError | None:
@@ -29,5 +30,6 @@ def explain_input_errors() -> None:
         cause = find_input_error(error)
         if cause is not None:
             print(f"\n{cause}", file=sys.stderr)
+            tell_torchrun(str(cause))
 
     sys.excepthook = hook

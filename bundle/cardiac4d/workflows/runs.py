@@ -3,13 +3,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from os import PathLike
 from pathlib import Path
 
 from ..errors import InputError
 from ..io import prepare_output_dir
+from ..io.entries import check_flag
 from .checkpoint import BEST_MODEL, LAST_MODEL, list_checkpoints
 from .distributed import is_main_process
+
+TABLES = ("cases.csv", "summary.json", "failures.csv", "cases_before_failure_*.csv")
+SEGMENTATIONS, SUFFIX = "segmentations", "_seg.nii.gz"
 
 
 def prepare_training_dir(folder: str | PathLike[str], resume: bool = False) -> Path:
@@ -20,9 +25,10 @@ def prepare_training_dir(folder: str | PathLike[str], resume: bool = False) -> P
         resume: the folder may hold checkpoints, training goes on from the newest.
 
     Raises:
-        InputError: if there are checkpoints or models and ``resume`` is false.
+        InputError: if there are checkpoints or models and ``resume`` is false; if it is neither true nor false.
     """
     folder = Path(folder)
+    check_flag(folder, "resume", resume)
     if is_main_process():
         held = [*list_checkpoints(folder), *(folder / name for name in (BEST_MODEL, LAST_MODEL))]
         held = [path for path in held if path.exists()]
@@ -41,3 +47,17 @@ def prepare_results_dir(folder: str | PathLike[str], overwrite: bool = False) ->
     if is_main_process():
         prepare_output_dir(folder, overwrite=overwrite)
     return Path(folder)
+
+
+def remove_tables(folder: str | PathLike[str]) -> None:
+    """Remove the tables that an evaluation or inference wrote into ``folder``; nothing else."""
+    for pattern in TABLES:
+        for path in Path(folder).glob(pattern):
+            path.unlink()
+
+
+def remove_other_segmentations(folder: str | PathLike[str], case_ids: Collection[str]) -> None:
+    """Remove the segmentations in ``folder`` of an earlier run, those of other cases than ``case_ids``."""
+    for path in (Path(folder) / SEGMENTATIONS).glob(f"*{SUFFIX}"):
+        if path.name.removesuffix(SUFFIX) not in case_ids:
+            path.unlink()

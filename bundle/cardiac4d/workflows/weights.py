@@ -50,7 +50,8 @@ def load_weights(network: nn.Module, state: Mapping[str, Any], source: str | os.
     """Load a state dict into a network; nothing is loaded unless everything fits.
 
     Raises:
-        InputError: if the weights belong to another network; names the file and the first differences.
+        InputError: if the weights belong to another network, or are not finite, which would make a label map of zeros
+            without any error; names the file and the first differences.
     """
     own = network.state_dict()
     shapes = {key: tuple(value.shape) for key, value in own.items()}
@@ -68,6 +69,13 @@ def load_weights(network: nn.Module, state: Mapping[str, Any], source: str | os.
             f"these weights belong to another network: {shown}",
             "give the checkpoint of this network, or the config it was trained with (the 3D baseline needs "
             "configs/baseline_3d.json as a second config file)",
+        )
+    spoilt = [key for key in shapes if not state[key].isfinite().all()]
+    if spoilt:
+        raise InputError(
+            source,
+            f"{len(spoilt)} of {len(shapes)} tensors hold NaN or infinite values, such as {spoilt[0]}",
+            "give the weights of a training that did not diverge, or copy the file again",
         )
     network.load_state_dict(dict(state))
 
