@@ -110,6 +110,30 @@ def test_advice_for_an_input_at_native_resolution_names_what_the_command_line_ca
         WeightsLoader(model, network, recipe={"spacing_mm": [1.0, 1.0, 1.0]})(NO_ENGINE)
 
 
+def test_advice_for_another_resolution_prefers_the_overlay_that_sets_all_of_it(tmp_path):
+    """The voxel size alone runs with a window the network was not trained in: other results, without a word."""
+    network, model = nn.Linear(2, 1), tmp_path / "model.pt"
+    write_model(network, model, {"spacing_mm": [3.0, 3.0, 3.0]})
+    advice = (
+        r"Fix: add the config overlay of the training, such as configs/quick\.json; if it had none, pass "
+        r'--spacing_mm "\[3\.0, 3\.0, 3\.0\]" and the --roi_size and --window_frames of the training'
+    )
+    with pytest.raises(InputError, match=advice):
+        WeightsLoader(model, network, recipe={"spacing_mm": [1.0, 1.0, 1.0]})(NO_ENGINE)
+
+
+def test_another_window_in_time_is_allowed_and_warned_of(tmp_path, caplog):
+    network, fresh, model = nn.Linear(2, 1), nn.Linear(2, 1), tmp_path / "model.pt"
+    write_model(network, model, {"spacing_mm": [1.0, 1.0, 1.0], "window_frames": 8})
+    WeightsLoader(model, fresh, recipe={"spacing_mm": (1.0, 1.0, 1.0), "window_frames": -1})(NO_ENGINE)
+    assert torch.equal(fresh.weight, network.weight)
+    (record,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    text = record.getMessage()
+    assert f"{model}: the network was trained with window_frames 8, this run uses -1: its results differ" in text
+    assert "Fix: add the config overlay of the training" in text
+    assert "--window_frames 8" in text
+
+
 def test_command_line_cannot_set_null():
     """MONAI's doing, on which the advice rests: a value of None leaves the config as it is."""
     assert update_kwargs({"spacing_mm": [1.0, 1.0, 1.0]}, spacing_mm=None) == {"spacing_mm": [1.0, 1.0, 1.0]}
