@@ -205,6 +205,17 @@ def test_cine_overlay_segments_a_list_that_its_data_set_has(tmp_path, dataset_di
     assert [entry["id"] for entry in parser.get_parsed_content("data")] == ["case0", "case1"]
 
 
+def test_study_of_a_data_list_is_evaluated_and_segmented_alike(dataset_dir):
+    """One number per study: the full cycle that the list tells decides how windows in time lie."""
+    evaluated, segmented = (
+        parse(name, "quick", dataset_dir=str(dataset_dir), section="test") for name in ("evaluate", "inference")
+    )
+    assert evaluated.get_parsed_content("data") == segmented.get_parsed_content("data")
+    assert all(entry["full_cycle"] for entry in segmented.get_parsed_content("data"))
+    for key in ("recipe", "roi_size", "window_frames", "sw_overlap", "load_image", "scale_intensity"):
+        assert evaluated[key] == segmented[key], key
+
+
 @pytest.fixture(scope="module")
 def dataset_dir(tmp_path_factory):
     return write_small_dataset(tmp_path_factory.mktemp("data"))
