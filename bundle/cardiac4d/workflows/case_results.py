@@ -25,14 +25,15 @@ from ..conventions import (
 )
 from ..io.nifti import nifti_stem
 from ..io.whole_file import whole_file
-from ..metrics import evaluate_case, format_table, summarize_cases
+from ..metrics import evaluate_case, format_cases, format_table, summarize_cases
+from ..transforms.save_sequence import SAVED_TO
 from .distributed import gather_rows, is_main_process, process_rank
 
 logger = logging.getLogger(__name__)
 
 
 class CaseResults:
-    """Evaluator handler: a row per case, ``cases.csv`` and ``summary.json`` per run.
+    """Evaluator handler: a row per case, ``cases.csv`` and ``summary.json`` per run, and a table in the log.
 
     Works on what the postprocessing left in the engine's output: label maps ``pred`` and, where they exist, ``label``
     (sparse) and ``truth`` (dense), all ``(1, H, W, D, T)`` **on the study's own grid**, so that volumes are true.
@@ -46,6 +47,7 @@ class CaseResults:
     def __init__(self, output_dir: str | Path, model_name: str = "4D network") -> None:
         self.output_dir, self.model_name = Path(output_dir), model_name
         self._rows: list[dict[str, Any]] = []
+        self._saved_in: set[str] = set()
 
     def attach(self, engine: Engine) -> None:
         """Register with the evaluator."""
@@ -56,12 +58,15 @@ class CaseResults:
 
     def _started(self, _engine: Engine) -> None:
         self._rows.clear()
+        self._saved_in.clear()
 
     def _iteration_completed(self, engine: Engine) -> None:
         outputs: Any = engine.state.output
         items: Any = engine.state.batch
         for output, item in zip(outputs, items, strict=True):
             self._rows.append(measure_case({**item, **output}))
+            saved_to = output[PRED_KEY].meta.get(SAVED_TO)
+            self._saved_in |= {str(Path(saved_to).parent)} if saved_to else set()
 
     def _completed(self, engine: Engine) -> None:
         by_id = {row["case_id"]: row for row in gather_rows(self._rows)}
@@ -86,9 +91,16 @@ class CaseResults:
         text = json.dumps(document, indent=4, allow_nan=False)
         with whole_file(self.output_dir / "summary.json") as partial:
             partial.write_text(text + "\n", encoding="utf-8")
-        logger.info(
-            "%d cases: %s\n%s", len(rows), self.output_dir / "cases.csv", format_table({self.model_name: summary})
-        )
+        # Without any reference the table of the paper would be one of dashes.
+        table = format_table({self.model_name: summary}) if any(map(_has_reference, rows)) else format_cases(rows)
+        logger.info("%d cases: %s\n%s", len(rows), self.output_dir / "cases.csv", table)
+        for folder in sorted(self._saved_in):
+            logger.info("segmentations: %s", folder)
+
+
+def _has_reference(row: Mapping[str, Any]) -> bool:
+    """Whether there is anything to compare a case with: annotated frames, a dense truth, an ejection fraction."""
+    return bool(row["num_annotated_frames"]) or row["ef_reference_source"] != "none"
 
 
 def measure_case(case: Mapping[str, Any]) -> dict[str, Any]:
