@@ -65,6 +65,8 @@ def test_baseline_trains_like_the_4d_network_but_for_what_makes_it_3d():
         "window_frames",
         "recipe::window_frames",
         "validate::inferer::window_frames",
+        "run::num_frames",
+        "run::window_frames",
         "output_dir",
         "smoothness_weight",
         "train_data::_target_",

@@ -17,6 +17,7 @@ from .inferer import SequenceInferer
 from .input_errors import explain_input_errors
 from .poly_schedule import PolySchedule
 from .runs import prepare_results_dir, prepare_training_dir
+from .settings import check_settings
 from .training_log import EpochLosses, EvaluationProgress, TrainingProgress
 from .weights import WeightsLoader
 
@@ -33,6 +34,7 @@ __all__ = [
     "TrainingProgress",
     "WeightsLoader",
     "case_sampler",
+    "check_settings",
     "default_device",
     "distributed_network",
     "explain_input_errors",
