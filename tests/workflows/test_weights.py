@@ -55,6 +55,16 @@ def test_missing_or_unreadable_weights_name_the_file(tmp_path, content):
         WeightsLoader(path, nn.Linear(1, 1))(NO_ENGINE)
 
 
+def test_missing_weights_of_a_relative_path_say_where_they_were_looked_for(tmp_path, monkeypatch):
+    """The configs' own path is relative to the bundle, unless --bundle_root says where that is."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=rf"Fix: .*from {tmp_path}: pass --bundle_root"):
+        WeightsLoader("./models/model.pt", nn.Linear(1, 1))(NO_ENGINE)
+    with pytest.raises(InputError) as refused:
+        WeightsLoader(tmp_path / "models" / "model.pt", nn.Linear(1, 1))(NO_ENGINE)
+    assert "bundle_root" not in str(refused.value)
+
+
 def test_weights_load_from_a_training_checkpoint_too(tmp_path):
     trained, fresh = nn.Linear(2, 1), nn.Linear(2, 1)
     path, recipe = tmp_path / "checkpoint_epoch=1.pt", {"spacing_mm": [1.0, 1.0, 1.0]}

@@ -3,6 +3,7 @@
 
 from .case_results import CaseResults
 from .checkpoint import Checkpoints
+from .command_line import check_command_line
 from .distributed import (
     case_sampler,
     default_device,
@@ -34,6 +35,7 @@ __all__ = [
     "TrainingProgress",
     "WeightsLoader",
     "case_sampler",
+    "check_command_line",
     "check_settings",
     "default_device",
     "distributed_network",

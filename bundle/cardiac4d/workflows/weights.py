@@ -86,7 +86,7 @@ def read_weights(
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(path, "there is no such file of weights", "train first, or give another file by --checkpoint")
+        raise InputError(path, "there is no such file of weights", _advice_for_missing(path))
     try:
         content = torch.load(path, map_location=map_location, weights_only=True)
     except Exception as error:
@@ -99,6 +99,11 @@ def read_weights(
         return content["network"], content.get("recipe", {})
     beside = recipe_path(path)
     return content, json.loads(beside.read_text(encoding="utf-8")) if beside.is_file() else {}
+
+
+def _advice_for_missing(path: Path) -> str:
+    elsewhere = f"; it is looked for from {Path.cwd()}: pass --bundle_root if the bundle is elsewhere"
+    return "train first, or give another file by --checkpoint" + ("" if path.is_absolute() else elsewhere)
 
 
 def recipe_path(model: str | os.PathLike[str]) -> Path:
