@@ -64,6 +64,8 @@ def test_other_programs_are_left_alone(caplog, files, start):
     assert warnings_for(caplog, "--config_file", files[0], "--zzz", "1", start=start) == ""
 
 
-@pytest.mark.parametrize("words", [(), ("--config_file", "/no/such.json"), ("--config_file",), ("--args_file", "a.json")])
+@pytest.mark.parametrize(
+    "words", [(), ("--config_file", "/no/such.json"), ("--config_file",), ("--args_file", "a.json")]
+)
 def test_configs_that_cannot_be_read_are_monais_to_refuse(caplog, words):
     assert warnings_for(caplog, *words, "--zzz", "1") == ""

@@ -103,7 +103,9 @@ def test_window_in_time_needs_one_in_space():
 def test_network_of_the_other_kind_is_refused_by_the_name_of_the_option(spatial_dims, framewise):
     network = EncoderDecoder(spatial_dims=spatial_dims)
     sequence = torch.zeros(1, 1, 8, 8, 8, 2)
-    with pytest.raises(InputError, match=rf"--framewise: it is {framewise}, but .* {spatial_dims}D .*baseline_3d\.json"):
+    with pytest.raises(
+        InputError, match=rf"--framewise: it is {framewise}, but .* {spatial_dims}D .*baseline_3d\.json"
+    ):
         SequenceInferer(framewise=framewise)(sequence, network)
 
 

@@ -10,6 +10,7 @@ from .distributed import (
     distributed_network,
     init_process_group,
     leave_process_group,
+    run_evaluator,
 )
 from .epoch_seed import EpochSeed
 from .experiment import Experiment
@@ -44,4 +45,5 @@ __all__ = [
     "leave_process_group",
     "prepare_results_dir",
     "prepare_training_dir",
+    "run_evaluator",
 ]

@@ -10,6 +10,7 @@ import logging
 import re
 import sys
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from .distributed import is_main_process
@@ -47,7 +48,7 @@ def check_command_line(arguments: Sequence[str] | None = None) -> None:
     for name in _options(given) if files else ():
         if name not in ids | OF_MONAI:
             close = difflib.get_close_matches(name, ids, n=1)
-            fix = f"did you mean --{close[0]}?" if close else "leave it out, or name the config file that has it."
+            fix = f"did you mean --{close[0]}?" if close else "leave it out, or name the config file that has it"
             logger.warning("--%s is ignored: no config of this run has such an id. Fix: %s", name, fix)
 
 
@@ -64,7 +65,7 @@ def _first_part(key: str) -> str:
 def _config_files(arguments: Sequence[str]) -> list[str]:
     """The value of ``--config_file``: one path, or a list in Python's notation."""
     joined = [word for word in arguments if word.startswith("--config_file=")]
-    behind = [value for word, value in zip(arguments, arguments[1:], strict=False) if word == "--config_file"]
+    behind = [value for word, value in pairwise(arguments) if word == "--config_file"]
     values = [*(word.split("=", 1)[1] for word in joined), *behind]
     if not values:
         return []

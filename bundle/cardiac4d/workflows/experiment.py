@@ -38,7 +38,8 @@ class Experiment:
     Args:
         bundle_root: folder that holds ``configs/``.
         dataset_dir: folder with ``dataset.json``.
-        output_dir: receives ``train_4d/``, ``evaluate_4d_<section>/``, ``inference_<section>/`` and the 3D counterparts.
+        output_dir: receives ``train_4d/``, ``evaluate_4d_<section>/``, ``inference_<section>/``, and the 3D
+            counterparts.
         overlays: names of config files laid over each workflow, for example ``("quick",)``.
         overrides: further config ids and their values, for example ``{"max_epochs": 10}``.
 

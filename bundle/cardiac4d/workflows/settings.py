@@ -64,7 +64,9 @@ def _is_three(value: Any) -> bool:
 def _is_orientation(value: Any) -> bool:
     axes = ("LR", "PA", "IS")
     return value is None or (
-        isinstance(value, str) and len(value) == 3 and all(sum(letter in axis for letter in value) == 1 for axis in axes)
+        isinstance(value, str)
+        and len(value) == 3
+        and all(sum(letter in axis for letter in value) == 1 for axis in axes)
     )
 
 
