@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,10 @@ def test_baseline_trains_like_the_4d_network_but_for_what_makes_it_3d():
     assert differences(load("train"), load("train_3d")) == {
         "num_frames",
         "window_frames",
+        "recipe::window_frames",
         "validate::inferer::window_frames",
+        "run::num_frames",
+        "run::window_frames",
         "output_dir",
         "smoothness_weight",
         "train_data::_target_",
@@ -95,7 +99,8 @@ def test_intensities_are_scaled_from_the_documented_range(name):
 def test_shipped_weights_were_trained_with_the_overlay_and_fit_the_inference():
     recipe = json.loads((CONFIGS.parent / "models" / "model.json").read_text(encoding="utf-8"))
     inference, quick = load("inference"), load("quick")
-    assert recipe == {"spacing_mm": inference["spacing_mm"], "orientation": inference["orientation"]}
+    assert recipe == parse("inference").get_parsed_content("recipe")
+    assert recipe == parse("train", "quick").get_parsed_content("recipe")
     assert quick["spacing_mm"] == inference["spacing_mm"]
     assert quick["roi_size"] == inference["roi_size"]
     assert quick["num_frames"] == inference["window_frames"]
@@ -129,6 +134,39 @@ def test_overlays_of_the_readme_lay_over_what_it_says():
     assert stated == OVERLAYS
 
 
+def readme_commands() -> list[list[str]]:
+    """The words behind ``python -m monai.bundle run`` of each command, in the order of the README."""
+    blocks = re.findall(r"^```\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    return [shlex.split(line.split("monai.bundle run ")[1]) for line in lines if "monai.bundle run " in line]
+
+
+def parse_command(words: list[str]) -> ConfigParser:
+    options = dict(zip(words[1::2], words[2::2], strict=True))
+    files = options.pop("--config_file")
+    values = {name.removeprefix("--"): value for name, value in options.items()}
+    literal = {name: json.loads(value) if re.match(r"[-\d\[]", value) else value for name, value in values.items()}
+    return parse(*re.findall(r"configs/(\w+)\.json", files), **literal)
+
+
+def test_first_commands_of_the_readme_train_evaluate_and_apply_one_network():
+    """The numbers of the evaluation are those of the segmentation only if voxels and windows are the same."""
+    training, evaluating, inference = (parse_command(words) for words in readme_commands()[:3])
+    for key in ("recipe", "roi_size", "window_frames", "sw_overlap", "framewise"):
+        assert evaluating.get_parsed_content(key) == inference.get_parsed_content(key), key
+    for key in ("recipe", "roi_size", "window_frames", "sw_overlap"):
+        assert training.get_parsed_content(key) == inference.get_parsed_content(key), key
+    model = Path(training.get_parsed_content("ckpt_dir")) / "model_last.pt"
+    assert Path(evaluating.get_parsed_content("checkpoint")) == model
+    assert CONFIGS.parent / inference["checkpoint"] == model
+
+
+def test_baseline_command_of_the_readme_fits_its_training():
+    (words,) = (words for words in readme_commands() if any("baseline_3d" in word for word in words))
+    for key in ("recipe", "roi_size"):
+        assert parse("train_3d").get_parsed_content(key) == parse_command(words).get_parsed_content(key)
+
+
 @pytest.mark.parametrize("model_id", ["4d", "3d"])
 @pytest.mark.parametrize("name", ["evaluate", "inference"])
 def test_results_of_each_workflow_and_network_have_a_folder_of_their_own(name, model_id):
@@ -136,6 +174,21 @@ def test_results_of_each_workflow_and_network_have_a_folder_of_their_own(name, m
     parser = parse(name, *overlays)
     assert Path(parser.get_parsed_content("output_dir")) == CONFIGS.parent / "outputs" / f"{name}_{model_id}"
     assert parser.get_parsed_content("model_name").lower().startswith(model_id)
+
+
+@pytest.mark.parametrize("overlay", ["quick", "cine_mr"])
+@pytest.mark.parametrize("name", ["evaluate", "inference"])
+def test_overlay_of_the_training_applies_the_weights_as_they_were_trained(name, overlay):
+    recipes = [parse(base, overlay).get_parsed_content("recipe") for base in ("train", name)]
+    assert recipes[0] == recipes[1]
+    assert set(recipes[0]) == {"spacing_mm", "orientation", "window_frames"}
+
+
+@pytest.mark.parametrize("overlays", [(), ("quick",), ("cine_mr",)])
+def test_baseline_has_no_window_in_time_to_compare(overlays):
+    trained = parse("train_3d", *overlays).get_parsed_content("recipe")
+    assert set(trained) == {"spacing_mm", "orientation"}
+    assert parse("evaluate", "baseline_3d", *overlays).get_parsed_content("recipe") == trained
 
 
 def test_inference_with_the_baseline_fits_a_baseline_trained_with_quick():
@@ -152,6 +205,17 @@ def test_cine_overlay_segments_a_list_that_its_data_set_has(tmp_path, dataset_di
     (dataset_dir / "cine.json").write_text(json.dumps(document))
     parser = parse("inference", "cine_mr", dataset_dir=str(dataset_dir), data_list="cine.json")
     assert [entry["id"] for entry in parser.get_parsed_content("data")] == ["case0", "case1"]
+
+
+def test_study_of_a_data_list_is_evaluated_and_segmented_alike(dataset_dir):
+    """One number per study: the full cycle that the list tells decides how windows in time lie."""
+    evaluated, segmented = (
+        parse(name, "quick", dataset_dir=str(dataset_dir), section="test") for name in ("evaluate", "inference")
+    )
+    assert evaluated.get_parsed_content("data") == segmented.get_parsed_content("data")
+    assert all(entry["full_cycle"] for entry in segmented.get_parsed_content("data"))
+    for key in ("recipe", "roi_size", "window_frames", "sw_overlap", "load_image", "scale_intensity"):
+        assert evaluated[key] == segmented[key], key
 
 
 @pytest.fixture(scope="module")

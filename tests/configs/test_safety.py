@@ -14,12 +14,13 @@ import pytest
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 FILES = sorted(path for path in CONFIGS.glob("*.json") if path.name != "metadata.json")
 CODE_PATH = (
-    "$sys.path.insert(0, @bundle_root + '/bundle') or sys.path.extend([(p or '.') + '/bundle' for p in sys.path])"
+    "$[sys.path.insert(at, p) for at, p in [(0, @bundle_root + '/bundle')] + "
+    "[(sys.maxsize, (p or '.') + '/bundle') for p in sys.path] if isdir(p) and p not in sys.path]"
 )
 """The one long line: it finds the package wherever a loader has put the bundle."""
 
 MAX_EXPRESSION = 60
-IMPORTS = {"$import sys"}
+IMPORTS = {"$import sys", "$from os.path import isdir"}
 FORBIDDEN_IN_EXPRESSIONS = re.compile(
     r"__|\b(?:exec|eval|open|compile|getattr|setattr|globals|locals|system|popen|subprocess|shutil|socket|urllib|"
     r"requests|https?|pickle|ctypes|importlib)\b"

@@ -240,10 +240,20 @@ def test_two_processes_train_evaluate_and_infer(tmp_path, dataset_dir):
     assert len(list((tmp_path / "3" / "segmentations").glob("*_seg.nii.gz"))) == 5
 
 
-def test_more_processes_than_cases_are_refused(tmp_path, dataset_dir, model):
+def test_two_processes_segment_one_study(tmp_path, dataset_dir, model):
     study = dataset_dir / "image" / "case0.nii.gz"
-    with pytest.raises(AssertionError, match=r"2 processes for 1 cases\. Fix: start at most --nproc_per_node=1"):
-        torchrun(
-            "inference", "inference", "multi_gpu_inference",
-            dataset_dir=study, checkpoint=model, output_dir=tmp_path / "out", **TINY,
-        )  # fmt: skip
+    options = {"dataset_dir": study, "checkpoint": model, "output_dir": tmp_path / "out", **TINY}
+    torchrun("inference", "inference", "multi_gpu_inference", **options)
+    assert [row["case_id"] for row in rows_of(tmp_path / "out" / "cases.csv")] == ["case0"]
+    assert (tmp_path / "out" / "segmentations" / "case0_seg.nii.gz").is_file()
+
+
+def test_more_processes_than_validation_cases_are_refused_in_training(tmp_path, dataset_dir):
+    document = json.loads((dataset_dir / "dataset.json").read_text(encoding="utf-8"))
+    document["validation"] = document["validation"][:1]
+    (dataset_dir / "one.json").write_text(json.dumps(document), encoding="utf-8")
+    options = {"dataset_dir": dataset_dir, "data_list": "one.json", "output_dir": tmp_path / "out", **TINY}
+    with pytest.raises(
+        AssertionError, match=r"validation: 2 processes for 1 case\. Fix: start at most --nproc_per_node"
+    ):
+        torchrun("training", "train", "multi_gpu_train", max_epochs=1, **options)

@@ -9,7 +9,7 @@ import math
 
 import pytest
 
-from cardiac4d.metrics import evaluate_case, format_table, summarize_cases
+from cardiac4d.metrics import evaluate_case, format_cases, format_table, summarize_cases
 from cardiac4d.metrics.summary import AVERAGED
 
 NAN = float("nan")
@@ -121,3 +121,15 @@ def test_table_with_dense_truth_shows_its_own_smoothness(pred, label, truth, aff
     assert cells["Dice LV"] == "-"
     shown = dict(zip(names, (cell.strip() for cell in model.split("|")), strict=True))
     assert shown["Dice LVM all"] == f"{row['dice_all_lvm']:.3f}"
+
+
+def test_cases_are_listed_with_their_volumes(pred, affine) -> None:
+    row = evaluate_case("a", pred, affine=affine)
+    empty = evaluate_case("empty", 0 * pred, affine=affine)
+    header, rule, first, second = format_cases([row, empty]).splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in (header, first, second)]
+    assert cells[0] == ["Case", "Frames", "EDV [mL]", "ESV [mL]", "EF [%]", "ED mass [g]", "ED frame", "ES frame"]
+    values = [f"{row[name]:.1f}" for name in ("edv_ml", "esv_ml", "ef_percent", "ed_mass_g")]
+    assert cells[1] == ["a", str(row["num_frames"]), *values, str(row["ed_frame"]), str(row["es_frame"])]
+    assert cells[2][4] == "-", "no cavity, no ejection fraction"
+    assert len({len(line) for line in (header, rule, first, second)}) == 1

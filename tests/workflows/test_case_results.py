@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import csv
 import json
+import logging
 
 import pytest
 import torch
@@ -57,3 +58,35 @@ def test_failure_on_the_first_case_leaves_no_table(tmp_path):
     with pytest.raises(ValueError, match="not finite"):
         _run(tmp_path, [_case("a")], fails_on="a")
     assert not list(tmp_path.iterdir())
+
+
+def _inferred(folder, case_id: str) -> dict:
+    """A case as inference leaves it: no reference, and the segmentation saved."""
+    case = _case(case_id)
+    case["pred"].meta["saved_to"] = str(folder / "segmentations" / f"{case_id}_seg.nii.gz")
+    return {"id": case_id, "pred": case["pred"]}
+
+
+def test_inference_prints_volumes_of_every_case_and_where_the_segmentations_are(tmp_path, caplog):
+    with caplog.at_level(logging.INFO):
+        _run(tmp_path, [_inferred(tmp_path, "b"), _inferred(tmp_path, "a")])
+    assert "2 cases: " + str(tmp_path / "cases.csv") in caplog.text
+    assert f"segmentations: {tmp_path / 'segmentations'}" in caplog.text
+    lines = [line for line in caplog.text.splitlines() if line.startswith("|")]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert cells[0][:5] == ["Case", "Frames", "EDV [mL]", "ESV [mL]", "EF [%]"]
+    assert [row[:5] for row in cells[2:]] == [[name, "2", "8.0", "4.0", "50.0"] for name in ("a", "b")]
+    assert "Dice" not in caplog.text, "there is nothing to compare with"
+
+
+def test_evaluation_prints_the_table_of_the_paper(tmp_path, caplog):
+    with caplog.at_level(logging.INFO):
+        _run(tmp_path, [_case("a")])
+    assert "Dice LVM" in caplog.text
+    assert "segmentations" not in caplog.text, "none were saved"
+
+
+def test_known_ejection_fraction_is_a_reference_too(tmp_path, caplog):
+    with caplog.at_level(logging.INFO):
+        _run(tmp_path, [{**_inferred(tmp_path, "a"), "ef_percent": 55.0}])
+    assert "EF MAE" in caplog.text

@@ -82,10 +82,11 @@ def test_stages_run_once(tmp_path, commands):
     for _ in range(2):
         experiment(tmp_path).train()
         experiment(tmp_path).evaluate()
-        experiment(tmp_path).infer(tmp_path / "study.nii.gz")
+        experiment(tmp_path).infer(section="test")
     assert [command[4] for command in commands] == ["training", "evaluating", "inference"]
     assert option(commands[1], "checkpoint") == str(tmp_path / "out" / "train_4d" / "checkpoints" / "model_last.pt")
-    assert option(commands[2], "dataset_dir") == str(tmp_path / "study.nii.gz")
+    assert option(commands[2], "dataset_dir") == str(tmp_path / "data"), "a list says what a file does not: full cycles"
+    assert option(commands[2], "section") == "test"
     assert all("quick.json" in option(command, "config_file") for command in commands)
 
 
@@ -100,6 +101,40 @@ def test_folder_begun_with_other_settings_is_refused(tmp_path, commands):
     with pytest.raises(InputError, match=r"begun with other settings \(max_epochs\)"):
         experiment(tmp_path, max_epochs=2).train()
     assert len(commands) == 1
+
+
+@pytest.mark.parametrize("place", ["bundle", "."])
+def test_folders_that_were_moved_together_keep_their_results(tmp_path, commands, place):
+    """Data and results beside the configs in one checkout, or all three beside each other."""
+
+    def stages(root):
+        own = Experiment(root / "bundle", root / place / "data", root / place / "out", ("quick",))
+        own.train()
+        own.evaluate()
+        own.infer()
+
+    root, moved = tmp_path / "one", tmp_path / "moved"
+    root.mkdir()
+    (tmp_path / "bundle").rename(root / "bundle")
+    (tmp_path / "data").rename(root / place / "data")
+    stages(root)
+    root.rename(moved)
+    stages(moved)
+    assert len(commands) == 3
+
+
+def test_advice_names_the_target_that_starts_the_demonstration_anew(tmp_path, commands):
+    experiment(tmp_path, max_epochs=1).train()
+    with pytest.raises(InputError, match=r"Fix: .*output_dir.*`make clean-outputs`"):
+        experiment(tmp_path, max_epochs=2).train()
+
+
+def test_other_data_of_the_same_content_is_refused(tmp_path, commands):
+    experiment(tmp_path).train()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "dataset.json").write_text(json.dumps({"training": []}))
+    with pytest.raises(InputError, match=r"begun with other settings \(dataset_dir\)"):
+        Experiment(tmp_path / "bundle", tmp_path / "other", tmp_path / "out", ("quick",)).train()
 
 
 @pytest.mark.parametrize(

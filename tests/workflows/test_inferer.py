@@ -3,6 +3,8 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
+from cardiac4d.errors import InputError
+from cardiac4d.networks import EncoderDecoder
 from cardiac4d.workflows.inferer import SequenceInferer
 
 
@@ -95,6 +97,24 @@ def test_window_without_frames_is_refused(window_frames):
 def test_window_in_time_needs_one_in_space():
     with pytest.raises(ValueError, match="`window_frames` needs `roi_size`"):
         SequenceInferer(window_frames=8)
+
+
+@pytest.mark.parametrize(("spatial_dims", "framewise"), [(4, True), (3, False)])
+def test_network_of_the_other_kind_is_refused_by_the_name_of_the_option(spatial_dims, framewise):
+    network = EncoderDecoder(spatial_dims=spatial_dims)
+    sequence = torch.zeros(1, 1, 8, 8, 8, 2)
+    with pytest.raises(
+        InputError, match=rf"--framewise: it is {framewise}, but .* {spatial_dims}D .*baseline_3d\.json"
+    ):
+        SequenceInferer(framewise=framewise)(sequence, network)
+
+
+@pytest.mark.parametrize(("spatial_dims", "framewise"), [(4, False), (3, True)])
+def test_network_of_the_right_kind_runs(spatial_dims, framewise):
+    network = EncoderDecoder(spatial_dims=spatial_dims)
+    with torch.no_grad():
+        logits = SequenceInferer(framewise=framewise)(torch.zeros(1, 1, 8, 8, 8, 2), network)
+    assert logits.shape == (1, 3, 8, 8, 8, 2)
 
 
 def test_network_sees_plain_tensor_and_prediction_keeps_metadata():

@@ -66,6 +66,16 @@ def test_missing_or_unreadable_weights_name_the_file(tmp_path, content):
         WeightsLoader(path, nn.Linear(1, 1))(NO_ENGINE)
 
 
+def test_missing_weights_of_a_relative_path_say_where_they_were_looked_for(tmp_path, monkeypatch):
+    """The configs' own path is relative to the bundle, unless --bundle_root says where that is."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=rf"Fix: .*from {tmp_path}: pass --bundle_root"):
+        WeightsLoader("./models/model.pt", nn.Linear(1, 1))(NO_ENGINE)
+    with pytest.raises(InputError) as refused:
+        WeightsLoader(tmp_path / "models" / "model.pt", nn.Linear(1, 1))(NO_ENGINE)
+    assert "bundle_root" not in str(refused.value)
+
+
 def test_weights_load_from_a_training_checkpoint_too(tmp_path):
     trained, fresh = nn.Linear(2, 1), nn.Linear(2, 1)
     path, recipe = tmp_path / "checkpoint_epoch=1.pt", {"spacing_mm": [1.0, 1.0, 1.0]}
@@ -119,6 +129,30 @@ def test_advice_for_an_input_at_native_resolution_names_what_the_command_line_ca
         InputError, match=r"Fix: add the config overlay .*cine_mr\.json.* cannot set spacing_mm to null"
     ):
         WeightsLoader(model, network, recipe={"spacing_mm": [1.0, 1.0, 1.0]})(NO_ENGINE)
+
+
+def test_advice_for_another_resolution_prefers_the_overlay_that_sets_all_of_it(tmp_path):
+    """The voxel size alone runs with a window the network was not trained in: other results, without a word."""
+    network, model = nn.Linear(2, 1), tmp_path / "model.pt"
+    write_model(network, model, {"spacing_mm": [3.0, 3.0, 3.0]})
+    advice = (
+        r"Fix: add the config overlay of the training, such as configs/quick\.json; if it had none, pass "
+        r'--spacing_mm "\[3\.0, 3\.0, 3\.0\]" and the --roi_size and --window_frames of the training'
+    )
+    with pytest.raises(InputError, match=advice):
+        WeightsLoader(model, network, recipe={"spacing_mm": [1.0, 1.0, 1.0]})(NO_ENGINE)
+
+
+def test_another_window_in_time_is_allowed_and_warned_of(tmp_path, caplog):
+    network, fresh, model = nn.Linear(2, 1), nn.Linear(2, 1), tmp_path / "model.pt"
+    write_model(network, model, {"spacing_mm": [1.0, 1.0, 1.0], "window_frames": 8})
+    WeightsLoader(model, fresh, recipe={"spacing_mm": (1.0, 1.0, 1.0), "window_frames": -1})(NO_ENGINE)
+    assert torch.equal(fresh.weight, network.weight)
+    (record,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    text = record.getMessage()
+    assert f"{model}: the network was trained with window_frames 8, this run uses -1: its results differ" in text
+    assert "Fix: add the config overlay of the training" in text
+    assert "--window_frames 8" in text
 
 
 def test_command_line_cannot_set_null():

@@ -7,7 +7,7 @@ from .case import evaluate_case
 from .dice import SparseDice, dice_per_frame
 from .ejection_fraction import EjectionFractionError
 from .smoothness import TemporalSmoothness, changed_volumes_ml, temporal_l2
-from .summary import format_table, summarize_cases
+from .summary import format_cases, format_table, summarize_cases
 from .surface import surface_distances_mm, temporal_surface_distance
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "changed_volumes_ml",
     "dice_per_frame",
     "evaluate_case",
+    "format_cases",
     "format_table",
     "summarize_cases",
     "surface_distances_mm",

@@ -95,6 +95,19 @@ def format_table(summaries: Mapping[str, Summary]) -> str:
     return _aligned(lines)
 
 
+def format_cases(rows: Sequence[Mapping[str, Any]]) -> str:
+    """List cases with what was measured in them, for segmentations that have nothing to be compared with.
+
+    Args:
+        rows: from :func:`~cardiac4d.metrics.evaluate_case`.
+
+    Returns:
+        A table in Markdown like that of :func:`format_table`.
+    """
+    cells = [list(_CASE_COLUMNS), *([show(row) for show in _CASE_COLUMNS.values()] for row in rows)]
+    return _aligned(cells)
+
+
 def _column(rows: Sequence[Mapping[str, Any]], name: str) -> npt.NDArray[np.float64]:
     return np.array([np.nan if row[name] in (None, "") else float(row[name]) for row in rows])
 
@@ -147,6 +160,17 @@ _EF_COLUMNS = {
     "Sensitivity": lambda s: _share(s["num_reduced_found"], s["num_reduced"]),
     "Specificity": lambda s: _share(s["num_normal_found"], s["num_normal"]),
     "Cases": lambda s: str(s["num_cases"]),
+}
+
+_CASE_COLUMNS = {
+    "Case": lambda row: str(row["case_id"]),
+    "Frames": lambda row: str(row["num_frames"]),
+    "EDV [mL]": lambda row: _number(row["edv_ml"], 1),
+    "ESV [mL]": lambda row: _number(row["esv_ml"], 1),
+    "EF [%]": lambda row: _number(row["ef_percent"], 1),
+    "ED mass [g]": lambda row: _number(row["ed_mass_g"], 1),
+    "ED frame": lambda row: str(row["ed_frame"]),
+    "ES frame": lambda row: str(row["es_frame"]),
 }
 
 

@@ -3,12 +3,14 @@
 
 from .case_results import CaseResults
 from .checkpoint import Checkpoints
+from .command_line import check_command_line
 from .distributed import (
     case_sampler,
     default_device,
     distributed_network,
     init_process_group,
     leave_process_group,
+    run_evaluator,
 )
 from .epoch_seed import EpochSeed
 from .experiment import Experiment
@@ -17,6 +19,7 @@ from .inferer import SequenceInferer
 from .input_errors import explain_input_errors
 from .poly_schedule import PolySchedule
 from .runs import prepare_results_dir, prepare_training_dir
+from .settings import check_settings
 from .skipping import SkippingDataset, SkippingEvaluator
 from .training_log import EpochLosses, EvaluationProgress, TrainingProgress
 from .weights import WeightsLoader
@@ -36,6 +39,8 @@ __all__ = [
     "TrainingProgress",
     "WeightsLoader",
     "case_sampler",
+    "check_command_line",
+    "check_settings",
     "default_device",
     "distributed_network",
     "explain_input_errors",
@@ -43,4 +48,5 @@ __all__ = [
     "leave_process_group",
     "prepare_results_dir",
     "prepare_training_dir",
+    "run_evaluator",
 ]

@@ -25,7 +25,8 @@ from ..conventions import (
 )
 from ..io.nifti import nifti_stem
 from ..io.whole_file import whole_file
-from ..metrics import evaluate_case, format_table, summarize_cases
+from ..metrics import evaluate_case, format_cases, format_table, summarize_cases
+from ..transforms.save_sequence import SAVED_TO
 from .distributed import gather_rows, is_main_process, process_rank
 from .lost_cavity import warn_of_lost_cavity
 from .runs import remove_other_segmentations, remove_tables
@@ -34,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 
 class CaseResults:
-    """Evaluator handler: a row per case, ``cases.csv`` and ``summary.json`` per run.
+    """Evaluator handler: a row per case, ``cases.csv`` and ``summary.json`` per run, and a table in the log.
 
     Works on what the postprocessing left in the engine's output: label maps ``pred`` and, where they exist, ``label``
     (sparse) and ``truth`` (dense), all ``(1, H, W, D, T)`` **on the study's own grid**, so that volumes are true.
@@ -50,6 +51,7 @@ class CaseResults:
     def __init__(self, output_dir: str | Path, model_name: str = "4D network", *, overwrite: bool = False) -> None:
         self.output_dir, self.model_name, self.overwrite = Path(output_dir), model_name, overwrite
         self._rows: list[dict[str, Any]] = []
+        self._saved_in: set[str] = set()
 
     def attach(self, engine: Engine) -> None:
         """Register with the evaluator."""
@@ -62,6 +64,7 @@ class CaseResults:
         self._rows.clear()
         if self.overwrite and is_main_process():
             remove_tables(self.output_dir)
+        self._saved_in.clear()
 
     def _iteration_completed(self, engine: Engine) -> None:
         outputs: Any = engine.state.output
@@ -69,9 +72,12 @@ class CaseResults:
         for output, item in zip(outputs, items, strict=True):
             self._rows.append(measure_case({**item, **output}))
             warn_of_lost_cavity(self._rows[-1]["case_id"], output[PRED_KEY][0])
+            saved_to = output[PRED_KEY].meta.get(SAVED_TO)
+            self._saved_in |= {str(Path(saved_to).parent)} if saved_to else set()
 
     def _completed(self, engine: Engine) -> None:
         by_id = {row["case_id"]: row for row in gather_rows(self._rows)}
+        self._rows.clear()
         rows = [by_id[case_id] for case_id in sorted(by_id)]
         if self.overwrite and is_main_process():
             remove_other_segmentations(self.output_dir, by_id)
@@ -97,9 +103,16 @@ class CaseResults:
         text = json.dumps(document, indent=4, allow_nan=False)
         with whole_file(self.output_dir / "summary.json") as partial:
             partial.write_text(text + "\n", encoding="utf-8")
-        logger.info(
-            "%d cases: %s\n%s", len(rows), self.output_dir / "cases.csv", format_table({self.model_name: summary})
-        )
+        # Without any reference the table of the paper would be one of dashes.
+        table = format_table({self.model_name: summary}) if any(map(_has_reference, rows)) else format_cases(rows)
+        logger.info("%d cases: %s\n%s", len(rows), self.output_dir / "cases.csv", table)
+        for folder in sorted(self._saved_in):
+            logger.info("segmentations: %s", folder)
+
+
+def _has_reference(row: Mapping[str, Any]) -> bool:
+    """Whether there is anything to compare a case with: annotated frames, a dense truth, an ejection fraction."""
+    return bool(row["num_annotated_frames"]) or row["ef_reference_source"] != "none"
 
 
 def measure_case(case: Mapping[str, Any]) -> dict[str, Any]:

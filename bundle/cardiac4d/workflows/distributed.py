@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 import torch.distributed as dist
+from ignite.engine import Events
 from monai.data import Dataset, DistributedSampler
+from monai.engines import Evaluator
 from torch import nn
+from torch.utils.data import Sampler
 
 from ..errors import InputError
 
@@ -70,25 +73,66 @@ def is_main_process() -> bool:
     return process_rank() == 0
 
 
-def case_sampler(dataset: Dataset, *, shuffle: bool, even_divisible: bool, seed: int = 0) -> DistributedSampler:
+def case_sampler(
+    dataset: Dataset,
+    *,
+    shuffle: bool,
+    even_divisible: bool,
+    seed: int = 0,
+    section: str = "cases",
+    may_idle: bool = False,
+) -> Sampler[int]:
     """Share the cases of a data set among the processes.
 
     Args:
-        dataset: at least one case per process: one without a case would leave the others waiting for it.
+        dataset: at least one case per process, unless ``may_idle``.
         shuffle: another order in every epoch.
         even_divisible: repeat cases so that every process gets equally many; training needs it, evaluation must not.
         seed: of the order; the same in all processes, which draw one order and share it out.
+        section: name of the list of cases, for the message.
+        may_idle: some processes may get no case at all; only :func:`run_evaluator` runs those. Takes the cases in their
+            order and none twice, whatever the other arguments say.
 
     Raises:
-        InputError: if there are fewer cases than processes.
+        InputError: if there are fewer cases than processes: in training, and in its validation, one without a case
+            would leave the others waiting for it.
     """
-    if len(dataset) < dist.get_world_size():
+    num_cases, num_processes = len(dataset), dist.get_world_size()
+    if may_idle:
+        return _Shares(num_cases, dist.get_rank(), num_processes)
+    if num_cases < num_processes:
         raise InputError(
-            "torchrun",
-            f"{dist.get_world_size()} processes for {len(dataset)} cases",
-            f"start at most --nproc_per_node={len(dataset)}",
+            section,
+            f"{num_processes} processes for {num_cases} case{'' if num_cases == 1 else 's'}",
+            f"start at most --nproc_per_node={num_cases}, or add cases to this list of the data set",
         )
     return DistributedSampler(dataset, even_divisible=even_divisible, shuffle=shuffle, seed=seed)
+
+
+class _Shares(Sampler[int]):
+    """Every n-th case, which may be none: MONAI's and torch's samplers repeat cases then, or refuse."""
+
+    def __init__(self, num_cases: int, rank: int, num_processes: int) -> None:
+        self.share = range(rank, num_cases, num_processes)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.share)
+
+    def __len__(self) -> int:
+        return len(self.share)
+
+
+def run_evaluator(evaluator: Evaluator) -> None:
+    """Run an evaluator also where this process has no case.
+
+    Ignite refuses empty data. The other processes gather results when they have completed, and would wait for this one:
+    its handlers see the start and the end, and no case between them.
+    """
+    if len(evaluator.data_loader) > 0:  # type: ignore[arg-type]
+        evaluator.run()
+        return
+    evaluator.fire_event(Events.STARTED)
+    evaluator.fire_event(Events.COMPLETED)
 
 
 def gather_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

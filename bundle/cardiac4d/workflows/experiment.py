@@ -38,7 +38,8 @@ class Experiment:
     Args:
         bundle_root: folder that holds ``configs/``.
         dataset_dir: folder with ``dataset.json``.
-        output_dir: receives ``train_4d/``, ``evaluate_4d_<section>/``, ``inference/`` and the 3D counterparts.
+        output_dir: receives ``train_4d/``, ``evaluate_4d_<section>/``, ``inference_<section>/``, and the 3D
+            counterparts.
         overlays: names of config files laid over each workflow, for example ``("quick",)``.
         overrides: further config ids and their values, for example ``{"max_epochs": 10}``.
 
@@ -61,7 +62,7 @@ class Experiment:
         """Train, or go on with an interrupted training; return the model of the last epoch."""
         folder = self.output_dir / f"train_{dims}d"
         config = "train" if dims == 4 else "train_3d"
-        self._stage("training", [config], folder, self.model(dims), self.dataset_dir, resume=True)
+        self._stage("training", [config], folder, self.model(dims), resume=True)
         return self.model(dims)
 
     def evaluate(self, dims: int = 4, section: str = "test") -> dict[str, Any]:
@@ -69,30 +70,28 @@ class Experiment:
         folder = self.output_dir / f"evaluate_{dims}d_{section}"
         configs = ["evaluate", *(["baseline_3d"] if dims == 3 else [])]
         values = {"checkpoint": self.model(dims), "section": section, "overwrite": True}
-        self._stage("evaluating", configs, folder, folder / "summary.json", self.dataset_dir, **values)
+        self._stage("evaluating", configs, folder, folder / "summary.json", **values)
         return read_summary(folder / "summary.json")
 
-    def infer(self, study: Path) -> Path:
-        """Segment one study with the 4D network; return the folder of the results."""
-        folder = self.output_dir / "inference"
-        values = {"checkpoint": self.model(4), "overwrite": True}
-        self._stage("inference", ["inference"], folder, folder / "summary.json", study, **values)
+    def infer(self, section: str = "test") -> Path:
+        """Segment a section of the data list with the 4D network; return the folder of the results."""
+        folder = self.output_dir / f"inference_{section}"
+        values = {"checkpoint": self.model(4), "section": section, "overwrite": True}
+        self._stage("inference", ["inference"], folder, folder / "summary.json", **values)
         return folder
 
-    def _stage(
-        self, run_id: str, configs: Sequence[str], folder: Path, result: Path, dataset_dir: Path, **values: Any
-    ) -> None:
+    def _stage(self, run_id: str, configs: Sequence[str], folder: Path, result: Path, **values: Any) -> None:
         """Run one stage unless its result is there; refuse a folder that other settings have begun."""
-        own = {"bundle_root": self.bundle_root, "dataset_dir": dataset_dir, "output_dir": folder, **values}
-        settings = {name: str(value) for name, value in {**self.overrides, **own}.items()}
+        places = {"dataset_dir": self.dataset_dir, "output_dir": folder}
+        settings = {name: str(value) for name, value in {**self.overrides, **places, **values}.items()}
         files = [self._config(name) for name in (*configs, *self.overlays)]
         digests = {f"content of {path.name}": digest(path) for path in (*files, data_list(settings)) if path.is_file()}
-        note = folder / "stage.json"
-        check_origin(note, {"run": run_id, "configs": [path.stem for path in files], **settings, **digests})
+        record = {"run": run_id, "configs": [path.stem for path in files], **settings, **digests}
+        check_origin(folder / "stage.json", record)
         if result.exists():
             logger.info("done before: %s", result)
             return
-        self._run(run_id, files, settings)
+        self._run(run_id, files, {"bundle_root": str(self.bundle_root), **settings})
 
     def _config(self, name: str) -> Path:
         folder = self.bundle_root / "configs"
@@ -125,15 +124,17 @@ def check_origin(note: Path, record: Mapping[str, Any]) -> None:
 
     Args:
         note: the file that says how; it stands in the folder of a stage.
-        record: what decides on the results, JSON types only.
+        record: what decides on the results, JSON types only; ``output_dir`` is the folder. Data and weights that moved
+            together with it are the same as before.
 
     Raises:
         InputError: if the folder was begun with another record, or holds files but no record.
     """
-    folder, other = note.parent, "choose another output_dir"
+    folder = note.parent
+    other = "choose another output_dir; what `make demo` wrote, remove by `make clean-outputs` to start it anew"
     if note.exists():
         begun = json.loads(note.read_text(encoding="utf-8"))
-        changed = sorted(key for key in begun.keys() | record.keys() if begun.get(key) != record.get(key))
+        changed = sorted(key for key in begun.keys() | record.keys() if not _agree(key, begun, record))
         if changed:
             raise InputError(folder, f"the folder was begun with other settings ({', '.join(changed)})", other)
         return
@@ -143,6 +144,20 @@ def check_origin(note: Path, record: Mapping[str, Any]) -> None:
         raise InputError(folder, f"the folder holds {held[0]} but no {note.name} to say where it is from", other)
     with whole_file(note) as partial:
         partial.write_text(json.dumps(record, indent=4) + "\n", encoding="utf-8")
+
+
+_PLACES = ("dataset_dir", "output_dir", "checkpoint")
+"""Settings that are paths; a record says where they were when the folder was begun."""
+
+
+def _agree(key: str, begun: Mapping[str, Any], record: Mapping[str, Any]) -> bool:
+    """Whether a setting is what it was: a path may also lie where it lay as seen from the folder of the stage."""
+    if begun.get(key) == record.get(key):
+        return True
+    if key not in _PLACES or key not in begun or key not in record:
+        return False
+    then, now = (os.path.relpath(each[key], each["output_dir"]) for each in (begun, record))
+    return then == now
 
 
 def read_summary(path: Path) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from monai.utils import convert_to_dst_type
 from torch import Tensor
 
 from ..conventions import META_FULL_CYCLE, TIME_AXIS
+from ..errors import InputError
 
 Network = Callable[[Tensor], Tensor]
 
@@ -84,7 +85,12 @@ class SequenceInferer(Inferer):
         self.framewise, self.cpu_autocast, self.progress = framewise, cpu_autocast, progress
 
     def __call__(self, inputs: Tensor, network: Network, *args: Any, **kwargs: Any) -> Tensor:
-        """Return the logits, ``(N, C_out, H, W, D, T)`` float32."""
+        """Return the logits, ``(N, C_out, H, W, D, T)`` float32.
+
+        Raises:
+            InputError: if the network says by its ``spatial_dims`` that it does not fit ``framewise``.
+        """
+        _check_kind(network, self.framewise)
         plain = inputs.as_tensor() if isinstance(inputs, MetaTensor) else inputs
         with self._autocast(plain.device):
             if self.framewise:
@@ -136,6 +142,17 @@ class SequenceInferer(Inferer):
             progress=self.progress,
         )
         return logits
+
+
+def _check_kind(network: Network, framewise: bool) -> None:
+    """A 4D network given single frames, or a 3D one given sequences, would only complain of a shape."""
+    dims = getattr(getattr(network, "module", network), "spatial_dims", None)  # also inside a data-parallel wrapper
+    if dims in (3, 4) and framewise != (dims == 3):
+        raise InputError(
+            "--framewise",
+            f"it is {framewise}, but the network is a {dims}D one",
+            "leave it to the configs: configs/baseline_3d.json sets it together with the 3D network",
+        )
 
 
 def _is_full_cycle(inputs: Tensor) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ignite.engine import Engine, Events
 from monai.data import Dataset
 from monai.engines import SupervisedEvaluator
 
@@ -59,25 +60,25 @@ class SkippingEvaluator(SupervisedEvaluator):
         args: as of :class:`monai.engines.SupervisedEvaluator`.
         failures_csv: receives the cases passed over, if there are any, with problem and fix.
         kwargs: as of :class:`monai.engines.SupervisedEvaluator`.
+
+    Raises:
+        InputError: at the end of a run, if cases were passed over; in the main process, which knows those of all
+            processes and has written ``failures_csv`` then.
     """
 
     def __init__(self, *args: Any, failures_csv: str | Path, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.failures_csv = Path(failures_csv)
         self._skipped: list[dict[str, Any]] = []
+        # After the handlers given above have done their part.
+        self.add_event_handler(Events.STARTED, self._start_anew)
+        self.add_event_handler(Events.COMPLETED, self._report)
 
-    def run(self, global_epoch: int = 1) -> None:  # type: ignore[override] # MONAI's own signature, not Ignite's
-        """Run over all cases.
-
-        Args:
-            global_epoch: as of :class:`monai.engines.SupervisedEvaluator`.
-
-        Raises:
-            InputError: at the end, if cases were passed over; in the main process, which knows those of all processes
-                and has written ``failures_csv`` then.
-        """
+    def _start_anew(self, _engine: Engine) -> None:
         self._skipped.clear()
-        super().run(global_epoch)
+
+    def _report(self, _engine: Engine) -> None:
+        """Gather what all processes passed over: on an event, which a process without a case sees as well."""
         skipped = sorted(gather_rows(self._skipped), key=lambda row: row["case_id"])
         if skipped and is_main_process():
             write_csv(skipped, self.failures_csv)

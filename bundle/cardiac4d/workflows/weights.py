@@ -2,7 +2,8 @@
 """Files of weights: bare state dicts, with the recipe of the network's input beside them.
 
 ``model.pt`` loads with ``weights_only=True``. ``model.json`` says what the input must look like, the voxel size above
-all: weights applied at another resolution give a wrong result without any error.
+all (weights applied at another resolution give a wrong result without any error), and in windows of how many frames the
+training looked at whole sequences.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ from ..errors import InputError
 from ..io.whole_file import whole_file
 
 Recipe = Mapping[str, Any]
+MAY_DIFFER = {"window_frames"}
+"""Fields of a recipe in which a run may differ from the training: what it gives is another result, not a wrong one."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -90,7 +94,7 @@ def read_weights(
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(path, "there is no such file of weights", "train first, or give another file by --checkpoint")
+        raise InputError(path, "there is no such file of weights", _advice_for_missing(path))
     try:
         content = torch.load(path, map_location=map_location, weights_only=True)
     except Exception as error:
@@ -105,19 +109,36 @@ def read_weights(
     return content, json.loads(beside.read_text(encoding="utf-8")) if beside.is_file() else {}
 
 
+def _advice_for_missing(path: Path) -> str:
+    elsewhere = f"; it is looked for from {Path.cwd()}: pass --bundle_root if the bundle is elsewhere"
+    return "train first, or give another file by --checkpoint" + ("" if path.is_absolute() else elsewhere)
+
+
 def recipe_path(model: str | os.PathLike[str]) -> Path:
     """Where the recipe of a model's input stands: beside it, with the suffix ``.json``."""
     return Path(model).with_suffix(".json")
 
 
 def check_recipe(model: str | os.PathLike[str], trained: Recipe, recipe: Recipe) -> None:
-    """Compare how the input was prepared in training with how it is now; warn of what the weights do not say.
+    """Compare how the input was prepared in training with how it is now; warn of what may differ or is not known.
 
     Raises:
-        InputError: if they differ; names the field and both values.
+        InputError: if they differ in a field that must not (all but those of ``MAY_DIFFER``); names the field and both
+            values.
     """
     trained, now = (json.loads(json.dumps(dict(each))) for each in (trained, recipe))  # tuples become lists
-    unknown = [field for field in now if field not in trained]
+    _warn_of_unknown(model, [field for field in now if field not in trained], now)
+    for field in now:
+        if field not in trained or trained[field] == now[field]:
+            continue
+        problem = f"the network was trained with {field} {trained[field]}, this run uses {now[field]}"
+        fix = _recipe_advice(field, trained[field])
+        if field not in MAY_DIFFER:
+            raise InputError(model, problem, fix, field)
+        logger.warning("%s: %s: its results differ. Fix: %s, unless that is what you want.", model, problem, fix)
+
+
+def _warn_of_unknown(model: str | os.PathLike[str], unknown: list[str], now: Recipe) -> None:
     if unknown:
         logger.warning(
             "%s does not say which %s it was trained with: a wrong one gives wrong results without any error. "
@@ -127,14 +148,6 @@ def check_recipe(model: str | os.PathLike[str], trained: Recipe, recipe: Recipe)
             recipe_path(model).name,
             ", ".join(f"{field} {now[field]}" for field in unknown),
         )
-    for field in now.keys() & trained.keys():
-        if trained[field] != now[field]:
-            raise InputError(
-                model,
-                f"the network was trained with {field} {trained[field]}, this run uses {now[field]}",
-                _recipe_advice(field, trained[field]),
-                field,
-            )
 
 
 def _recipe_advice(field: str, value: object) -> str:
@@ -144,7 +157,11 @@ def _recipe_advice(field: str, value: object) -> str:
             "add the config overlay of the training, such as configs/cine_mr.json: the command line cannot set "
             f"{field} to null"
         )
-    return f'pass --{field} "{value}", or the config overlay of the training'
+    option = f'--{field} "{value}"' if isinstance(value, list) else f"--{field} {value}"
+    # The voxel size alone would leave this run with windows that the network was not trained in.
+    windows = " and the --roi_size and --window_frames of the training" if field == "spacing_mm" else ""
+    overlay = "add the config overlay of the training, such as configs/quick.json"
+    return f"{overlay}; if it had none, pass {option}{windows}"
 
 
 class WeightsLoader:
@@ -154,8 +171,8 @@ class WeightsLoader:
         path: a bare state dict or a training checkpoint.
         network: receives the weights.
         map_location: device to read them to.
-        recipe: how this run prepares its input; must agree with the recipe of the weights. Weights without one are
-            loaded with a warning.
+        recipe: how this run prepares its input and cuts it into windows; must agree with the recipe of the weights, but
+            for the window in time, of which another one is warned. Weights without one are loaded with a warning.
     """
 
     def __init__(
