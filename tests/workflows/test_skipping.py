@@ -24,24 +24,30 @@ class Load:
         return {**entry, "image": torch.full((1, 2, 2, 2, 2), float(entry["image"]))}
 
 
+class _Notes:
+    """A handler like those of a config: it sees the end of the run before the failure is raised."""
+
+    def __init__(self, seen):
+        self.seen = seen
+
+    def attach(self, engine):
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._note)
+        engine.add_event_handler(Events.COMPLETED, lambda _engine: self.seen.append("completed"))
+
+    def _note(self, engine):
+        self.seen.extend(float(output["pred"].max()) for output in engine.state.output)
+        assert len(engine.state.batch) == len(engine.state.output)
+
+
 def _run(folder, values, num_workers=0):
     """Run over cases named a, b, ...; return the numbers that reached the network."""
     entries = [{"id": "abcdefg"[index], "image": value} for index, value in enumerate(values)]
     loader = DataLoader(SkippingDataset(entries, Compose([Load()])), batch_size=1, num_workers=num_workers)
-    evaluator = SkippingEvaluator(
-        torch.device("cpu"), loader, torch.nn.Identity(), failures_csv=folder / "failures.csv"
-    )
     seen = []
-
-    @evaluator.on(Events.ITERATION_COMPLETED)
-    def _note(engine):
-        seen.extend(float(output["pred"].max()) for output in engine.state.output)
-        assert len(engine.state.batch) == len(engine.state.output)
-
-    @evaluator.on(Events.COMPLETED)
-    def _done(_engine):
-        seen.append("completed")
-
+    handlers = [_Notes(seen)]
+    evaluator = SkippingEvaluator(
+        torch.device("cpu"), loader, torch.nn.Identity(), failures_csv=folder / "failures.csv", val_handlers=handlers
+    )
     return evaluator, seen
 
 
