@@ -133,6 +133,8 @@ def test_relative_links_in_the_documents_lead_somewhere() -> None:
 
 def test_ci_runs_the_targets_a_developer_runs() -> None:
     script = ROOT / ".ci" / "run"
+    if not (ROOT / ".git").exists() and not script.exists():
+        pytest.skip("an archive of the bundle holds no hidden files, and so no .ci/run")
     assert os.access(script, os.X_OK)
     called = re.findall(r"^make .*?([\w-]+)$", script.read_text(encoding="utf-8"), re.MULTILINE)
     targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
