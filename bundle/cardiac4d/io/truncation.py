@@ -8,6 +8,7 @@ import struct
 import zlib
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 from nibabel.filebasedimages import ImageFileError
@@ -30,7 +31,7 @@ def is_whole_nifti(path: str | PathLike[str]) -> bool:
     """
     path = Path(path)
     try:
-        image = nib.load(path)
+        image: Any = nib.load(path)
     except (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, zlib.error):
         return False
     wanted = image.dataobj.offset + math.prod(image.shape) * image.get_data_dtype().itemsize
