@@ -5,12 +5,12 @@ import time
 from collections.abc import Callable
 from functools import reduce
 
-import fire
 import torch
 from torch import Tensor
 from torch.nn.functional import conv3d
 
 from cardiac4d import conv4d
+from cardiac4d.command_line import run
 from cardiac4d.ops import backend_info
 
 LAYERS = {
@@ -83,4 +83,4 @@ def benchmark(size: tuple[int, int, int, int] = (48, 48, 32, 16), repeats: int =
 
 
 if __name__ == "__main__":
-    fire.Fire(benchmark)
+    run(benchmark)

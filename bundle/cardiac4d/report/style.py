@@ -63,9 +63,19 @@ def save_png(figure: Figure, path: str | Path) -> Path:
     Raises:
         ValueError: if ``path`` does not end in ``.png``.
     """
+    path = png_path(path)
+    with whole_file(path) as partial:
+        figure.savefig(partial, format="png", metadata={"Software": None})
+    return path
+
+
+def png_path(path: str | Path) -> Path:
+    """The path of a picture, refused before anything is drawn where it does not end in ``.png``.
+
+    Raises:
+        ValueError: as said.
+    """
     path = Path(path)
     if path.suffix != ".png":
         raise ValueError(f"`path` must end in .png, got {path}")
-    with whole_file(path) as partial:
-        figure.savefig(partial, format="png", metadata={"Software": None})
     return path
