@@ -57,3 +57,22 @@ def test_failure_on_the_first_case_leaves_no_table(tmp_path):
     with pytest.raises(ValueError, match="not finite"):
         _run(tmp_path, [_case("a")], fails_on="a")
     assert not list(tmp_path.iterdir())
+
+
+def test_files_hold_no_noise_of_arithmetic(tmp_path):
+    case = _case("a")
+    case["pred"].affine[:3, :3] *= 1.00000012
+    _run(tmp_path, [case])
+    assert _rows(tmp_path / "cases.csv")[0]["edv_ml"] == "8.0"
+    document = json.loads((tmp_path / "summary.json").read_text())
+    assert document["cases"][0]["edv_ml"] == document["summary"]["edv_ml_mean"] == 8.0
+
+
+def test_myocardium_that_is_not_conserved_is_warned_of(tmp_path, caplog):
+    case = _case("lost")
+    case["pred"][0, 0, ..., 0] = 2
+    case["pred"][0, 0, :2, :, 1] = 2
+    _run(tmp_path, [_case("fine"), case])
+    (warning,) = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert warning.startswith("lost: the predicted myocardial volume varies by 67 %")
+    assert [row["lvm_variation_percent"] for row in _rows(tmp_path / "cases.csv")] == ["nan", "66.67"]

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 from .case import evaluate_case
+from .digits import rounded
 from .dice import SparseDice, dice_per_frame
 from .ejection_fraction import EjectionFractionError
+from .plausibility import implausible
 from .smoothness import TemporalSmoothness, changed_volumes_ml, temporal_l2
 from .summary import format_table, summarize_cases
 from .surface import surface_distances_mm, temporal_surface_distance
@@ -18,6 +20,8 @@ __all__ = [
     "dice_per_frame",
     "evaluate_case",
     "format_table",
+    "implausible",
+    "rounded",
     "summarize_cases",
     "surface_distances_mm",
     "temporal_l2",
