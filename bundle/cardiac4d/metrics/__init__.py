@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 from .case import evaluate_case
-from .digits import rounded
 from .dice import SparseDice, dice_per_frame
+from .digits import rounded
 from .ejection_fraction import EjectionFractionError
 from .plausibility import implausible
 from .smoothness import TemporalSmoothness, changed_volumes_ml, temporal_l2

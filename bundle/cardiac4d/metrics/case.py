@@ -55,8 +55,8 @@ def evaluate_case(
         (mL^0.5), ``surf_mm``, ``surf_lv_mm``, ``surf_lvm_mm`` and ``l2_reference``, ``surf_reference_mm`` (the same of
         ``truth``); ``num_empty_frames_lv``, ``num_empty_frames_lvm``; ``edv_ml``, ``esv_ml``, ``sv_ml``,
         ``ef_percent``, ``ed_mass_g``, ``lvm_variation_percent``, ``ed_frame``, ``es_frame``, ``ed_time_ms``,
-        ``es_time_ms``; ``edv_reference_ml``, ``esv_reference_ml``, ``ef_reference_percent``, ``ef_reference_source``, ``ef_error_points`` (predicted minus
-        reference).
+        ``es_time_ms``; ``edv_reference_ml``, ``esv_reference_ml``, ``ef_reference_percent``, ``ef_reference_source``,
+        ``ef_error_points`` (predicted minus reference).
 
         The reference ejection fraction is, by ``ef_reference_source``: ``given``; else from ``truth``; else from the
         ``annotated_frames``, largest and smallest cavity volume, which needs two of them and is right only if

@@ -20,7 +20,7 @@ def implausible(row: Mapping[str, Any]) -> list[str]:
     if variation > LVM_VARIATION_TOLERANCE_PERCENT:  # false for NaN
         found.append(
             f"the predicted myocardial volume varies by {variation:.0f} % of its mean over the sequence, more than "
-            f"{LVM_VARIATION_TOLERANCE_PERCENT:.0f} %, though a heart conserves it: look at the volume curve before you "
-            f"use mass or ejection fraction"
+            f"{LVM_VARIATION_TOLERANCE_PERCENT:.0f} %, though a heart conserves it: look at the volume curve before "
+            "you use mass or ejection fraction"
         )
     return found
