@@ -4,10 +4,9 @@
 import logging
 from pathlib import Path
 
-import fire
-
+from cardiac4d.command_line import run
 from cardiac4d.workflows import Experiment
-from cardiac4d.workflows.comparison import compare
+from cardiac4d.workflows.comparison import check_overrides, compare
 
 BUNDLE_ROOT = Path(__file__).resolve().parents[1]
 
@@ -15,7 +14,7 @@ BUNDLE_ROOT = Path(__file__).resolve().parents[1]
 def main(
     dataset_dir: str,
     output_dir: str,
-    overlays: tuple[str, ...] = (),
+    overlays: str | tuple[str, ...] = (),
     section: str = "validation",
     **overrides: object,
 ) -> None:
@@ -24,15 +23,16 @@ def main(
     Args:
         dataset_dir: folder with ``dataset.json``.
         output_dir: receives models, results and ``table.md``; finished stages in it are kept.
-        overlays: configs laid over each workflow, for example ``"('quick',)"``.
+        overlays: configs laid over each workflow, for example ``quick`` or ``"('quick','mine')"``.
         section: the list to evaluate on.
         overrides: further config ids, for example ``--max_epochs 60``.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     names = (overlays,) if isinstance(overlays, str) else tuple(overlays)
+    check_overrides(BUNDLE_ROOT, names, overrides)
     experiment = Experiment(BUNDLE_ROOT, Path(dataset_dir).resolve(), Path(output_dir).resolve(), names, overrides)
     print(compare(experiment, section))
 
 
 if __name__ == "__main__":
-    fire.Fire(main)
+    run(main)

@@ -4,8 +4,7 @@
 import logging
 from pathlib import Path
 
-import fire
-
+from cardiac4d.command_line import run
 from cardiac4d.workflows.demonstration import run_demonstration
 
 BUNDLE_ROOT = Path(__file__).resolve().parents[1]
@@ -23,4 +22,4 @@ def demo(output_dir: str = "outputs/demo", seed: int = 0) -> None:
 
 
 if __name__ == "__main__":
-    fire.Fire(demo)
+    run(demo)

@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-import fire
-
+from cardiac4d.command_line import run
 from cardiac4d.io import write_cine_datalist
 
 
@@ -24,4 +23,4 @@ def make_cine_datalist(source_dir: str, output_json: str, seed: int = 0, validat
 
 
 if __name__ == "__main__":
-    fire.Fire(make_cine_datalist)
+    run(make_cine_datalist)

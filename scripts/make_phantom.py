@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
-import fire
-
+from cardiac4d.command_line import run
 from cardiac4d.phantom import write_dataset
-from cardiac4d.report import dataset_montage
+from cardiac4d.report import dataset_montage, png_path
 
 
 def make_phantom(
@@ -27,10 +26,12 @@ def make_phantom(
         montage: also draw one sequence into this .png file.
         montage_id: which one; by default the first of the training list.
     """
+    picture_path = png_path(montage) if montage else None
     datalist = write_dataset(output_dir, preset, seed, num_workers)
-    picture = f"\nmontage:   {dataset_montage(datalist, montage, case_id=montage_id)}" if montage else ""
-    return f"data list: {datalist}{picture}"
+    if picture_path is None:
+        return f"data list: {datalist}"
+    return f"data list: {datalist}\nmontage:   {dataset_montage(datalist, picture_path, case_id=montage_id)}"
 
 
 if __name__ == "__main__":
-    fire.Fire(make_phantom)
+    run(make_phantom)

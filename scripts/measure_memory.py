@@ -17,10 +17,10 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import fire
 import numpy as np
 from monai.bundle import ConfigParser
 
+from cardiac4d.command_line import run
 from cardiac4d.geometry import TimeAxis
 from cardiac4d.io import write_sequence
 
@@ -97,4 +97,4 @@ def peak_resident_bytes(*, reset: bool = False) -> int:
 
 
 if __name__ == "__main__":
-    fire.Fire(measure_memory)
+    run(measure_memory)

@@ -6,8 +6,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-import fire
-
+from cardiac4d.command_line import run
 from cardiac4d.workflows.hub import pack_hub_zip
 
 BUNDLE_ROOT = Path(__file__).resolve().parents[1]
@@ -26,4 +25,4 @@ def pack(output_dir: str = "dist", overwrite: bool = False) -> str:
 
 
 if __name__ == "__main__":
-    fire.Fire(pack)
+    run(pack)

@@ -33,6 +33,7 @@ LAYERS: dict[str, set[str]] = {
     "report": COMMON | {"measure", "metrics", "io"},
 }
 LAYERS["workflows"] = set(LAYERS)
+LAYERS["command_line"] = set()
 LAYERS["__init__"] = {"layers", "ops", "networks", "losses"}
 """Which other layers a layer may import; the names of the root ``__init__`` load lazily."""
 
@@ -45,10 +46,11 @@ THIRD_PARTY: dict[str, set[str]] = {
     "io": SCIENTIFIC | {"nibabel"},
     "report": SCIENTIFIC | {"matplotlib"},
     "workflows": SCIENTIFIC | {"ignite"},
-    "scripts": SCIENTIFIC | {"fire"},
+    "command_line": {"fire"},
+    "scripts": SCIENTIFIC,
 }
 """MONAI not below the layers, Ignite only in workflows, nibabel only in io, matplotlib only in report, fire only in
-scripts."""
+command_line."""
 
 SCRIPTS_OWN = {"scripts", "conv4d_benchmark"}
 """What scripts may share: the packages in their folder, and ``scripts``, which relative imports start from."""

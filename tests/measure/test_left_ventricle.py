@@ -83,3 +83,17 @@ def test_no_annotated_frame_is_refused() -> None:
 def test_wrong_number_of_frame_times_is_named() -> None:
     with pytest.raises(ValueError, match=r"one time per frame \(2\), got shape \(3,\)"):
         measure_left_ventricle(sequence([400, 300]), AFFINE, frame_times_ms=[0.0, 1.0, 2.0])
+
+
+def test_variation_of_the_myocardium_is_the_one_worked_out_by_hand() -> None:
+    result = measure_left_ventricle(sequence([500, 600, 300, 700]), AFFINE)  # 200, 201, 202, 203 voxels
+    assert result.lvm_variation_percent == pytest.approx(100 * 3 / 201.5)
+    assert measure_left_ventricle(sequence([500, 500])[..., [0, 0]], AFFINE).lvm_variation_percent == 0
+
+
+def test_variation_is_undefined_for_one_frame_and_without_myocardium() -> None:
+    sparse = sequence([500, 600, 300])
+    sparse[..., 1:] = 255
+    cavity_alone = np.minimum(sequence([500, 600]), 1)
+    for labels in (sequence([500]), sparse, cavity_alone):
+        assert math.isnan(measure_left_ventricle(labels, AFFINE).lvm_variation_percent)

@@ -36,6 +36,7 @@ COLUMNS = [
     "sv_ml",
     "ef_percent",
     "ed_mass_g",
+    "lvm_variation_percent",
     "ed_frame",
     "es_frame",
     "ed_time_ms",
@@ -64,6 +65,7 @@ def test_row_holds_what_the_functions_return(pred, label, truth, affine) -> None
     assert [row["edv_ml"], row["esv_ml"], row["sv_ml"]] == [function.edv_ml, function.esv_ml, function.sv_ml]
     assert [row["ed_frame"], row["es_frame"], row["ed_time_ms"], row["es_time_ms"]] == [0, 2, 0.0, 100.0]
     assert row["ed_mass_g"] == function.ed_mass_g
+    assert row["lvm_variation_percent"] == function.lvm_variation_percent > 0
     assert [row["edv_reference_ml"], row["esv_reference_ml"]] == [reference.edv_ml, reference.esv_ml]
     assert row["ef_error_points"] == pytest.approx(function.ef_percent - reference.ef_percent)
     assert (row["num_frames"], row["num_annotated_frames"]) == (5, 2)

@@ -103,6 +103,17 @@ def test_interrupted_sequence_is_made_again_and_others_are_kept(
     assert contents(copy) == contents(written)
 
 
+def test_file_cut_short_is_made_again_and_an_edited_one_is_kept(written: Path, copy: Path) -> None:
+    image = copy / "imagesTr" / "phantom_001.nii.gz"
+    image.write_bytes(image.read_bytes()[:1000])
+    label = copy / "labelsTr" / "phantom_002.nii.gz"
+    label.write_bytes((copy / "labelsTr" / "phantom_001.nii.gz").read_bytes())  # whole, if not ours
+    edited = label.read_bytes()
+    write_dataset(copy, TINY, seed=3, progress=False)
+    assert image.read_bytes() == (written / "imagesTr" / "phantom_001.nii.gz").read_bytes()
+    assert label.read_bytes() == edited
+
+
 def test_failure_leaves_neither_record_nor_data_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(study: object) -> np.ndarray:
         raise OSError("disk full")

@@ -51,7 +51,7 @@ def test_pictures_compare_with_the_reference_at_its_own_phases(case, tmp_path: P
     assert (function.ed_frame, function.es_frame) == (ED + 1, ES + 1)
     curve = volume_curve(function, TIMES_MS, reference=expected, title="c1")
     assert volumes.read_bytes() == drawn(curve, tmp_path)
-    frames = {"ED": ED, "ES": ES}
+    frames = {"Reference ED": ED, "Reference ES": ES}
     assert contours.read_bytes() == drawn(
         overlay(image, pred, AFFINE, frames, reference=reference, title="c1"), tmp_path
     )
@@ -60,7 +60,7 @@ def test_pictures_compare_with_the_reference_at_its_own_phases(case, tmp_path: P
 def test_without_reference_the_phases_are_those_of_the_prediction(case, tmp_path: Path) -> None:
     image, pred, _ = case
     _, contours = write_case_pictures(tmp_path, "c1", image, pred, AFFINE, window=None)
-    frames = {"ED": ED + 1, "ES": ES + 1}
+    frames = {"Predicted ED": ED + 1, "Predicted ES": ES + 1}
     assert contours.read_bytes() == drawn(overlay(image, pred, AFFINE, frames, window=None, title="c1"), tmp_path)
 
 

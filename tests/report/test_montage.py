@@ -49,6 +49,7 @@ def test_montage_shows_each_frame_in_each_plane() -> None:
     panels = figure.axes
     assert len(panels) == 8
     assert [len(axes.collections) > 0 for axes in panels] == [True, False] * 4
+    assert [text.get_text() for axes in panels for text in axes.texts] == ["50 mm"] * 4
     assert panels[0].images[0].get_array().max() > 250
 
 

@@ -40,6 +40,18 @@ def test_contours_surround_the_structures_in_all_planes() -> None:
         np.testing.assert_allclose(drawn[OVERLAY_COLOURS["LV"]], [3.5, 3.5, 6.5, 6.5])
 
 
+def test_panels_are_square_and_of_one_scale_whatever_the_voxels() -> None:
+    image, labels = sequence()
+    affine = np.diag([4.0, 4.0, 12.0, 1.0])
+    pixels_mm = [(4, 4), (4, 12), (4, 12)]
+    for axes, (across, down) in zip(overlay(image, labels, affine, {"ED": 0}).axes, pixels_mm, strict=True):
+        width_mm, height_mm = np.ptp(axes.get_xlim()) * across, np.ptp(axes.get_ylim()) * down
+        assert width_mm == pytest.approx(height_mm) == pytest.approx(11 * 12)
+        assert np.mean(axes.get_xlim()) == pytest.approx((axes.get_images()[0].get_array().shape[1] - 1) / 2)
+        assert axes.get_ylim()[0] > axes.get_ylim()[1], "the first row is at the top"
+        assert "50 mm" in [text.get_text() for text in axes.texts]
+
+
 def test_pictures_show_the_image_of_their_frame() -> None:
     image, labels = sequence()
     image[..., 1] += 1000

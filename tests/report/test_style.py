@@ -3,12 +3,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from matplotlib import colors
 from matplotlib.image import imread
 
 from cardiac4d.report import save_png
-from cardiac4d.report.style import DPI, OVERLAY_COLOURS, STRUCTURE_COLOURS, new_figure
+from cardiac4d.report.style import DPI, OVERLAY_COLOURS, STRUCTURE_COLOURS, draw_scale_bar, new_figure
 
 
 def test_save_png_writes_the_size_asked_for_and_makes_the_folder(tmp_path: Path) -> None:
@@ -43,3 +44,16 @@ def test_structures_differ_for_a_viewer_without_green_cones(palette: dict[str, s
     """Red and green merge with deuteranopia; the blue share alone must tell the two structures apart."""
     blue_share = {name: colors.to_rgb(value)[2] - sum(colors.to_rgb(value)[:2]) / 2 for name, value in palette.items()}
     assert abs(blue_share["LV"] - blue_share["LVM"]) > 0.5
+
+
+def test_every_figure_says_what_it_may_be_used_for() -> None:
+    assert new_figure(2.0, 1.0).get_supxlabel() == "Research use only"
+
+
+@pytest.mark.parametrize(("width_mm", "length_mm"), [(130.0, 50.0), (60.0, 20.0), (4.0, 5.0)])
+def test_scale_bar_is_as_long_as_it_says(width_mm: float, length_mm: float) -> None:
+    axes = new_figure(2.0, 2.0).add_subplot()
+    assert draw_scale_bar(axes, width_mm) == length_mm
+    (bar,), (text,) = axes.get_lines(), axes.texts
+    assert np.ptp(bar.get_xdata()) * width_mm == pytest.approx(length_mm)
+    assert text.get_text() == f"{length_mm:.0f} mm"

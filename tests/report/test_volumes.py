@@ -44,12 +44,12 @@ def test_end_diastole_end_systole_and_ejection_fraction_are_marked() -> None:
     figure = volume_curve(function([600, 400, 240, 500]), [0.0, 50.0, 100.0, 150.0], title="case 7")
     guides = [line.get_xdata()[0] for name, line in lines(figure).items() if name.startswith("_")]
     assert guides == [0.0, 100.0]
-    assert texts(figure) == "ED 60 ml | ES 24 ml | case 7 | EF 60.0 %"
+    assert texts(figure) == "ED 60 mL | ES 24 mL | case 7 | EF 60.0 %"
 
 
 def test_axes_name_their_units() -> None:
     axes = volume_curve(function([600, 240]), [0.0, 400.0]).axes[0]
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("Time (ms)", "Volume (ml)")
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("Time (ms)", "Volume (mL)")
     assert axes.get_ylim()[0] == 0
 
 
@@ -65,7 +65,8 @@ def test_dense_reference_is_a_dashed_line() -> None:
     line = lines(figure)["LV cavity, reference"]
     np.testing.assert_allclose(line.get_ydata(), [60, 30, 50])
     assert (line.get_linestyle(), line.get_marker()) == ("--", "none")
-    assert texts(figure).endswith("EF 60.0 %, reference 50.0 %")
+    assert texts(figure).endswith("predicted EF 60.0 %, reference labels 50.0 %")
+    assert texts(figure).startswith("predicted ED 60 mL | predicted ES 24 mL")
 
 
 def test_sparse_reference_is_points() -> None:
@@ -79,7 +80,7 @@ def test_sparse_reference_is_points() -> None:
 def test_empty_segmentation_still_has_an_axis() -> None:
     figure = volume_curve(measure_left_ventricle(np.zeros((4, 4, 4, 3), np.uint8), AFFINE))
     assert figure.axes[0].get_ylim()[1] > 1
-    assert texts(figure).startswith("ED 0 ml | ")
+    assert texts(figure).startswith("ED 0 mL | ")
     assert "ES" not in texts(figure)
 
 

@@ -23,3 +23,10 @@ def test_script_writes_data_set_and_montage(tmp_path: Path, monkeypatch: pytest.
     assert text.splitlines()[0].endswith("dataset.json")
     assert load_datalist(tmp_path / "data" / "dataset.json", "test")[0]["id"] == "phantom_002"
     assert (tmp_path / "picture.png").stat().st_size > 10_000
+
+
+def test_picture_of_another_format_is_refused_before_anything_is_rendered(tmp_path: Path) -> None:
+    make_phantom = runpy.run_path(str(SCRIPT))["make_phantom"]
+    with pytest.raises(ValueError, match=r"must end in \.png, got .*picture\.xyz"):
+        make_phantom(str(tmp_path / "data"), montage=str(tmp_path / "picture.xyz"))
+    assert list(tmp_path.iterdir()) == []

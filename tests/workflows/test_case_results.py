@@ -90,3 +90,20 @@ def test_known_ejection_fraction_is_a_reference_too(tmp_path, caplog):
     with caplog.at_level(logging.INFO):
         _run(tmp_path, [{**_inferred(tmp_path, "a"), "ef_percent": 55.0}])
     assert "EF MAE" in caplog.text
+def test_files_hold_no_noise_of_arithmetic(tmp_path):
+    case = _case("a")
+    case["pred"].affine[:3, :3] *= 1.00000012
+    _run(tmp_path, [case])
+    assert _rows(tmp_path / "cases.csv")[0]["edv_ml"] == "8.0"
+    document = json.loads((tmp_path / "summary.json").read_text())
+    assert document["cases"][0]["edv_ml"] == document["summary"]["edv_ml_mean"] == 8.0
+
+
+def test_myocardium_that_is_not_conserved_is_warned_of(tmp_path, caplog):
+    case = _case("lost")
+    case["pred"][0, 0, ..., 0] = 2
+    case["pred"][0, 0, :2, :, 1] = 2
+    _run(tmp_path, [_case("fine"), case])
+    (warning,) = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert warning.startswith("lost: the predicted myocardial volume varies by 67 %")
+    assert [row["lvm_variation_percent"] for row in _rows(tmp_path / "cases.csv")] == ["nan", "66.67"]

@@ -48,6 +48,18 @@ class LeftVentricleFunction:
     lv_volumes_ml: Curve
     lvm_volumes_ml: Curve
 
+    @property
+    def lvm_variation_percent(self) -> float:
+        """Largest minus smallest myocardial volume, in percent of the mean over the measured frames.
+
+        A heart conserves it, so this is an error of the segmentation. NaN if fewer than two frames were measured, or
+        none of them holds myocardium.
+        """
+        measured = self.lvm_volumes_ml[np.isfinite(self.lvm_volumes_ml)]
+        if len(measured) < 2 or not measured.any():
+            return float("nan")
+        return float(100 * np.ptp(measured) / measured.mean())
+
 
 def measure_left_ventricle(
     labels: Array | torch.Tensor,

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 from .case import evaluate_case
 from .dice import SparseDice, dice_per_frame
+from .digits import rounded
 from .ejection_fraction import EjectionFractionError
+from .plausibility import implausible
 from .smoothness import TemporalSmoothness, changed_volumes_ml, temporal_l2
 from .summary import format_cases, format_table, summarize_cases
 from .surface import surface_distances_mm, temporal_surface_distance
@@ -19,6 +21,8 @@ __all__ = [
     "evaluate_case",
     "format_cases",
     "format_table",
+    "implausible",
+    "rounded",
     "summarize_cases",
     "surface_distances_mm",
     "temporal_l2",

@@ -54,9 +54,9 @@ def evaluate_case(
         frames); ``dice_all_lv``, ``dice_all_lvm`` (every frame, against ``truth``); ``l2``, ``l2_lv``, ``l2_lvm``
         (mL^0.5), ``surf_mm``, ``surf_lv_mm``, ``surf_lvm_mm`` and ``l2_reference``, ``surf_reference_mm`` (the same of
         ``truth``); ``num_empty_frames_lv``, ``num_empty_frames_lvm``; ``edv_ml``, ``esv_ml``, ``sv_ml``,
-        ``ef_percent``, ``ed_mass_g``, ``ed_frame``, ``es_frame``, ``ed_time_ms``, ``es_time_ms``; ``edv_reference_ml``,
-        ``esv_reference_ml``, ``ef_reference_percent``, ``ef_reference_source``, ``ef_error_points`` (predicted minus
-        reference).
+        ``ef_percent``, ``ed_mass_g``, ``lvm_variation_percent``, ``ed_frame``, ``es_frame``, ``ed_time_ms``,
+        ``es_time_ms``; ``edv_reference_ml``, ``esv_reference_ml``, ``ef_reference_percent``, ``ef_reference_source``,
+        ``ef_error_points`` (predicted minus reference).
 
         The reference ejection fraction is, by ``ef_reference_source``: ``given``; else from ``truth``; else from the
         ``annotated_frames``, largest and smallest cavity volume, which needs two of them and is right only if
@@ -120,7 +120,7 @@ def _smoothness(pred: LabelMap, truth: LabelMap | None, affine: Array | Tensor, 
 
 
 def _function(function: LeftVentricleFunction) -> Row:
-    volumes = ("edv_ml", "esv_ml", "sv_ml", "ef_percent", "ed_mass_g")
+    volumes = ("edv_ml", "esv_ml", "sv_ml", "ef_percent", "ed_mass_g", "lvm_variation_percent")
     phases = ("ed_frame", "es_frame", "ed_time_ms", "es_time_ms")
     return {name: getattr(function, name) for name in (*volumes, *phases)}
 

@@ -17,7 +17,7 @@ Summary: TypeAlias = "dict[str, int | float]"
 AVERAGED = (
     *("dice_lv", "dice_lvm", "dice_all_lv", "dice_all_lvm"),
     *("l2", "l2_lv", "l2_lvm", "surf_mm", "surf_lv_mm", "surf_lvm_mm", "l2_reference", "surf_reference_mm"),
-    *("edv_ml", "esv_ml", "sv_ml", "ef_percent", "ed_mass_g"),
+    *("edv_ml", "esv_ml", "sv_ml", "ef_percent", "ed_mass_g", "lvm_variation_percent"),
     *("edv_reference_ml", "esv_reference_ml", "ef_reference_percent"),
 )
 """Columns of :func:`~cardiac4d.metrics.evaluate_case` of which a mean over cases means something."""

@@ -16,10 +16,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -29,12 +26,14 @@ from tqdm import tqdm
 
 from ..errors import InputError
 from ..geometry import TimeAxis
+from ..io.truncation import is_whole_nifti
 from ..io.writer import write_sequence
 from .plan import PHANTOM_VERSION, SequencePlan, dataset_fingerprint, plan_dataset, sequence_fingerprint, sequence_rng
 from .presets import PRESETS, Preset
 from .records import dataset_lists, write_json, write_summary
 from .sequence import Study, sample_study
 from .truth import truth_numbers
+from .workers import run_in_processes
 
 PARAMETERS_FILE = "phantom.json"
 
@@ -69,12 +68,12 @@ class Job:
         return self.output_dir / "truth" / f"{self.plan.id}.json"
 
     def is_finished(self) -> bool:
-        """The record exists, belongs to these parameters, and so do the files it describes."""
+        """The record exists and belongs to these parameters, and the files it describes are there, whole."""
         if not self.record_path.is_file():
             return False
         record = json.loads(self.record_path.read_text(encoding="utf-8"))
         return record.get("fingerprint") == self.fingerprint and all(
-            (self.output_dir / path).is_file() for path in self.paths.values()
+            is_whole_nifti(self.output_dir / path) for path in self.paths.values()
         )
 
 
@@ -174,18 +173,7 @@ def _run(jobs: list[Job], num_workers: int) -> Iterator[str]:
     if num_workers == 1 or len(jobs) < 2:
         yield from map(write_one, jobs)
         return
-    with ProcessPoolExecutor(num_workers, mp_context=get_context("spawn")) as pool:
-        futures = [pool.submit(write_one, job) for job in jobs]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        except BrokenProcessPool as error:
-            raise RuntimeError(
-                "a worker process was killed, probably for want of memory; run again with fewer `num_workers`: "
-                "finished sequences are kept"
-            ) from error
-        finally:
-            pool.shutdown(cancel_futures=True)
+    yield from run_in_processes(write_one, jobs, num_workers)
 
 
 def _resolve(preset: str | Preset) -> Preset:

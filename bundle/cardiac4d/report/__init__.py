@@ -7,13 +7,14 @@ from .agreement import ef_agreement
 from .case import write_case_pictures
 from .montage import dataset_montage, sequence_montage
 from .overlay import overlay
-from .style import save_png
+from .style import png_path, save_png
 from .volumes import volume_curve
 
 __all__ = [
     "dataset_montage",
     "ef_agreement",
     "overlay",
+    "png_path",
     "save_png",
     "sequence_montage",
     "volume_curve",

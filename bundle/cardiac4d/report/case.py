@@ -31,7 +31,8 @@ def write_case_pictures(
 ) -> tuple[Path, Path]:
     """Write the volume curve and the contours at end-diastole and end-systole of one case.
 
-    The two frames are those of the reference, where there is one: sparse labels know no others.
+    The two frames of the contours are those of the reference, where there is one: sparse labels know no others. The
+    volume curve marks those of the prediction. Both pictures say whose they are.
 
     Args:
         folder: receives ``<case_id>_volumes.png`` and ``<case_id>_contours.png``, which replace older ones.
@@ -56,7 +57,8 @@ def write_case_pictures(
     expected = None if truth is None else measure_left_ventricle(truth, affine, frame_times_ms)
     curve = volume_curve(function, frame_times_ms, reference=expected, title=case_id)
     shown = expected or function
-    frames = {"ED": shown.ed_frame, "ES": shown.es_frame}
+    whose = "Predicted" if expected is None else "Reference"
+    frames = {f"{whose} ED": shown.ed_frame, f"{whose} ES": shown.es_frame}
     contours = overlay(image, pred, affine, frames, reference=truth, window=window, title=case_id)
     folder = Path(folder)
     return save_png(curve, folder / f"{case_id}_volumes.png"), save_png(contours, folder / f"{case_id}_contours.png")

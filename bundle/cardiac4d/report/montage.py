@@ -21,7 +21,7 @@ from ..geometry import spacing_from_affine
 from ..io import NiftiSequence, load_datalist
 from ..measure import as_affine, measure_left_ventricle, measured_frames
 from .overlay import CONTRAST_CT_WINDOW_HU
-from .style import OVERLAY_COLOURS, STRUCTURE_NAMES, new_figure, save_png
+from .style import OVERLAY_COLOURS, STRUCTURE_NAMES, draw_scale_bar, new_figure, save_png
 
 Array = npt.NDArray[np.generic]
 Points = npt.NDArray[np.float64]
@@ -92,6 +92,9 @@ def sequence_montage(
 ) -> Figure:
     """Draw frames with the contours of cavity and myocardium, all in the planes of the first, so that motion shows.
 
+    Every row has its own scale, which a bar states. Black is also what lies outside the field of view: a small one cuts
+    off what surrounds the ventricle.
+
     Args:
         image: ``(H, W, D, T)`` intensities.
         labels: ``(H, W, D, T)``; 0, 1 LV, 2 LVM; 255 draws no contour.
@@ -114,6 +117,7 @@ def sequence_montage(
         indices = _voxel_indices(plane.points_mm(center, step_mm), to_ras_mm)
         for axes, frame in zip(row, frames.values(), strict=True):
             _draw(axes, image[..., frame], labels[..., frame], indices, window)
+        draw_scale_bar(row[0], 2 * plane.half_width_mm)
         row[0].set_ylabel(plane.name, fontsize=8)
     for axes, name in zip(grid[0], frames, strict=True):
         axes.set_title(name, fontsize=8)

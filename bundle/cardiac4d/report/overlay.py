@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from ..conventions import LV, LVM
 from ..measure import as_affine, as_label_map, measured_frames
 from .planes import PLANES, Plane, View, to_ras, view_around
-from .style import GUIDE_COLOUR, OVERLAY_COLOURS, OVERLAY_REFERENCE_COLOUR, STRUCTURE_NAMES, new_figure
+from .style import GUIDE_COLOUR, OVERLAY_COLOURS, OVERLAY_REFERENCE_COLOUR, STRUCTURE_NAMES, draw_scale_bar, new_figure
 
 Array = npt.NDArray[np.generic]
 
@@ -42,8 +42,9 @@ def overlay(
     """Draw prediction (solid, coloured) and reference (white, dashed) on three planes, one row per frame.
 
     The planes are those of the array nearest to axial, coronal and sagittal. They are the same for all frames, so that
-    motion shows: through the middle of the segmented ventricle, with 25 mm around it, at the true aspect ratio. The
-    contour of the myocardium is its outer one; its inner one is that of the cavity.
+    motion shows: through the middle of the segmented ventricle, with 25 mm around it, all at one scale, which a bar
+    states; black beside an image is outside the study. The contour of the myocardium is its outer one; its inner one is
+    that of the cavity.
 
     Args:
         image: ``(H, W, D, T)``.
@@ -117,8 +118,10 @@ def _foreground(pred: Array, reference: Array | None, frames: list[int]) -> npt.
 def _draw_image(axes: Axes, plane: Plane, picture: Array, view: View, window: tuple[float, float] | None) -> None:
     low, high = window if window is not None else np.percentile(picture.astype(np.float64), (1, 99)).tolist()
     axes.imshow(picture, cmap="gray", vmin=low, vmax=high, aspect=view.aspect(plane), interpolation="bilinear")
-    axes.set(xticks=[], yticks=[])
+    left_right, bottom_top = view.limits(plane, picture.shape)
+    axes.set(xticks=[], yticks=[], xlim=left_right, ylim=bottom_top, facecolor="black")
     axes.spines[:].set_visible(False)
+    draw_scale_bar(axes, 2 * view.half_width_mm())
     edges = ((0.02, 0.5), (0.98, 0.5), (0.5, 0.98), (0.5, 0.02))
     anchors = (("left", "center"), ("right", "center"), ("center", "top"), ("center", "bottom"))
     for letter, edge, (horizontal, vertical) in zip(plane.letters, edges, anchors, strict=True):

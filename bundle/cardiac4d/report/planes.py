@@ -79,6 +79,26 @@ class View:
         picture = volume[tuple(index)]
         return picture[::-1, ::-1].T
 
+    def half_width_mm(self) -> float:
+        """Half of what the longest side of the box measures: pictures of this size hold every plane of it."""
+        sides = [(part.stop - part.start) * s for part, s in zip(self.box, self.spacing_mm, strict=True)]
+        return max(sides) / 2
+
+    def limits(self, plane: Plane, shape: tuple[int, ...]) -> tuple[tuple[float, float], tuple[float, float]]:
+        """Where a picture begins and ends in its own pixels, so that all planes come out square and at one scale.
+
+        Args:
+            plane: one of :data:`PLANES`.
+            shape: rows and columns of its picture.
+
+        Returns:
+            Left and right, then bottom and top; beyond the picture there is nothing.
+        """
+        (rows, columns), half = shape, self.half_width_mm()
+        across, down = half / self.spacing_mm[plane.horizontal], half / self.spacing_mm[plane.vertical]
+        middle_x, middle_y = (columns - 1) / 2, (rows - 1) / 2
+        return (middle_x - across, middle_x + across), (middle_y + down, middle_y - down)
+
     def aspect(self, plane: Plane) -> float:
         """Height of a pixel over its width."""
         return self.spacing_mm[plane.vertical] / self.spacing_mm[plane.horizontal]
@@ -92,9 +112,10 @@ def view_around(foreground: npt.NDArray[np.bool_], affine: Array) -> View:
         affine: ``(4, 4)``, voxel to RAS millimetres.
     """
     spacing = tuple(spacing_from_affine(affine)[list(_source_axes(affine))].tolist())
-    voxels = np.argwhere(to_ras(foreground, affine))
+    turned = to_ras(foreground, affine)
+    voxels = np.argwhere(turned)
     margin = np.ceil(MARGIN_MM / np.array(spacing)).astype(int)
-    low, high = np.maximum(voxels.min(0) - margin, 0), voxels.max(0) + margin + 1
+    low, high = np.maximum(voxels.min(0) - margin, 0), np.minimum(voxels.max(0) + margin + 1, turned.shape)
     box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
     centre = tuple(int(c) for c in np.round(voxels.mean(0)))
     return View(box, centre, spacing)

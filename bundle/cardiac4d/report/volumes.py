@@ -58,10 +58,10 @@ def volume_curve(
         line.set(color=STRUCTURE_COLOURS[structure], marker=MARKERS[structure])
     if reference is not None:
         _plot_reference(axes, times, reference)
-    _mark_phases(axes, times, function)
+    _mark_phases(axes, times, function, "" if reference is None else "predicted ")
     if time_label == FRAME_LABEL:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set(xlabel=time_label, ylabel="Volume (ml)")
+    axes.set(xlabel=time_label, ylabel="Volume (mL)")
     axes.set_ylim(bottom=0, top=1.12 * _largest_ml(function, reference))
     axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
     axes.set_title(_ejection_text(function, reference), loc="right", fontsize=10)
@@ -108,7 +108,7 @@ def _plot_reference(axes: Axes, times: Curve, reference: LeftVentricleFunction) 
         )
 
 
-def _mark_phases(axes: Axes, times: Curve, function: LeftVentricleFunction) -> None:
+def _mark_phases(axes: Axes, times: Curve, function: LeftVentricleFunction, whose: str) -> None:
     """A vertical guide and the volume at end-diastole and end-systole; one guide if they are the same frame."""
     phases = {"ED": (function.ed_frame, function.edv_ml), "ES": (function.es_frame, function.esv_ml)}
     if function.ed_frame == function.es_frame:
@@ -117,7 +117,7 @@ def _mark_phases(axes: Axes, times: Curve, function: LeftVentricleFunction) -> N
         axes.axvline(times[frame], color=GUIDE_COLOUR, linestyle=(0, (2, 3)), linewidth=1)
         at_end = frame > len(times) // 2
         axes.annotate(
-            f"{name} {volume_ml:.0f} ml",
+            f"{whose}{name} {volume_ml:.0f} mL",
             (times[frame], 0),
             xytext=(-4 if at_end else 4, 6),
             textcoords="offset points",
@@ -129,4 +129,4 @@ def _mark_phases(axes: Axes, times: Curve, function: LeftVentricleFunction) -> N
 
 def _ejection_text(function: LeftVentricleFunction, reference: LeftVentricleFunction | None) -> str:
     text = f"EF {function.ef_percent:.1f} %"
-    return text if reference is None else f"{text}, reference {reference.ef_percent:.1f} %"
+    return text if reference is None else f"predicted {text}, reference labels {reference.ef_percent:.1f} %"

@@ -25,7 +25,7 @@ from ..conventions import (
 )
 from ..io.nifti import nifti_stem
 from ..io.whole_file import whole_file
-from ..metrics import evaluate_case, format_cases, format_table, summarize_cases
+from ..metrics import evaluate_case, format_cases, format_table, implausible, rounded, summarize_cases
 from ..transforms.save_sequence import SAVED_TO
 from .distributed import gather_rows, is_main_process, process_rank
 from .lost_cavity import warn_of_lost_cavity
@@ -92,14 +92,18 @@ class CaseResults:
         """Keep the rows of the cases that were done before one failed."""
         if self._rows:
             path = self.output_dir / f"cases_before_failure_{process_rank()}.csv"
-            write_csv(self._rows, path)
+            write_csv([rounded(row) for row in self._rows], path)
             logger.error("%d cases were done before the failure: %s", len(self._rows), path)
             self._rows.clear()  # Ignite reports one failure twice
         raise error
 
     def _write(self, rows: Sequence[Mapping[str, Any]], summary: dict[str, Any]) -> None:
-        write_csv(rows, self.output_dir / "cases.csv")
-        document = without_nan({"model": self.model_name, "summary": summary, "cases": list(rows)})
+        for row in rows:
+            for problem in implausible(row):
+                logger.warning("%s: %s", row["case_id"], problem)
+        written = [rounded(row) for row in rows]
+        write_csv(written, self.output_dir / "cases.csv")
+        document = without_nan({"model": self.model_name, "summary": rounded(summary), "cases": written})
         text = json.dumps(document, indent=4, allow_nan=False)
         with whole_file(self.output_dir / "summary.json") as partial:
             partial.write_text(text + "\n", encoding="utf-8")
