@@ -90,6 +90,8 @@ def test_known_ejection_fraction_is_a_reference_too(tmp_path, caplog):
     with caplog.at_level(logging.INFO):
         _run(tmp_path, [{**_inferred(tmp_path, "a"), "ef_percent": 55.0}])
     assert "EF MAE" in caplog.text
+
+
 def test_files_hold_no_noise_of_arithmetic(tmp_path):
     case = _case("a")
     case["pred"].affine[:3, :3] *= 1.00000012

@@ -3,7 +3,6 @@
 
 from .case_results import CaseResults
 from .checkpoint import Checkpoints
-from .command_line import check_command_line
 from .distributed import (
     case_sampler,
     default_device,
@@ -22,6 +21,7 @@ from .runs import prepare_results_dir, prepare_training_dir
 from .settings import check_settings
 from .skipping import SkippingDataset, SkippingEvaluator
 from .training_log import EpochLosses, EvaluationProgress, TrainingProgress
+from .unread_options import warn_of_unread_options
 from .weights import WeightsLoader
 
 __all__ = [
@@ -39,7 +39,6 @@ __all__ = [
     "TrainingProgress",
     "WeightsLoader",
     "case_sampler",
-    "check_command_line",
     "check_settings",
     "default_device",
     "distributed_network",
@@ -49,4 +48,5 @@ __all__ = [
     "prepare_results_dir",
     "prepare_training_dir",
     "run_evaluator",
+    "warn_of_unread_options",
 ]

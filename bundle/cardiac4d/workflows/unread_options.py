@@ -25,7 +25,7 @@ OF_MONAI = {
 """Options of ``run`` itself and of MONAI's experiment tracking."""
 
 
-def check_command_line(arguments: Sequence[str] | None = None) -> None:
+def warn_of_unread_options(arguments: Sequence[str] | None = None) -> None:
     """Warn of options that no config of the run defines or refers to.
 
     MONAI adds an unknown id to the config, where nothing looks at it: ``--max_epoch 1`` alone trains all the epochs of

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from cardiac4d.workflows import check_command_line
+from cardiac4d.workflows import warn_of_unread_options
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def files(tmp_path):
 
 def warnings_for(caplog, *words, start=("/site/monai/bundle/__main__.py", "run", "training")) -> str:
     with caplog.at_level(logging.WARNING):
-        check_command_line([*start, *map(str, words)])
+        warn_of_unread_options([*start, *map(str, words)])
     return caplog.text
 
 
