@@ -3,9 +3,12 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..ops.fused import HalfBlock, residual_block
+from ..ops.fusion import fuses_block
 from .conv import Conv4d
 from .conv3d import Conv3d
 from .norm import GroupNorm
@@ -33,6 +36,9 @@ def make_conv(spatial_dims: int, in_channels: int, out_channels: int, kernel_siz
 class ResidualBlock(nn.Module):
     """GN, ReLU, convolution, twice, plus the identity (Myronenko 2018, arXiv 1810.11654; here in 3D or 4D).
 
+    Computed by one native operator where that serves (:mod:`cardiac4d.ops.fusion`), else layer by layer. Either way
+    parameters and results are the same, but for rounding.
+
     Args:
         spatial_dims: 4 (time counts as one) or 3.
         channels: channels of input and output.
@@ -54,5 +60,36 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(N, channels, *size)`` to the same shape."""
+        if not torch.jit.is_scripting():  # TorchScript leaves out what stands under this condition alone
+            halves = _fusible_halves(self)
+            if halves is not None and fuses_block(x, [*halves[0], *halves[1]]):
+                return residual_block(x, *halves, self.norm1.num_groups, self.norm1.eps)
         y = self.conv1(functional.relu(self.norm1(x)))
         return self.conv2(functional.relu(self.norm2(y))) + x
+
+
+def _fusible_halves(block: ResidualBlock) -> tuple[HalfBlock, HalfBlock] | None:
+    """Collect the parameters for the fused operator; ``None`` if it would not compute what the layers do."""
+    for layer, kind in ((block.norm1, GroupNorm), (block.conv1, Conv4d), (block.norm2, GroupNorm), (block.conv2, Conv4d)):
+        if type(layer) is not kind or _has_hooks(layer):
+            return None
+    alike = (block.norm1.num_groups, block.norm1.eps) == (block.norm2.num_groups, block.norm2.eps)
+    if not alike or not _keeps_size(block.conv1) or not _keeps_size(block.conv2):
+        return None
+    return _half(block.norm1, block.conv1), _half(block.norm2, block.conv2)
+
+
+def _half(norm: GroupNorm, conv: Conv4d) -> HalfBlock:
+    return HalfBlock(norm.weight, norm.bias, conv.weight, conv.bias)
+
+
+def _keeps_size(conv: Conv4d) -> bool:
+    """Tell whether a convolution is 3x3x3x3, dense, and padded by one zero on every side."""
+    dense = conv.weight.shape[0] == conv.weight.shape[1] and conv.groups == 1
+    steps = conv.stride == conv.dilation == (1, 1, 1, 1)
+    return dense and steps and conv.kernel_size == (3, 3, 3, 3) and conv.pads_one_zero()
+
+
+def _has_hooks(layer: nn.Module) -> bool:
+    """Tell whether somebody waits for this layer to be called."""
+    return bool(layer._forward_hooks or layer._forward_pre_hooks or layer._backward_hooks or layer._backward_pre_hooks)

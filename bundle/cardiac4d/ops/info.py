@@ -36,6 +36,7 @@ def backend_info() -> dict[str, str]:
         "requested": settings.backend,
         "precision": settings.precision,
         "strict": "yes" if settings.strict else "no",
+        "fused": "yes" if settings.fused else "no",
         "torch": torch.__version__,
         "machine": platform.machine(),
     }

@@ -17,6 +17,7 @@
 #endif
 
 #define C4D_INLINE static inline __attribute__((always_inline))
+#define C4D_INLINE_MEMBER inline __attribute__((always_inline))
 #define C4D_UNROLL _Pragma("GCC unroll 16")
 
 namespace c4d {

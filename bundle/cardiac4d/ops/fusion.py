@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether one native kernel may compute what is several layers: the only place where this is decided.
+
+Fused kernels save passes over memory and the tensors between the layers; they give the same results within rounding.
+They serve what the network does most: plain contiguous tensors on the native backend, in eager mode and under
+``torch.compile``. Everything else goes through the layers one by one: graphs written to a file, the transforms of
+``torch.func``, other dtypes and layouts, autocast.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from .backend import runs_native
+from .settings import active
+
+MIN_CHANNELS = 4
+"""Fewer channels than this do not pay in Winograd, see ``csrc/cpu/choose.cpp``."""
+
+
+def fuses_block(x: Tensor, parameters: Sequence[Tensor | None]) -> bool:
+    """Tell whether :func:`cardiac4d.ops.fused.residual_block` serves this input and these parameters.
+
+    Raises:
+        BackendError: if the settings demand native kernels, and they cannot serve the tensors.
+    """
+    if x.dim() != 6 or x.dtype != torch.float32 or x.shape[1] < MIN_CHANNELS or active().precision == "direct":
+        return False
+    return not _is_autocast(x) and _fuses(x, *parameters)
+
+
+def fuses_upsample_add(x: Tensor, skip: Tensor) -> bool:
+    """Tell whether :func:`cardiac4d.ops.fused.upsample_add` serves these tensors.
+
+    Raises:
+        BackendError: if the settings demand native kernels, and they cannot serve the tensors.
+    """
+    if x.dim() != 6 or skip.dim() != 6 or not x.is_floating_point() or x.dtype == torch.float64:
+        return False
+    halves = [(extent + 1) // 2 for extent in skip.shape[2:]]
+    return list(x.shape) == [*skip.shape[:2], *halves] and x.is_contiguous() and _fuses(skip, x)
+
+
+def _fuses(x: Tensor, *others: Tensor | None) -> bool:
+    """Check what all fused kernels have in common; ``x`` is the tensor whose layout counts."""
+    if not active().fused or x.numel() == 0 or not x.is_contiguous() or _is_recorded_or_transformed():
+        return False
+    return runs_native(x, *others)
+
+
+def _is_recorded_or_transformed() -> bool:
+    """Tell whether the call becomes part of a graph for a file, or is seen by a transform of ``torch.func``."""
+    if torch.compiler.is_compiling():
+        return torch.compiler.is_exporting()
+    return torch.jit.is_tracing() or torch._C._are_functorch_transforms_active()
+
+
+def _is_autocast(x: Tensor) -> bool:
+    return torch.amp.is_autocast_available(x.device.type) and torch.is_autocast_enabled(x.device.type)
