@@ -132,7 +132,7 @@ def test_block_runs_layer_by_layer_where_it_is_recorded_or_transformed(fused_cal
     block = ResidualBlock(4, 8, num_groups=2).eval().requires_grad_(False)
     expected = block(X)
     assert len(fused_calls) == 1
-    assert "cardiac4d::" not in str(torch.jit.trace(block, X).graph)
+    assert "cardiac4d::" not in str(torch.jit.trace(block, X, check_trace=False).graph)
     assert_near(torch.jit.script(block)(X), expected)
     assert "cardiac4d.residual_block.default" not in str(torch.export.export(block, (X,)).graph)
     assert_near(torch.vmap(block)(X[None])[0], expected)

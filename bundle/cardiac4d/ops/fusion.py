@@ -4,7 +4,7 @@
 Fused kernels save passes over memory and the tensors between the layers; they give the same results within rounding.
 They serve what the network does most: plain contiguous tensors on the native backend, in eager mode and under
 ``torch.compile``. Everything else goes through the layers one by one: graphs written to a file, the transforms of
-``torch.func``, other dtypes and layouts, autocast.
+``torch.func``, other dtypes and layouts, autocast. A convolution among these layers reports the fallback, if it is one.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .backend import runs_native
+from .backend import could_run_native
 from .settings import active
 
 MIN_CHANNELS = 4
@@ -20,33 +20,31 @@ MIN_CHANNELS = 4
 
 
 def fuses_block(x: Tensor, parameters: Sequence[Tensor | None]) -> bool:
-    """Tell whether :func:`cardiac4d.ops.fused.residual_block` serves this input and these parameters.
-
-    Raises:
-        BackendError: if the settings demand native kernels, and they cannot serve the tensors.
-    """
-    if x.dim() != 6 or x.dtype != torch.float32 or x.shape[1] < MIN_CHANNELS or active().precision == "direct":
+    """Tell whether :func:`cardiac4d.ops.fused.residual_block` serves this input and these parameters."""
+    if not _may_fuse() or x.dim() != 6 or x.dtype != torch.float32 or x.shape[1] < MIN_CHANNELS:
         return False
-    return not _is_autocast(x) and _fuses(x, *parameters)
+    if active().precision == "direct" or _is_autocast(x):
+        return False
+    return _is_plain(x) and could_run_native(x, *parameters)
 
 
 def fuses_upsample_add(x: Tensor, skip: Tensor) -> bool:
-    """Tell whether :func:`cardiac4d.ops.fused.upsample_add` serves these tensors.
-
-    Raises:
-        BackendError: if the settings demand native kernels, and they cannot serve the tensors.
-    """
-    if x.dim() != 6 or skip.dim() != 6 or not x.is_floating_point() or x.dtype == torch.float64:
+    """Tell whether :func:`cardiac4d.ops.fused.upsample_add` serves these tensors."""
+    if not _may_fuse() or x.dim() != 6 or skip.dim() != 6 or not x.is_floating_point() or x.dtype == torch.float64:
         return False
     halves = [(extent + 1) // 2 for extent in skip.shape[2:]]
-    return list(x.shape) == [*skip.shape[:2], *halves] and x.is_contiguous() and _fuses(skip, x)
-
-
-def _fuses(x: Tensor, *others: Tensor | None) -> bool:
-    """Check what all fused kernels have in common; ``x`` is the tensor whose layout counts."""
-    if not active().fused or x.numel() == 0 or not x.is_contiguous() or _is_recorded_or_transformed():
+    if list(x.shape) != [*skip.shape[:2], *halves]:
         return False
-    return runs_native(x, *others)
+    return _is_plain(x) and _is_plain(skip) and could_run_native(x, skip)
+
+
+def _may_fuse() -> bool:
+    """Check what does not depend on the tensors; comes first, for tracing records every question about a shape."""
+    return active().fused and not _is_recorded_or_transformed()
+
+
+def _is_plain(x: Tensor) -> bool:
+    return x.numel() > 0 and x.is_contiguous()
 
 
 def _is_recorded_or_transformed() -> bool:
