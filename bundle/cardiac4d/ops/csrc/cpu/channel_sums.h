@@ -37,7 +37,9 @@ static int channel_sums(const c4d_tensor& t, const void* x, double* sums, c4d_pa
     for_stretches(volume, job % jobs, [&](int64_t place, int64_t count) {
       float buffer[kStretch];
       const float* row = as_floats(channel + place, count, buffer);
-      row_sums.add(row, row, count);
+      int64_t i = 0;
+      for (; i + kLanes <= count; i += kLanes) row_sums.add(load(row + i), load(row + i));
+      for (; i < count; ++i) row_sums.add(row[i], row[i]);
     });
     row_sums.store(partial.doubles() + job * 2);
   });

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Passes over one row of a channel: normalise, gate, add, sum up.
+// Passes over one row of a channel: normalise, convert, sum up.
 #ifndef CARDIAC4D_ROWS_H
 #define CARDIAC4D_ROWS_H
 
@@ -35,16 +35,6 @@ static void norm_relu_row(const Storage* __restrict from, const ChannelNorm& nor
   }
 }
 
-// row = 0 where the ReLU of the norm of `gate` was closed; a gate that is NaN is open, as in torch.
-C4D_INLINE void gate_row(const float* __restrict gate, const ChannelNorm& norm, int64_t count, float* __restrict row) {
-  const float scale = norm.scale, shift = norm.shift;
-  for (int64_t i = 0; i < count; ++i) row[i] = gate[i] * scale + shift <= 0.0f ? 0.0f : row[i];
-}
-
-C4D_INLINE void add_row(const float* __restrict from, int64_t count, float* __restrict row) {
-  for (int64_t i = 0; i < count; ++i) row[i] += from[i];
-}
-
 // A row as floats: itself, or a copy in `buffer`.
 C4D_INLINE const float* as_floats(const float* from, int64_t, float*) { return from; }
 template <class Storage>
@@ -57,21 +47,21 @@ static const float* as_floats(const Storage* from, int64_t count, float* buffer)
 // the lengths of the rows alone.
 class RowSums {
  public:
-  // Adds a[i] to the first sum and a[i] * b[i] to the second.
-  C4D_INLINE_MEMBER void add(const float* a, const float* b, int64_t count) {
-    int64_t i = 0;
-    for (; i + kLanes <= count; i += kLanes) {
-      C4D_UNROLL
-      for (int half = 0; half < 2; ++half) {
-        const Doubles wide = widen(a + i + half * kWide);
-        first_[half] += wide;
-        second_[half] += wide * widen(b + i + half * kWide);
-      }
+  // Adds the lanes of a to the first sum, and their products with those of b to the second.
+  C4D_INLINE_MEMBER void add(Vec a, Vec b) {
+    Doubles wide[2], factor[2];
+    widen(a, wide);
+    widen(b, factor);
+    C4D_UNROLL
+    for (int half = 0; half < 2; ++half) {
+      first_[half] += wide[half];
+      second_[half] += wide[half] * factor[half];
     }
-    for (; i < count; ++i) {
-      first_rest_ += a[i];
-      second_rest_ += static_cast<double>(a[i]) * b[i];
-    }
+  }
+
+  C4D_INLINE_MEMBER void add(float a, float b) {
+    first_rest_ += a;
+    second_rest_ += static_cast<double>(a) * b;
   }
 
   C4D_INLINE_MEMBER void store(double* sums) const {
@@ -80,17 +70,10 @@ class RowSums {
   }
 
  private:
-  static constexpr int kWide = kLanes / 2;
-  typedef double Doubles __attribute__((vector_size(kLanes * 4)));
-  typedef float HalfVec __attribute__((vector_size(kLanes * 2), aligned(4), may_alias));
-
-  C4D_INLINE Doubles widen(const float* from) {
-    return __builtin_convertvector(*reinterpret_cast<const HalfVec*>(from), Doubles);
-  }
   C4D_INLINE double total(const Doubles (&sums)[2]) {
     const Doubles both = sums[0] + sums[1];
     double result = 0;
-    for (int lane = 0; lane < kWide; ++lane) result += both[lane];
+    for (int lane = 0; lane < kLanes / 2; ++lane) result += both[lane];
     return result;
   }
 

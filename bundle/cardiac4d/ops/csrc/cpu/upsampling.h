@@ -42,6 +42,10 @@ C4D_INLINE void repeat_frames(const float* __restrict from, int64_t frames, floa
   if (frames % 2 != 0) to[frames - 1] = from[pairs];
 }
 
+C4D_INLINE void add_row(const float* __restrict from, int64_t count, float* __restrict row) {
+  for (int64_t i = 0; i < count; ++i) row[i] += from[i];
+}
+
 // A small row to a large one.
 C4D_INLINE void repeat_row(const float* from, const Upsampling& u, float* to) {
   const int64_t frames = u.large[3];

@@ -101,18 +101,16 @@ static void transform_output(const float* products, int64_t point_pitch, const T
   }
 }
 
-// Writes the rows of one output channel of a unit to the volume, through the epilogue.
-template <int M, class Storage>
-static void write_outputs(float* rows, const int64_t (&size)[4], const Tiling& t, const Unit& u,
-                          ChannelEpilogue<Storage>& epilogue, Storage* channel) {
+// Calls body(row, place, count) for every row of outputs of a unit: where its floats begin among those of a channel,
+// its place in the volume and its length.
+template <int M, class Body>
+C4D_INLINE void for_output_rows(const int64_t (&size)[4], const Tiling& t, const Unit& u, const Body& body) {
   for (int64_t j = 0; j < u.tiles; ++j) {
     const int64_t first_h = (u.first_tile + j) / t.tiles_w * M, first_w = (u.first_tile + j) % t.tiles_w * M;
     for (int64_t h = 0; h < smaller(M, size[0] - first_h); ++h) {
       for (int64_t w = 0; w < smaller(M, size[1] - first_w); ++w) {
         const int64_t position = ((first_h + h) * size[1] + first_w + w) * size[2] + u.first_slice;
-        float* row = rows + (h * M + w) * t.out_pitch + j * t.tile_pitch;
-        epilogue.finish(row, position * t.frames, u.slices * t.frames);
-        convert_row(row, channel + position * t.frames, u.slices * t.frames);
+        body((h * M + w) * t.out_pitch + j * t.tile_pitch, position * t.frames, u.slices * t.frames);
       }
     }
   }
@@ -161,10 +159,16 @@ struct WinogradCorrelate {
     for (int64_t o = 0; o < smaller(kChannels, c.outs - first); ++o) {
       float bias = 0;
       if (c.bias != nullptr) convert(static_cast<const Storage*>(c.bias)[first + o], bias);
-      transform_output<M>(products + o * t.out_pitch, kChannels * t.out_pitch, t, bias, rows);
       const int64_t channel = u.sample * c.outs + first + o;
+      Storage* output = static_cast<Storage*>(c.output) + channel * out_volume;
       ChannelEpilogue<Storage> epilogue(c.epilogue, channel, out_volume, rows + M * M * t.out_pitch);
-      write_outputs<M>(rows, c.out, t, u, epilogue, static_cast<Storage*>(c.output) + channel * out_volume);
+      if (epilogue.reads()) {
+        for_output_rows<M>(c.out, t, u, [&](int64_t, int64_t place, int64_t n) { epilogue.prefetch(place, n); });
+      }
+      transform_output<M>(products + o * t.out_pitch, kChannels * t.out_pitch, t, bias, rows);
+      for_output_rows<M>(c.out, t, u, [&](int64_t row, int64_t place, int64_t count) {
+        epilogue.finish(rows + row, place, count, output);
+      });
       if (partial != nullptr) epilogue.sums.store(partial + (index * c.outs + first + o) * 2);
     }
   }
