@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tests.helpers.cpu_kernels import DTYPES, GUARD, Kernels, Shape
+from tests.helpers.cpu_kernels import DTYPES, GUARD, Kernels
 
 
 class _CTensor(ctypes.Structure):
@@ -45,7 +45,9 @@ def call(
 ) -> list[Tensor]:
     """Call ``c4d_cpu_<name>`` with inputs and new results like ``results``; checks that nothing beside is written."""
     guarded = [torch.full((like.numel() + 2 * GUARD,), 77.0, dtype=like.dtype) for like in results]
-    inner = [whole[GUARD : whole.numel() - GUARD].view(like.shape) for whole, like in zip(guarded, results, strict=True)]
+    inner = [
+        whole[GUARD : whole.numel() - GUARD].view(like.shape) for whole, like in zip(guarded, results, strict=True)
+    ]
     pointers = [None if t is None else t.data_ptr() for t in [*inputs, *inner]]
     status = kernels.status(name, struct, *pointers, num_threads=num_threads)
     assert status == 0, kernels.error(status)
@@ -55,7 +57,7 @@ def call(
     return inner
 
 
-def group_norm(kernels: Kernels, groups: int, eps: float, weight: Tensor, bias: Tensor, x: Tensor) -> tuple[Any, Any]:
+def group_norm(groups: int, eps: float, weight: Tensor, bias: Tensor, x: Tensor) -> tuple[Any, Any]:
     """The struct of a group normalisation of ``x``, and what must live as long as it."""
     wide = x.double()
     sums = torch.stack([wide.sum((2, 3, 4, 5)), wide.square().sum((2, 3, 4, 5))], -1).contiguous()
@@ -68,8 +70,3 @@ def call_norm(kernels: Kernels, name: str, struct: Any, inputs: Sequence[Tensor]
     function = getattr(kernels._library, f"c4d_cpu_{name}")
     function.restype = None
     function(ctypes.byref(struct), *(ctypes.c_void_p(t.data_ptr()) for t in [*inputs, *results]))
-
-
-def conv_struct(shape: Shape, dtype: torch.dtype, precision: str) -> ctypes.Structure:
-    """The problem of a convolution."""
-    return shape.to_c(dtype, precision)

@@ -16,7 +16,7 @@ from cardiac4d.ops import use_backend
 from cardiac4d.ops.fused import residual_block
 from cardiac4d.ops.layout import from_frames, to_frames
 from cardiac4d.ops.reference import conv4d_reference
-from tests.helpers.backends import needs_native
+from tests.helpers.backends import BACKENDS, needs_native
 from tests.helpers.tolerances import assert_near
 
 
@@ -166,3 +166,9 @@ def test_double_precision_passes_gradgradcheck() -> None:
     x = torch.randn(1, 4, 2, 2, 1, 2, dtype=torch.float64).requires_grad_()
     with use_backend("native"):
         assert torch.autograd.gradgradcheck(block, (x,), atol=1e-4)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_wrong_number_of_channels_is_refused(backend: str) -> None:
+    with use_backend(backend), pytest.raises((RuntimeError, ValueError), match="channels"):
+        ResidualBlock(4, 8, num_groups=2)(X[:, :4].contiguous())

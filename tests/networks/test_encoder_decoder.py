@@ -15,7 +15,7 @@ from cardiac4d import Conv4d, EncoderDecoder
 from cardiac4d.ops import use_backend
 from cardiac4d.ops.backend import BackendWarning
 from cardiac4d.ops.layout import to_frames
-from tests.helpers.backends import BACKENDS
+from tests.helpers.backends import BACKENDS, needs_native
 
 # Table 1 of Myronenko et al. 2019: module, operation, output. The input is 1x96x96x64x16.
 TABLE = {
@@ -271,3 +271,17 @@ def test_wrong_input_is_refused_with_its_shape(spatial_dims: int, shape: tuple[i
     net = EncoderDecoder(spatial_dims=spatial_dims)
     with pytest.raises(ValueError, match=rf"`x` must be {axes} with C = 1, got shape \[{', '.join(map(str, shape))}\]"):
         net(torch.zeros(shape))
+
+
+@needs_native
+def test_fused_layers_give_the_results_and_gradients_of_the_separate_ones() -> None:
+    net, x = _small(), torch.randn(2, 1, 9, 8, 7, 5)
+    results = []
+    for fused in (True, False):
+        with use_backend("native", precision="exact", fused=fused):
+            logits = net(x)
+            assert isinstance(net(MetaTensor(x)), MetaTensor)
+        results.append([logits, *torch.autograd.grad(logits.square().mean(), net.parameters())])
+    assert not torch.equal(results[0][0], results[1][0])  # else nothing was fused
+    for ours, theirs in zip(*results, strict=True):
+        assert (ours - theirs).abs().max() <= 2e-4 * theirs.abs().max()

@@ -20,7 +20,7 @@ from cardiac4d.layers import UpsampleAdd
 from cardiac4d.ops import use_backend
 from cardiac4d.ops.reference import conv4d_reference
 from tests.helpers.cpu_kernels import Kernels, Shape, load
-from tests.helpers.fused_kernels import call, call_norm, conv_struct, group_norm, tensor_struct
+from tests.helpers.fused_kernels import call, call_norm, group_norm, tensor_struct
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
 
@@ -66,7 +66,9 @@ class Problem:
 
     def forward(self, kernels: Kernels, precision: str, num_threads: int = 1) -> list[Tensor]:
         inputs = self.x, self.scale, self.shift, self.w, self.bias, self.residual
-        return self._call(kernels, "norm_relu_forward", precision, inputs, [self.dy, _sums(self.y, self.y)], num_threads)
+        return self._call(
+            kernels, "norm_relu_forward", precision, inputs, [self.dy, _sums(self.y, self.y)], num_threads
+        )
 
     def grad_input(self, kernels: Kernels, precision: str, num_threads: int = 1) -> list[Tensor]:
         inputs = self.dy, self.w, self.x, self.scale, self.shift
@@ -77,8 +79,10 @@ class Problem:
         inputs = self.x, self.scale, self.shift, self.dy
         return self._call(kernels, "norm_relu_grad_weight", precision, inputs, [self.w], num_threads)
 
-    def _call(self, kernels: Kernels, name: str, precision: str, inputs: Any, results: Any, threads: int) -> list[Tensor]:
-        return call(kernels, name, conv_struct(self.shape, self.x.dtype, precision), inputs, results, threads)
+    def _call(
+        self, kernels: Kernels, name: str, precision: str, inputs: Any, results: Any, threads: int
+    ) -> list[Tensor]:
+        return call(kernels, name, self.shape.to_c(self.x.dtype, precision), inputs, results, threads)
 
 
 OPERATIONS: list[Callable[..., list[Tensor]]] = [Problem.forward, Problem.grad_input, Problem.grad_weight]
@@ -122,13 +126,13 @@ def test_bits_do_not_depend_on_threads(
     kernels: Kernels, operation: Callable[..., list[Tensor]], num_threads: int
 ) -> None:
     problem = Problem(Shape((9, 21, 9, 16), (8, 8), batch=2, padding=1))
-    for one, many in zip(operation(problem, kernels, "fast"), operation(problem, kernels, "fast", num_threads), strict=True):
-        assert torch.equal(one, many)
+    one, many = operation(problem, kernels, "fast"), operation(problem, kernels, "fast", num_threads)
+    assert all(torch.equal(a, b) for a, b in zip(one, many, strict=True))
 
 
 def test_nothing_but_the_convolution_is_optional(kernels: Kernels) -> None:
     problem = Problem(SHAPES["odd"])
-    struct = conv_struct(problem.shape, torch.float32, "exact")
+    struct = problem.shape.to_c(torch.float32, "exact")
     y = torch.empty(problem.shape.y_shape)
     pointers = [t.data_ptr() for t in (problem.x, problem.scale, problem.shift, problem.w)]
     assert kernels.status("norm_relu_forward", struct, *pointers, None, None, y.data_ptr(), None) == 0
@@ -161,7 +165,7 @@ def test_nan_passes_the_relu_and_its_gradient(kernels: Kernels) -> None:
     ids=["stride", "no_padding_in_time", "groups", "few_channels", "kernel"],
 )
 def test_problems_without_a_fused_kernel_are_refused(kernels: Kernels, shape: Shape) -> None:
-    struct = conv_struct(shape, torch.float32, "fast")
+    struct = shape.to_c(torch.float32, "fast")
     assert kernels.status("norm_relu_forward", struct, *[None] * 8) == 1
     assert kernels.status("norm_relu_grad_input", struct, *[None] * 7) == 1
     assert kernels.status("norm_relu_grad_weight", struct, *[None] * 5) == 1
@@ -171,7 +175,7 @@ def test_problems_without_a_fused_kernel_are_refused(kernels: Kernels, shape: Sh
 def test_dtypes_and_precisions_without_a_fused_kernel_are_refused(
     kernels: Kernels, dtype: torch.dtype, precision: str
 ) -> None:
-    assert kernels.status("norm_relu_forward", conv_struct(SHAPES["odd"], dtype, precision), *[None] * 8) == 1
+    assert kernels.status("norm_relu_forward", SHAPES["odd"].to_c(dtype, precision), *[None] * 8) == 1
     assert kernels.status("channel_sums", tensor_struct(torch.empty(1, 1, 2, 2, 2, 2, dtype=torch.float64)), 0, 0) == 1
 
 
@@ -192,7 +196,7 @@ def test_numbers_per_channel_give_norm_and_gradients(kernels: Kernels, groups: i
     exact = [t.double().requires_grad_() for t in (x, weight, bias)]
     normal = torch_group_norm(exact[0], groups, *exact[1:])
     dx, dweight, dbias = torch.autograd.grad(normal, exact, g.double())
-    struct, _alive = group_norm(kernels, groups, 1e-5, weight, bias, x)
+    struct, _alive = group_norm(groups, 1e-5, weight, bias, x)
     scale, shift = torch.empty(2, 2, 8)
     call_norm(kernels, "norm_scale_shift", struct, [], [scale, shift])
     # Scale and shift are rounded to float: an error of the order of mean / spread, as in torch's own kernel.

@@ -165,7 +165,10 @@ def _gradient_call() -> tuple[Any, ...]:
 CALLS = {
     "residual_block": _block_call,
     "residual_block_backward": _gradient_call,
-    "upsample_add": lambda: (torch.randn(2, 3, 2, 3, 1, 2).requires_grad_(), torch.randn(2, 3, 4, 5, 1, 3).requires_grad_()),
+    "upsample_add": lambda: (
+        torch.randn(2, 3, 2, 3, 1, 2).requires_grad_(),
+        torch.randn(2, 3, 4, 5, 1, 3).requires_grad_(),
+    ),
     "upsample_backward": lambda: (torch.randn(2, 3, 4, 5, 1, 3).requires_grad_(),),
 }
 

@@ -62,7 +62,7 @@ class ResidualBlock(nn.Module):
         """Map ``(N, channels, *size)`` to the same shape."""
         if not torch.jit.is_scripting():  # TorchScript leaves out what stands under this condition alone
             halves = _fusible_halves(self)
-            if halves is not None and fuses_block(x, [*halves[0], *halves[1]]):
+            if halves is not None and fuses_block(x, self.norm1.num_channels, [*halves[0], *halves[1]]):
                 return residual_block(x, *halves, self.norm1.num_groups, self.norm1.eps)
         y = self.conv1(functional.relu(self.norm1(x)))
         return self.conv2(functional.relu(self.norm2(y))) + x
@@ -70,13 +70,17 @@ class ResidualBlock(nn.Module):
 
 def _fusible_halves(block: ResidualBlock) -> tuple[HalfBlock, HalfBlock] | None:
     """Collect the parameters for the fused operator; ``None`` if it would not compute what the layers do."""
-    for layer, kind in ((block.norm1, GroupNorm), (block.conv1, Conv4d), (block.norm2, GroupNorm), (block.conv2, Conv4d)):
-        if type(layer) is not kind or _has_hooks(layer):
-            return None
-    alike = (block.norm1.num_groups, block.norm1.eps) == (block.norm2.num_groups, block.norm2.eps)
-    if not alike or not _keeps_size(block.conv1) or not _keeps_size(block.conv2):
+    norm1, conv1, norm2, conv2 = block.norm1, block.conv1, block.norm2, block.conv2
+    if not isinstance(conv1, Conv4d) or not isinstance(conv2, Conv4d):
         return None
-    return _half(block.norm1, block.conv1), _half(block.norm2, block.conv2)
+    # A subclass may compute something else; a hook waits for its layer to be called.
+    if any(type(x) not in (GroupNorm, Conv4d) or _has_hooks(x) for x in (norm1, conv1, norm2, conv2)):
+        return None
+    if (norm1.num_groups, norm1.eps) != (norm2.num_groups, norm2.eps):
+        return None
+    if not _keeps_size(conv1) or not _keeps_size(conv2):
+        return None
+    return _half(norm1, conv1), _half(norm2, conv2)
 
 
 def _half(norm: GroupNorm, conv: Conv4d) -> HalfBlock:
@@ -91,5 +95,4 @@ def _keeps_size(conv: Conv4d) -> bool:
 
 
 def _has_hooks(layer: nn.Module) -> bool:
-    """Tell whether somebody waits for this layer to be called."""
     return bool(layer._forward_hooks or layer._forward_pre_hooks or layer._backward_hooks or layer._backward_pre_hooks)

@@ -50,7 +50,7 @@ def upsample_add(x: Tensor, skip: Tensor) -> Tensor:
         skip: ``(N, C, *size)`` with four axes, plain contiguous, of the same dtype; not float64.
 
     Returns:
-        A tensor like ``skip``. Its bits are those of the separate layers; the gradient of ``x`` sums in float32 for half
+        A tensor like ``skip``, with the bits of the separate layers; the gradient of ``x`` sums in float32 for half
         types as well.
     """
     return torch.ops.cardiac4d.upsample_add(x, skip)

@@ -19,13 +19,13 @@ MIN_CHANNELS = 4
 """Fewer channels than this do not pay in Winograd, see ``csrc/cpu/choose.cpp``."""
 
 
-def fuses_block(x: Tensor, parameters: Sequence[Tensor | None]) -> bool:
-    """Tell whether :func:`cardiac4d.ops.fused.residual_block` serves this input and these parameters."""
-    if not _may_fuse() or x.dim() != 6 or x.dtype != torch.float32 or x.shape[1] < MIN_CHANNELS:
+def fuses_block(x: Tensor, channels: int, parameters: Sequence[Tensor | None]) -> bool:
+    """Tell whether :func:`cardiac4d.ops.fused.residual_block` serves this input and a block of these parameters."""
+    if not _may_fuse() or x.dim() != 6 or x.dtype != torch.float32 or channels < MIN_CHANNELS:
         return False
     if active().precision == "direct" or _is_autocast(x):
         return False
-    return _is_plain(x) and could_run_native(x, *parameters)
+    return x.shape[1] == channels and _is_plain(x) and could_run_native(x, *parameters)
 
 
 def fuses_upsample_add(x: Tensor, skip: Tensor) -> bool:

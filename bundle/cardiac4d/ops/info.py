@@ -19,7 +19,8 @@ def backend_info() -> dict[str, str]:
         ``native``: the state of the native library, with the remedy if it is not loaded;
         ``library``: where it lies or would lie;
         ``instruction_set``: what its kernels were dispatched to, ``none`` if it is not loaded;
-        ``requested``, ``precision``, ``strict``, ``fused``: the settings in force, see :func:`cardiac4d.ops.use_backend`;
+        ``requested``, ``precision``, ``strict``, ``fused``: the settings in force, see
+            :func:`cardiac4d.ops.use_backend`;
         ``torch``, ``machine``: the version of torch, and the architecture.
 
     Example:

@@ -99,7 +99,7 @@ EightTensors residual_block_backward(const Tensor& grad_output, const Tensor& in
                                      const Tensor& norm2_bias, const Tensor& conv2_weight, int64_t groups, double eps,
                                      int64_t precision) {
   const Sizes size = six_sizes(input);
-  const Tensor dout = dense(grad_output, "grad_output", size, C4D_FLOAT32);
+  const Tensor grad_out = dense(grad_output, "grad_output", size, C4D_FLOAT32);
   const Tensor x = dense(input, "input", size, C4D_FLOAT32), y = dense(hidden, "hidden", size, C4D_FLOAT32);
   const Tensor sums_x = dense(input_sums, "input_sums", {size[0], size[1], 2}, C4D_FLOAT64);
   const Tensor sums_y = dense(hidden_sums, "hidden_sums", {size[0], size[1], 2}, C4D_FLOAT64);
@@ -110,7 +110,7 @@ EightTensors residual_block_backward(const Tensor& grad_output, const Tensor& in
   const Tensor dx = torch::stable::new_empty(x, size), work = torch::stable::new_empty(x, size);
   const c4d_half_gradients pointers1 = grad1.pointers(), pointers2 = grad2.pointers();
   check_status(c4d_cpu_residual_block_grad(
-      &block, floats(dout), floats(x), floats(y), static_cast<const double*>(sums_x.const_data_ptr()),
+      &block, floats(grad_out), floats(x), floats(y), static_cast<const double*>(sums_x.const_data_ptr()),
       static_cast<const double*>(sums_y.const_data_ptr()), floats_to_fill(work), floats_to_fill(dx), &pointers1,
       &pointers2, run_in_torch_pool));
   return {dx,         grad1.norm_weight, grad1.norm_bias, grad1.weight,

@@ -99,13 +99,13 @@ int c4d_cpu_residual_block(const c4d_residual_block* b, const float* x, float* o
   return half_forward(*b, b->second, y, sums_y, x, out, nullptr, run);
 }
 
-int c4d_cpu_residual_block_grad(const c4d_residual_block* b, const float* dout, const float* x, const float* y,
+int c4d_cpu_residual_block_grad(const c4d_residual_block* b, const float* grad_out, const float* x, const float* y,
                                 const double* sums_x, const double* sums_y, float* work, float* dx,
                                 const c4d_half_gradients* first, const c4d_half_gradients* second,
                                 c4d_parallel_for run) {
   if (!is_valid(b)) return C4D_BAD_PROBLEM;
   // sum_dx of the second half is the gradient of the bias before its norm, that of the first convolution.
-  const int status = half_grad(*b, b->second, dout, y, sums_y, nullptr, work, *second, first->bias, run);
+  const int status = half_grad(*b, b->second, grad_out, y, sums_y, nullptr, work, *second, first->bias, run);
   if (status != C4D_OK) return status;
-  return half_grad(*b, b->first, work, x, sums_x, dout, dx, *first, nullptr, run);
+  return half_grad(*b, b->first, work, x, sums_x, grad_out, dx, *first, nullptr, run);
 }
