@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from ..ops.fused import HalfBlock, residual_block
 from ..ops.fusion import fuses_block
@@ -43,6 +44,7 @@ class ResidualBlock(nn.Module):
         spatial_dims: 4 (time counts as one) or 3.
         channels: channels of input and output.
         num_groups: groups of the normalisation; divides ``channels``.
+        recompute: keep only the input for the gradient and compute the block once more there: less memory, more time.
         options: further arguments of both convolutions (``bias``, ``time_padding_mode``).
 
     Example:
@@ -51,8 +53,11 @@ class ResidualBlock(nn.Module):
         torch.Size([1, 8, 5, 4, 3, 2])
     """
 
-    def __init__(self, spatial_dims: int, channels: int, num_groups: int, **options: Any) -> None:
+    def __init__(
+        self, spatial_dims: int, channels: int, num_groups: int, *, recompute: bool = False, **options: Any
+    ) -> None:
         super().__init__()
+        self.recompute = recompute
         self.norm1 = GroupNorm(num_groups, channels)
         self.conv1 = make_conv(spatial_dims, channels, channels, 3, **options)
         self.norm2 = GroupNorm(num_groups, channels)
@@ -60,6 +65,12 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(N, channels, *size)`` to the same shape."""
+        if not torch.jit.is_scripting():  # noqa: SIM102  (TorchScript leaves out what stands under this condition alone)
+            if self.recompute and torch.is_grad_enabled() and not torch.jit.is_tracing():
+                return checkpoint(self._compute, x, use_reentrant=False, preserve_rng_state=False)
+        return self._compute(x)
+
+    def _compute(self, x: Tensor) -> Tensor:
         if not torch.jit.is_scripting():  # TorchScript leaves out what stands under this condition alone
             halves = _fusible_halves(self)
             if halves is not None and fuses_block(x, self.norm1.num_channels, [*halves[0], *halves[1]]):

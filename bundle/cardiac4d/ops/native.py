@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The native library: loaded once, on import, if it was built from the very sources beside it.
 
-Loading registers ``torch.ops.cardiac4d.conv4d``, ``conv4d_input``, ``conv4d_weight`` and the fused operators. A missing,
-stale or foreign library is no error: :data:`PROBLEM` says what is wrong, and the composed backend computes.
+Loading registers ``torch.ops.cardiac4d.conv4d``, ``conv4d_input``, ``conv4d_weight`` and the fused operators. A
+missing, stale or foreign library is no error: :data:`PROBLEM` says what is wrong, and the composed backend computes.
 """
 
 from pathlib import Path
