@@ -25,7 +25,7 @@ def backend_info() -> dict[str, str]:
 
     Example:
         >>> sorted(backend_info())[:3]
-        ['backend', 'instruction_set', 'library']
+        ['backend', 'fused', 'instruction_set']
     """
     settings = active()
     return {
