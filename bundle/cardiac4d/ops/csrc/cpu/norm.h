@@ -12,8 +12,8 @@ struct Norm {
   const float *scale, *shift;  // (N, C) each
 };
 
-// What happens to the results of a correlation before they are stored: + residual, then zero where the ReLU of the
-// gate was closed, then sums. Each part may be missing (null).
+// What happens to the results of a correlation before they are stored: + residual, or zero where the ReLU of the gate
+// was closed; then sums. Each part may be missing (null); residual and gate do not come together.
 struct Epilogue {
   const void* residual;  // like the results
   const void* gate;      // like the results: what norm and ReLU were applied to

@@ -35,7 +35,7 @@ struct Upsampling {
   }
 };
 
-// Every frame twice; `last` of them is cut off where the number of frames is odd.
+// Every frame twice, up to `frames`; the last one but once where that is odd.
 C4D_INLINE void repeat_frames(const float* __restrict from, int64_t frames, float* __restrict to) {
   const int64_t pairs = frames / 2;
   for (int64_t t = 0; t < pairs; ++t) to[2 * t] = to[2 * t + 1] = from[t];
