@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Group normalisation and its gradient from sums per channel, in double precision.
 //
-//   y = x * scale + shift,  scale = rstd * weight,  shift = bias - mean * scale;  mean, rstd: of the group of a channel.
+//   y = x * scale + shift,  scale = rstd * weight,  shift = bias - mean * scale;  mean, rstd: of a channel's group.
 //   With g = dL/dy and the means over a group, p = mean(weight * g), q = mean(weight * g * (x - mean)) * rstd^2:
 //   dL/dx = rstd * (weight * g - p - q * (x - mean)).
 #include <cmath>

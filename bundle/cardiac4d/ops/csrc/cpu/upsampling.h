@@ -30,7 +30,9 @@ struct Upsampling {
   C4D_INLINE_MEMBER void for_large_rows(int64_t job, const Body& body) const {
     const int64_t w = job % small[1] * 2, h = job / small[1] % small[0] * 2, plane = job / (small[1] * small[0]);
     for (int64_t i = h; i < smaller(h + 2, large[0]); ++i) {
-      for (int64_t j = w; j < smaller(w + 2, large[1]); ++j) body(((plane * large[0] + i) * large[1] + j) * large_row());
+      for (int64_t j = w; j < smaller(w + 2, large[1]); ++j) {
+        body(((plane * large[0] + i) * large[1] + j) * large_row());
+      }
     }
   }
 };
