@@ -16,7 +16,7 @@ NATIVE := $(VENV)/.native
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 CODE   := bundle scripts tests setup.py
 OPS    := bundle/cardiac4d/ops
-CSRC   := $(wildcard $(OPS)/csrc/*.cpp $(OPS)/csrc/cpu/*.cpp $(OPS)/csrc/cpu/*.h)
+CSRC   := $(wildcard $(OPS)/csrc/*.cpp $(OPS)/csrc/*.h $(OPS)/csrc/cpu/*.cpp $(OPS)/csrc/cpu/*.h)
 
 .DEFAULT_GOAL := help
 .PHONY: help install native demo test test-all lint format clean-outputs clean-caches clean-venv

@@ -6,8 +6,11 @@ import pytest
 import torch
 from torch.nn.functional import interpolate
 
-from cardiac4d.layers import UpsampleAdd, upsample_nearest
+from cardiac4d.layers import UpsampleAdd, upsample_nearest, upsampling
+from cardiac4d.ops import use_backend
+from cardiac4d.ops.fused import upsample_add
 from cardiac4d.ops.layout import to_frames
+from tests.helpers.backends import needs_native
 from tests.helpers.conv4d_cases import channels_innermost
 
 
@@ -47,3 +50,31 @@ def test_either_layout_is_kept(extent: int) -> None:
     assert plain.is_contiguous()
     assert to_frames(frames).data_ptr() == frames.data_ptr()
     assert torch.equal(plain, frames)
+
+
+@needs_native
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch.jit")
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+def test_one_pass_where_it_serves_and_layers_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[torch.Size] = []
+
+    def count(x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
+        calls.append(skip.shape)
+        return upsample_add(x, skip)
+
+    monkeypatch.setattr(upsampling, "upsample_add", count)
+    deep, skip, up = torch.randn(2, 3, 2, 2, 1, 3), torch.randn(2, 3, 3, 4, 1, 5), UpsampleAdd()
+    with use_backend("auto", fused=True):
+        expected = up(deep, skip)
+        assert torch.equal(torch.compile(up, fullgraph=True, backend="aot_eager")(deep, skip), expected)
+        assert len(calls) == 2
+        assert "cardiac4d::" not in str(torch.jit.trace(up, (deep, skip), check_trace=False).graph)
+        assert torch.equal(torch.jit.script(up)(deep, skip), expected)
+        assert torch.equal(torch.vmap(up)(deep[None], skip[None])[0], expected)
+        up(channels_innermost(deep), channels_innermost(skip))
+        up(deep.double(), skip.double())
+        up(deep.bfloat16(), skip)
+        for context in (use_backend("composed"), use_backend(fused=False)):
+            with context:
+                assert torch.equal(up(deep, skip), expected)
+    assert len(calls) == 2

@@ -15,7 +15,7 @@ from cardiac4d import Conv4d, EncoderDecoder
 from cardiac4d.ops import use_backend
 from cardiac4d.ops.backend import BackendWarning
 from cardiac4d.ops.layout import to_frames
-from tests.helpers.backends import BACKENDS
+from tests.helpers.backends import BACKENDS, needs_native
 
 # Table 1 of Myronenko et al. 2019: module, operation, output. The input is 1x96x96x64x16.
 TABLE = {
@@ -123,10 +123,15 @@ def test_every_layer_keeps_the_layout_of_the_backend(
         if not (x.is_contiguous() if backend == "native" else to_frames(x).data_ptr() == x.data_ptr()):
             converted.append((name, list(x.shape), x.stride()))
 
+    def tensors(args: tuple[object, ...]) -> list[torch.Tensor]:
+        return [x for arg in args for x in (arg if isinstance(arg, list) else [arg])]
+
     for name, module in net.named_modules():
         module.register_forward_hook(lambda _, __, out, name=name: check(name, out))
         if name not in {"", "encoder", "encoder.0", "encoder.0.0"}:  # the image comes as the user has it
-            module.register_forward_pre_hook(lambda _, args, name=name: [check(name, x) for x in args] and None)
+            module.register_forward_pre_hook(
+                lambda _, args, name=name: [check(name, x) for x in tensors(args)] and None
+            )
     with use_backend(backend):
         net(torch.randn(2, 1, *size))
     assert not converted
@@ -271,3 +276,45 @@ def test_wrong_input_is_refused_with_its_shape(spatial_dims: int, shape: tuple[i
     net = EncoderDecoder(spatial_dims=spatial_dims)
     with pytest.raises(ValueError, match=rf"`x` must be {axes} with C = 1, got shape \[{', '.join(map(str, shape))}\]"):
         net(torch.zeros(shape))
+
+
+@needs_native
+def test_fused_layers_give_the_results_and_gradients_of_the_separate_ones() -> None:
+    net, x = _small(), torch.randn(2, 1, 9, 8, 7, 5)
+    results = []
+    for fused in (True, False):
+        with use_backend("native", precision="exact", fused=fused):
+            logits = net(x)
+            assert isinstance(net(MetaTensor(x)), MetaTensor)
+        results.append([logits, *torch.autograd.grad(logits.square().mean(), net.parameters())])
+    assert not torch.equal(results[0][0], results[1][0])  # else nothing was fused
+    for ours, theirs in zip(*results, strict=True):
+        assert (ours - theirs).abs().max() <= 2e-4 * theirs.abs().max()
+
+
+def _saved_bytes(net: EncoderDecoder, x: torch.Tensor) -> tuple[int, list[torch.Tensor]]:
+    """What autograd keeps of one step, beside the parameters, and the gradients."""
+    own = {p.data_ptr() for p in net.parameters()}
+    kept: dict[int, int] = {}
+
+    def keep(saved: torch.Tensor) -> torch.Tensor:
+        if saved.data_ptr() not in own:
+            kept[saved.data_ptr()] = saved.untyped_storage().nbytes()
+        return saved
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda saved: saved):
+        loss = net(x).square().mean()
+    kept_by_forward = sum(kept.values())
+    return kept_by_forward, list(torch.autograd.grad(loss, list(net.parameters())))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_checkpointed_blocks_keep_less_and_give_the_same_gradients(backend: str) -> None:
+    net, frugal, x = _small(), _small(checkpoint_blocks=True), torch.randn(1, 1, 9, 8, 7, 5)
+    frugal.load_state_dict(net.state_dict())
+    with use_backend(backend):
+        (kept, expected), (kept_frugal, actual) = _saved_bytes(net, x), _saved_bytes(frugal, x)
+        with torch.no_grad():
+            assert torch.equal(net(x), frugal(x))
+    assert kept_frugal < 0.8 * kept
+    assert all(torch.equal(a, b) for a, b in zip(actual, expected, strict=True))

@@ -6,7 +6,7 @@ With the sanitizers (on Linux, g++)::
     CARDIAC4D_TEST_CXXFLAGS="-fsanitize=address,undefined -fno-sanitize-recover=all -g -O1" \
     ASAN_OPTIONS=detect_leaks=0 \
     LD_PRELOAD="$(g++ -print-file-name=libasan.so) $(g++ -print-file-name=libstdc++.so)" \
-    python -m pytest tests/ops/test_cpu_kernels.py
+    python -m pytest tests/ops/test_cpu_kernels.py tests/ops/test_cpu_fused.py
 """
 
 from __future__ import annotations
@@ -20,21 +20,10 @@ import torch
 from torch import Tensor
 
 from tests.helpers.conv4d_cases import CASES
-from tests.helpers.cpu_kernels import DTYPES, OPERATIONS, PRECISIONS, Kernels, Shape, build, load, reference
+from tests.helpers.cpu_kernels import DTYPES, OPERATIONS, PRECISIONS, Kernels, Shape, load, reference
 from tests.helpers.tolerances import assert_near
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
-
-
-@pytest.fixture(scope="session")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    return build(tmp_path_factory.mktemp("cpu_kernels"))
-
-
-@pytest.fixture(scope="session")
-def kernels(library: Any) -> Kernels:
-    """What the machine can do best."""
-    return load(library, "avx512")
 
 
 GENERAL = {name: Shape(batch=2, **case) for name, case in CASES.items()}

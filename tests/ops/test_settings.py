@@ -31,9 +31,9 @@ def test_context_changes_what_it_names_and_restores_it_after_an_error() -> None:
 
     @use_backend("composed", precision="exact")
     def fail() -> None:
-        assert active() == Settings("composed", "exact", before.strict)
-        with use_backend(strict=True):
-            assert active() == Settings("composed", "exact", True)
+        assert active() == Settings("composed", "exact", before.strict, before.fused)
+        with use_backend(strict=True, fused=False):
+            assert active() == Settings("composed", "exact", True, False)
         raise KeyError
 
     with pytest.raises(KeyError):
@@ -42,12 +42,12 @@ def test_context_changes_what_it_names_and_restores_it_after_an_error() -> None:
 
 
 def test_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("BACKEND", "PRECISION", "STRICT"):
+    for name in ("BACKEND", "PRECISION", "STRICT", "FUSED"):
         monkeypatch.delenv(f"CARDIAC4D_{name}", raising=False)
-    assert from_environment() == Settings("auto", "fast", False)
-    for name, value in (("BACKEND", "composed"), ("PRECISION", "direct"), ("STRICT", "1")):
+    assert from_environment() == Settings("auto", "fast", False, True)
+    for name, value in (("BACKEND", "composed"), ("PRECISION", "direct"), ("STRICT", "1"), ("FUSED", "0")):
         monkeypatch.setenv(f"CARDIAC4D_{name}", value)
-    assert from_environment() == Settings("composed", "direct", True)
+    assert from_environment() == Settings("composed", "direct", True, False)
 
 
 @pytest.mark.parametrize(
@@ -56,6 +56,7 @@ def test_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         ("BACKEND", "cuda", "auto, native, composed"),
         ("PRECISION", "low", "fast, exact, direct"),
         ("STRICT", "yes", "0, 1"),
+        ("FUSED", "no", "1, 0"),
     ],
 )
 def test_bad_environment_variable_is_named(name: str, value: str, rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,12 +145,12 @@ def test_precision_reaches_the_kernels(precision: str, monkeypatch: pytest.Monke
 
 
 def test_backend_info_names_backend_reason_and_versions() -> None:
-    with use_backend("auto", precision="exact", strict=False):
+    with use_backend("auto", precision="exact", strict=False, fused=False):
         info = backend_info()
     assert (info["backend"], info["native"]) == (
         ("composed", native.PROBLEM) if native.PROBLEM else ("native", "loaded")
     )
-    assert (info["requested"], info["precision"], info["strict"]) == ("auto", "exact", "no")
+    assert (info["requested"], info["precision"], info["strict"], info["fused"]) == ("auto", "exact", "no", "no")
     assert info["torch"] == torch.__version__
     assert info["other_devices"] == "composed"
     assert Path(info["library"]).name == "_native.so"

@@ -3,9 +3,13 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
+from ..ops.fused import HalfBlock, residual_block
+from ..ops.fusion import fuses_block
 from .conv import Conv4d
 from .conv3d import Conv3d
 from .norm import GroupNorm
@@ -33,10 +37,14 @@ def make_conv(spatial_dims: int, in_channels: int, out_channels: int, kernel_siz
 class ResidualBlock(nn.Module):
     """GN, ReLU, convolution, twice, plus the identity (Myronenko 2018, arXiv 1810.11654; here in 3D or 4D).
 
+    Computed by one native operator where that serves (:mod:`cardiac4d.ops.fusion`), else layer by layer. Either way
+    parameters and results are the same, but for rounding.
+
     Args:
         spatial_dims: 4 (time counts as one) or 3.
         channels: channels of input and output.
         num_groups: groups of the normalisation; divides ``channels``.
+        recompute: keep only the input for the gradient and compute the block once more there: less memory, more time.
         options: further arguments of both convolutions (``bias``, ``time_padding_mode``).
 
     Example:
@@ -45,8 +53,11 @@ class ResidualBlock(nn.Module):
         torch.Size([1, 8, 5, 4, 3, 2])
     """
 
-    def __init__(self, spatial_dims: int, channels: int, num_groups: int, **options: Any) -> None:
+    def __init__(
+        self, spatial_dims: int, channels: int, num_groups: int, *, recompute: bool = False, **options: Any
+    ) -> None:
         super().__init__()
+        self.recompute = recompute
         self.norm1 = GroupNorm(num_groups, channels)
         self.conv1 = make_conv(spatial_dims, channels, channels, 3, **options)
         self.norm2 = GroupNorm(num_groups, channels)
@@ -54,5 +65,45 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(N, channels, *size)`` to the same shape."""
+        if not torch.jit.is_scripting():  # noqa: SIM102  (TorchScript leaves out what stands under this condition alone)
+            if self.recompute and torch.is_grad_enabled() and not torch.jit.is_tracing():
+                return checkpoint(self._compute, x, use_reentrant=False, preserve_rng_state=False)
+        return self._compute(x)
+
+    def _compute(self, x: Tensor) -> Tensor:
+        if not torch.jit.is_scripting():  # TorchScript leaves out what stands under this condition alone
+            halves = _fusible_halves(self)
+            if halves is not None and fuses_block(x, self.norm1.num_channels, [*halves[0], *halves[1]]):
+                return residual_block(x, *halves, self.norm1.num_groups, self.norm1.eps)
         y = self.conv1(functional.relu(self.norm1(x)))
         return self.conv2(functional.relu(self.norm2(y))) + x
+
+
+def _fusible_halves(block: ResidualBlock) -> tuple[HalfBlock, HalfBlock] | None:
+    """Collect the parameters for the fused operator; ``None`` if it would not compute what the layers do."""
+    norm1, conv1, norm2, conv2 = block.norm1, block.conv1, block.norm2, block.conv2
+    if not isinstance(conv1, Conv4d) or not isinstance(conv2, Conv4d):
+        return None
+    # A subclass may compute something else; a hook waits for its layer to be called.
+    if any(type(x) not in (GroupNorm, Conv4d) or _has_hooks(x) for x in (norm1, conv1, norm2, conv2)):
+        return None
+    if (norm1.num_groups, norm1.eps) != (norm2.num_groups, norm2.eps):
+        return None
+    if not _keeps_size(conv1) or not _keeps_size(conv2):
+        return None
+    return _half(norm1, conv1), _half(norm2, conv2)
+
+
+def _half(norm: GroupNorm, conv: Conv4d) -> HalfBlock:
+    return HalfBlock(norm.weight, norm.bias, conv.weight, conv.bias)
+
+
+def _keeps_size(conv: Conv4d) -> bool:
+    """Tell whether a convolution is 3x3x3x3, dense, and padded by one zero on every side."""
+    dense = conv.weight.shape[0] == conv.weight.shape[1] and conv.groups == 1
+    steps = conv.stride == conv.dilation == (1, 1, 1, 1)
+    return dense and steps and conv.kernel_size == (3, 3, 3, 3) and conv.pads_one_zero()
+
+
+def _has_hooks(layer: nn.Module) -> bool:
+    return bool(layer._forward_hooks or layer._forward_pre_hooks or layer._backward_hooks or layer._backward_pre_hooks)

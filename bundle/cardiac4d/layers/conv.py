@@ -115,6 +115,10 @@ class Conv4d(_ConvNd):
             padded, self.weight, self.bias, list(self.stride), self._zeros, list(self.dilation), self.groups
         )
 
+    def pads_one_zero(self) -> bool:
+        """Tell whether the padding is one zero on every side of every axis, time included."""
+        return self._zeros == [1, 1, 1, 1] and max(self._repeated) == 0
+
     def extra_repr(self) -> str:
         """As ``Conv3d``, with the padding mode of time where it differs."""
         text = super().extra_repr()

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Nearest-neighbour up-sampling by two on every axis, time included."""
 
+import torch
 from torch import Tensor, nn
 
+from ..ops.fused import upsample_add
+from ..ops.fusion import fuses_upsample_add
 from ..ops.layout import from_frames, lies_as_frames
 
 
@@ -52,6 +55,9 @@ class UpsampleAdd(nn.Module):
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """Add ``x``, ``(N, C, *ceil(size / 2))``, to ``skip``, ``(N, C, *size)``."""
+        if not torch.jit.is_scripting():  # noqa: SIM102  (TorchScript leaves out what stands under this condition alone)
+            if fuses_upsample_add(x, skip):
+                return upsample_add(x, skip)
         x = _upsample_like(x, skip)
         for axis in range(2, x.dim()):
             x = x.narrow(axis, 0, skip.shape[axis])

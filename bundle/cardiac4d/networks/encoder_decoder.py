@@ -20,17 +20,23 @@ class UpStage(nn.Module):
     The paper's DecoderUp and DecoderBlock of one level.
     """
 
-    def __init__(self, spatial_dims: int, channels: int, num_blocks: int, num_groups: int, **options: Any) -> None:
+    def __init__(
+        self, spatial_dims: int, channels: int, num_blocks: int, num_groups: int, *, recompute: bool, **options: Any
+    ) -> None:
         super().__init__()
         self.conv = make_conv(spatial_dims, 2 * channels, channels, 1, **options)
         self.up = UpsampleAdd()
-        self.blocks = nn.Sequential(
-            *(ResidualBlock(spatial_dims, channels, num_groups, **options) for _ in range(num_blocks))
-        )
+        blocks = [
+            ResidualBlock(spatial_dims, channels, num_groups, recompute=recompute, **options) for _ in range(num_blocks)
+        ]
+        self.blocks = nn.Sequential(*blocks)
 
-    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        """Map ``(N, 2 * channels, *ceil(size / 2))`` and the skip ``(N, channels, *size)`` to the skip's shape."""
-        return self.blocks(self.up(self.conv(x), skip))
+    def forward(self, x: Tensor, skips: list[Tensor]) -> Tensor:
+        """Map ``(N, 2 * channels, *ceil(size / 2))`` and a skip ``(N, channels, *size)`` to the skip's shape.
+
+        The skip is taken off the end of the list, so that its memory is free, in inference, while the blocks compute.
+        """
+        return self.blocks(self.up(self.conv(x), skips.pop()))
 
 
 class EncoderDecoder(nn.Module):
@@ -54,6 +60,8 @@ class EncoderDecoder(nn.Module):
         final_norm_act: GN and ReLU before the last convolution, as the network's BraTS ancestor has them; table 1
             does not list them.
         time_padding_mode: padding on the time axis, see :class:`cardiac4d.Conv4d`; 4D only.
+        checkpoint_blocks: compute every residual block once more for its gradient instead of keeping what is inside it:
+            less memory in training, more time, the same results.
 
     Raises:
         ValueError: if an argument is not admissible; the message names it.
@@ -77,6 +85,7 @@ class EncoderDecoder(nn.Module):
         bias: bool = False,
         final_norm_act: bool = False,
         time_padding_mode: str = "zeros",
+        checkpoint_blocks: bool = False,
     ) -> None:
         super().__init__()
         down = tuple(BLOCKS_DOWN.get(spatial_dims, ()) if blocks_down is None else blocks_down)
@@ -86,15 +95,16 @@ class EncoderDecoder(nn.Module):
         options: dict[str, Any] = {"bias": bias}
         if spatial_dims == 4:
             options["time_padding_mode"] = time_padding_mode
+        block_options = {"recompute": checkpoint_blocks, **options}
         widths = [init_filters * 2**level for level in range(len(down))]
         self.encoder = nn.ModuleList()
         for level, (width, num_blocks) in enumerate(zip(widths, down, strict=True)):
             source, stride = (in_channels, 1) if level == 0 else (width // 2, 2)
             first = make_conv(spatial_dims, source, width, 3, stride=stride, **options)
-            blocks = [ResidualBlock(spatial_dims, width, num_groups, **options) for _ in range(num_blocks)]
+            blocks = [ResidualBlock(spatial_dims, width, num_groups, **block_options) for _ in range(num_blocks)]
             self.encoder.append(nn.Sequential(first, *blocks))
         self.decoder = nn.ModuleList(
-            UpStage(spatial_dims, width, num_blocks, num_groups, **options)
+            UpStage(spatial_dims, width, num_blocks, num_groups, recompute=checkpoint_blocks, **options)
             for width, num_blocks in zip(widths[-2::-1], up, strict=True)
         )
         norm_act = [GroupNorm(num_groups, init_filters), nn.ReLU()] if final_norm_act else []
@@ -116,7 +126,7 @@ class EncoderDecoder(nn.Module):
             skips.append(x)
         skips.pop()
         for stage in self.decoder:
-            x = stage(x, skips.pop())
+            x = stage(x, skips)
         return self.head(x)
 
     def _check_input(self, x: Tensor) -> None:

@@ -38,7 +38,7 @@ def runs_native(*tensors: Tensor | None) -> bool:
         BackendError: if the settings demand native kernels, and they cannot serve the call.
     """
     settings = active()
-    if settings.backend == "composed" or (settings.backend == "auto" and _is_written_to_a_file()):
+    if _is_ruled_out():
         return False
     given = [tensor for tensor in tensors if tensor is not None]
     reason = _obstacle(given)
@@ -52,9 +52,20 @@ def runs_native(*tensors: Tensor | None) -> bool:
     return False
 
 
+def could_run_native(*tensors: Tensor | None) -> bool:
+    """Answer as :func:`runs_native` does, but take a fallback neither for an error nor for worth a warning."""
+    return not _is_ruled_out() and not _obstacle([tensor for tensor in tensors if tensor is not None])
+
+
 def precision_code() -> int:
     """The precision in force, as the kernels number it."""
     return PRECISIONS.index(active().precision)
+
+
+def _is_ruled_out() -> bool:
+    """Tell whether the native kernels must not serve any call, whatever the tensors."""
+    backend = active().backend
+    return backend == "composed" or (backend == "auto" and _is_written_to_a_file())
 
 
 def _is_written_to_a_file() -> bool:

@@ -19,12 +19,13 @@ def backend_info() -> dict[str, str]:
         ``native``: the state of the native library, with the remedy if it is not loaded;
         ``library``: where it lies or would lie;
         ``instruction_set``: what its kernels were dispatched to, ``none`` if it is not loaded;
-        ``requested``, ``precision``, ``strict``: the settings in force, see :func:`cardiac4d.ops.use_backend`;
+        ``requested``, ``precision``, ``strict``, ``fused``: the settings in force, see
+            :func:`cardiac4d.ops.use_backend`;
         ``torch``, ``machine``: the version of torch, and the architecture.
 
     Example:
         >>> sorted(backend_info())[:3]
-        ['backend', 'instruction_set', 'library']
+        ['backend', 'fused', 'instruction_set']
     """
     settings = active()
     return {
@@ -36,6 +37,7 @@ def backend_info() -> dict[str, str]:
         "requested": settings.backend,
         "precision": settings.precision,
         "strict": "yes" if settings.strict else "no",
+        "fused": "yes" if settings.fused else "no",
         "torch": torch.__version__,
         "machine": platform.machine(),
     }

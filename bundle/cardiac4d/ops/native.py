@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The native library: loaded once, on import, if it was built from the very sources beside it.
 
-Loading registers ``torch.ops.cardiac4d.conv4d``, ``conv4d_input`` and ``conv4d_weight``. A missing, stale or foreign
-library is no error: :data:`PROBLEM` says what is wrong, and the composed backend computes.
+Loading registers ``torch.ops.cardiac4d.conv4d``, ``conv4d_input``, ``conv4d_weight`` and the fused operators. A
+missing, stale or foreign library is no error: :data:`PROBLEM` says what is wrong, and the composed backend computes.
 """
 
 from pathlib import Path
 
 import torch
 
+from .fused_derivatives import register_fused
 from .registration import register
 from .sources import LIBRARY, digest, digest_of_library
 
@@ -33,6 +34,7 @@ def _load(library: Path) -> str:
     except OSError as error:
         return f"not loadable: {error}; {REMEDY}"
     register()
+    register_fused()
     return ""
 
 

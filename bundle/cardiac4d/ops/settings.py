@@ -17,10 +17,11 @@ class Settings(NamedTuple):
     backend: str
     precision: str
     strict: bool
+    fused: bool
 
 
 def from_environment() -> Settings:
-    """Read ``CARDIAC4D_BACKEND``, ``CARDIAC4D_PRECISION`` and ``CARDIAC4D_STRICT``.
+    """Read ``CARDIAC4D_BACKEND``, ``CARDIAC4D_PRECISION``, ``CARDIAC4D_STRICT`` and ``CARDIAC4D_FUSED``.
 
     Raises:
         ValueError: if one of them has a value that is not admissible; the message names it.
@@ -29,6 +30,7 @@ def from_environment() -> Settings:
         _variable("CARDIAC4D_BACKEND", BACKENDS),
         _variable("CARDIAC4D_PRECISION", PRECISIONS),
         _variable("CARDIAC4D_STRICT", ("0", "1")) == "1",
+        _variable("CARDIAC4D_FUSED", ("1", "0")) == "1",
     )
 
 
@@ -54,7 +56,11 @@ def active() -> Settings:
 
 @contextmanager
 def use_backend(
-    backend: str | None = None, *, precision: str | None = None, strict: bool | None = None
+    backend: str | None = None,
+    *,
+    precision: str | None = None,
+    strict: bool | None = None,
+    fused: bool | None = None,
 ) -> Iterator[None]:
     """Choose the backend of every 4D convolution called inside; what is left out stays as it is.
 
@@ -68,6 +74,7 @@ def use_backend(
         precision: of the native kernels in float32. ``"fast"``: Winograd F(4x4) where it applies; ``"exact"``:
             F(2x2), no less accurate than a direct sum; ``"direct"``: no transform at all.
         strict: under ``"auto"`` make it an error if a tensor on the CPU is not served by the native kernels.
+        fused: let the layers use kernels that compute several layers in one pass, see :mod:`cardiac4d.ops.fusion`.
 
     Raises:
         ValueError: if a value is not admissible; the message names the argument.
@@ -83,6 +90,7 @@ def use_backend(
         before.backend if backend is None else backend,
         before.precision if precision is None else precision,
         before.strict if strict is None else strict,
+        before.fused if fused is None else fused,
     )
     _check("`backend`", asked.backend, BACKENDS)
     _check("`precision`", asked.precision, PRECISIONS)

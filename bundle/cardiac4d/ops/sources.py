@@ -32,7 +32,7 @@ architecture has: which file runs is decided at run time."""
 
 def units() -> dict[Path, tuple[str, ...]]:
     """The translation units that this machine's architecture compiles, each with its flags."""
-    found: dict[Path, tuple[str, ...]] = {CSRC / "binding.cpp": CXX_FLAGS + TORCH_FLAGS}
+    found: dict[Path, tuple[str, ...]] = dict.fromkeys(sorted(CSRC.glob("*.cpp")), CXX_FLAGS + TORCH_FLAGS)
     for path in sorted((CSRC / "cpu").glob("*.cpp")):
         instruction_set = path.stem.rpartition("_")[2]
         if instruction_set not in INSTRUCTION_SETS:

@@ -1,24 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // The torch operators of the native library, on the LibTorch stable ABI: one binary for torch 2.10 and later.
 //
-// The only file that knows torch. It checks what a kernel relies on, allocates the result and hands over plain
+// Only the binding*.cpp files know torch. They check what a kernel relies on, allocate the result and hand over plain
 // pointers; fake kernels, derivatives and batching rules are Python (registration.py). The checks here guard memory:
 // the messages a user should see come from the Python functions, which check the same first.
-#include <torch/csrc/stable/library.h>
-#include <torch/csrc/stable/ops.h>
-#include <torch/csrc/stable/tensor.h>
+#include "binding.h"
 
 #include <optional>
 #include <string>
-#include <vector>
-
-#include "cpu/conv4d_cpu.h"
 
 namespace {
 
-using torch::headeronly::ScalarType;
-using torch::stable::Tensor;
-using Sizes = std::vector<int64_t>;
+using namespace c4d_binding;
 
 // Read from the file by native.py before it loads the library: a build of other sources is never loaded.
 [[gnu::used]] const char kSources[] = "cardiac4d-sources:" C4D_SOURCES;
@@ -27,27 +20,6 @@ struct Options {
   const Sizes &stride, &padding, &dilation;  // H, W, D, T
   int64_t groups, precision;
 };
-
-int32_t dtype_of(const Tensor& tensor) {
-  switch (tensor.scalar_type()) {
-    case ScalarType::Double:
-      return C4D_FLOAT64;
-    case ScalarType::Float:
-      return C4D_FLOAT32;
-    case ScalarType::BFloat16:
-      return C4D_BFLOAT16;
-    case ScalarType::Half:
-      return C4D_FLOAT16;
-    default:
-      STD_TORCH_CHECK(false, "conv4d: the dtype must be float64, float32, bfloat16 or float16");
-  }
-  return -1;
-}
-
-Sizes sizes_of(const Tensor& tensor) {
-  const auto sizes = tensor.sizes();
-  return Sizes(sizes.begin(), sizes.end());
-}
 
 void check_options(const Options& o) {
   STD_TORCH_CHECK(o.stride.size() == 4 && o.padding.size() == 4 && o.dilation.size() == 4,
@@ -92,25 +64,6 @@ c4d_problem describe(const Sizes& input, const Sizes& weight, const Options& o, 
 Sizes output_size(const c4d_problem& p) {
   return {p.batch, p.out_channels, p.out[0], p.out[1], p.out[2], p.out[3]};
 }
-
-// A dense tensor on the CPU of this size and dtype, as every kernel wants it; copies only from other strides.
-Tensor dense(const Tensor& tensor, const char* name, const Sizes& size, int32_t dtype) {
-  STD_TORCH_CHECK(tensor.is_cpu() && dtype_of(tensor) == dtype, "conv4d: ", name,
-                  " must be on the CPU and have the dtype of the other tensors");
-  STD_TORCH_CHECK(sizes_of(tensor) == size, "conv4d: ", name, " has the wrong size");
-  return tensor.is_contiguous() ? tensor : torch::stable::contiguous(tensor);
-}
-
-// Threads of torch's own pool. A kernel's job is large, so each index is worth a thread (grain 1).
-void run_in_torch_pool(int64_t count, c4d_job job, void* context) {
-  torch::stable::parallel_for(0, count, 1, [job, context](int64_t begin, int64_t end) {
-    for (int64_t index = begin; index < end; ++index) {
-      job(context, index);
-    }
-  });
-}
-
-void check_status(int status) { STD_TORCH_CHECK(status == 0, "conv4d: ", c4d_cpu_error(status)); }
 
 Tensor conv4d(const Tensor& input, const Tensor& weight, const std::optional<Tensor>& bias, const Sizes& stride,
               const Sizes& padding, const Sizes& dilation, int64_t groups, int64_t precision) {

@@ -48,4 +48,10 @@ Algorithm choose_algorithm(const c4d_problem& p, Operation operation) {
   return two < direct ? Algorithm::kWinograd2 : Algorithm::kDirect;
 }
 
+int choose_fused_tile(const c4d_problem& p, Operation operation) {
+  if (p.dtype == C4D_FLOAT64 || is_empty(p) || !fits_winograd(p)) return 0;
+  const int64_t(&size)[4] = operation == kGradInput ? p.in : p.out;
+  return p.precision == C4D_FAST && products(size, 4) <= products(size, 2) ? 4 : 2;
+}
+
 }  // namespace c4d

@@ -4,6 +4,8 @@
 #define CARDIAC4D_ISA_H
 
 #include "conv4d_cpu.h"
+#include "conv4d_cpu_fused.h"
+#include "norm.h"
 
 namespace c4d {
 
@@ -17,6 +19,8 @@ struct Correlation {
   void* output;
   int64_t weight_out_stride, weight_in_stride;  // elements of `weight` from channel to channel
   bool flipped;
+  Norm norm;  // with its ReLU of the input, before the zeros of the padding
+  Epilogue epilogue;
 };
 
 // What the direct kernels have room for: taps in all and along T, classes of positions of the input gradient (the
@@ -28,8 +32,15 @@ struct IsaKernels {
   const char* name;
   // tile: m of Winograd F(m x m), 2 or 4.
   int (*winograd_correlate)(const Correlation& c, int tile, c4d_parallel_for run);
-  int (*winograd_grad_weight)(const c4d_problem& p, const void* x, const void* dy, void* dw, int tile,
-                              c4d_parallel_for run);
+  // norm: with its ReLU of x.
+  int (*winograd_grad_weight)(const c4d_problem& p, const void* x, const Norm& norm, const void* dy, void* dw,
+                              int tile, c4d_parallel_for run);
+  // The passes of conv4d_cpu_fused.h.
+  int (*channel_sums)(const c4d_tensor& t, const void* x, double* sums, c4d_parallel_for run);
+  int (*norm_input_grad)(const c4d_tensor& t, const void* g, const void* x, const float* abc, const void* add,
+                         void* dx, c4d_parallel_for run);
+  int (*upsample_add)(const c4d_tensor& t, const void* x, const void* skip, void* y, c4d_parallel_for run);
+  int (*upsample_grad)(const c4d_tensor& t, const void* dy, void* dx, c4d_parallel_for run);
   int (*direct_forward)(const c4d_problem& p, const void* x, const void* w, const void* bias, void* y,
                         c4d_parallel_for run);
   int (*direct_grad_input)(const c4d_problem& p, const void* dy, const void* w, void* dx, c4d_parallel_for run);

@@ -5,6 +5,8 @@
 
 #include "direct.h"
 #include "isa.h"
+#include "norm_gradient.h"
+#include "upsampling.h"
 #include "winograd_grad_weight.h"
 
 namespace c4d {
@@ -26,12 +28,30 @@ static int any_winograd_correlate(const Correlation& c, int tile, c4d_parallel_f
   });
 }
 
-static int any_winograd_grad_weight(const c4d_problem& p, const void* x, const void* dy, void* dw, int tile,
-                                    c4d_parallel_for run) {
+static int any_winograd_grad_weight(const c4d_problem& p, const void* x, const Norm& norm, const void* dy, void* dw,
+                                    int tile, c4d_parallel_for run) {
   return with_storage(p.dtype, [&](auto type) {
     using S = decltype(type);
-    return tile == 4 ? winograd_grad_weight<4, S>(p, x, dy, dw, run) : winograd_grad_weight<2, S>(p, x, dy, dw, run);
+    return tile == 4 ? winograd_grad_weight<4, S>(p, x, norm, dy, dw, run)
+                     : winograd_grad_weight<2, S>(p, x, norm, dy, dw, run);
   });
+}
+
+static int any_channel_sums(const c4d_tensor& t, const void* x, double* sums, c4d_parallel_for run) {
+  return with_storage(t.dtype, [&](auto type) { return channel_sums<decltype(type)>(t, x, sums, run); });
+}
+
+static int any_norm_input_grad(const c4d_tensor& t, const void* g, const void* x, const float* abc, const void* add,
+                               void* dx, c4d_parallel_for run) {
+  return with_storage(t.dtype, [&](auto type) { return norm_input_grad<decltype(type)>(t, g, x, abc, add, dx, run); });
+}
+
+static int any_upsample_add(const c4d_tensor& t, const void* x, const void* skip, void* y, c4d_parallel_for run) {
+  return with_storage(t.dtype, [&](auto type) { return upsample_add<decltype(type)>(t, x, skip, y, run); });
+}
+
+static int any_upsample_grad(const c4d_tensor& t, const void* dy, void* dx, c4d_parallel_for run) {
+  return with_storage(t.dtype, [&](auto type) { return upsample_grad<decltype(type)>(t, dy, dx, run); });
 }
 
 static int any_direct_forward(const c4d_problem& p, const void* x, const void* w, const void* bias, void* y,
@@ -56,6 +76,10 @@ static int any_direct_grad_weight(const c4d_problem& p, const void* x, const voi
   {name,                                                                                    \
    c4d::C4D_ISA::any_winograd_correlate,                                                    \
    c4d::C4D_ISA::any_winograd_grad_weight,                                                  \
+   c4d::C4D_ISA::any_channel_sums,                                                          \
+   c4d::C4D_ISA::any_norm_input_grad,                                                       \
+   c4d::C4D_ISA::any_upsample_add,                                                          \
+   c4d::C4D_ISA::any_upsample_grad,                                                         \
    c4d::C4D_ISA::any_direct_forward,                                                        \
    c4d::C4D_ISA::any_direct_grad_input,                                                     \
    c4d::C4D_ISA::any_direct_grad_weight}

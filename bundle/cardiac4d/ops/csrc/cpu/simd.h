@@ -17,6 +17,7 @@
 #endif
 
 #define C4D_INLINE static inline __attribute__((always_inline))
+#define C4D_INLINE_MEMBER inline __attribute__((always_inline))
 #define C4D_UNROLL _Pragma("GCC unroll 16")
 
 namespace c4d {
@@ -34,6 +35,22 @@ typedef int32_t IntVec __attribute__((vector_size(C4D_LANES * 4)));
 C4D_INLINE Vec load(const float* from) { return *reinterpret_cast<const LooseVec*>(from); }
 C4D_INLINE void store(float* to, Vec value) { *reinterpret_cast<LooseVec*>(to) = value; }
 C4D_INLINE Vec broadcast(float value) { return value - Vec{}; }
+
+// The two halves of a vector in double precision.
+typedef double Doubles __attribute__((vector_size(C4D_LANES * 4)));
+typedef float HalfVec __attribute__((vector_size(C4D_LANES * 2)));
+C4D_INLINE void widen(Vec value, Doubles (&halves)[2]) {
+#if defined(__AVX512F__)
+  // Without a mask GCC 12 warns of uninitialised values in its own header; a full mask costs nothing.
+  halves[0] = _mm512_maskz_cvtps_pd(0xFF, _mm512_maskz_extractf32x8_ps(0xFF, value, 0));
+  halves[1] = _mm512_maskz_cvtps_pd(0xFF, _mm512_maskz_extractf32x8_ps(0xFF, value, 1));
+#else
+  HalfVec parts[2];
+  memcpy(parts, &value, sizeof value);
+  halves[0] = __builtin_convertvector(parts[0], Doubles);
+  halves[1] = __builtin_convertvector(parts[1], Doubles);
+#endif
+}
 
 // A mask keeps some lanes and sets the others to zero, whatever they held.
 #if defined(__AVX512F__)

@@ -6,6 +6,7 @@
 #ifndef CARDIAC4D_WINOGRAD_CORRELATE_H
 #define CARDIAC4D_WINOGRAD_CORRELATE_H
 
+#include "epilogue.h"
 #include "scratch.h"
 #include "winograd_tiles.h"
 #include "winograd_weights.h"
@@ -100,17 +101,16 @@ static void transform_output(const float* products, int64_t point_pitch, const T
   }
 }
 
-// Writes the rows of one output channel of a unit to the volume.
-template <int M, class Storage>
-static void write_outputs(const float* rows, const int64_t (&size)[4], const Tiling& t, const Unit& u,
-                          Storage* channel) {
+// Calls body(row, place, count) for every row of outputs of a unit: where its floats begin among those of a channel,
+// its place in the volume and its length.
+template <int M, class Body>
+C4D_INLINE void for_output_rows(const int64_t (&size)[4], const Tiling& t, const Unit& u, const Body& body) {
   for (int64_t j = 0; j < u.tiles; ++j) {
     const int64_t first_h = (u.first_tile + j) / t.tiles_w * M, first_w = (u.first_tile + j) % t.tiles_w * M;
     for (int64_t h = 0; h < smaller(M, size[0] - first_h); ++h) {
       for (int64_t w = 0; w < smaller(M, size[1] - first_w); ++w) {
         const int64_t position = ((first_h + h) * size[1] + first_w + w) * size[2] + u.first_slice;
-        convert_row(rows + (h * M + w) * t.out_pitch + j * t.tile_pitch, channel + position * t.frames,
-                    u.slices * t.frames);
+        body((h * M + w) * t.out_pitch + j * t.tile_pitch, position * t.frames, u.slices * t.frames);
       }
     }
   }
@@ -123,13 +123,14 @@ struct WinogradCorrelate {
   Tiling t;
   const float* weights;
   FrameMasks masks;
+  double* partial;  // [sample, unit][output][2], or null: what the units add to the sums of the epilogue
 
   // Job memory: a vector of slack for the lane before the first, the transformed input, then the packed rows of one
-  // channel or, later, the products and the output rows of a block.
+  // channel or, later, the products and the output rows of a block, and a row for the epilogue.
   int64_t input_floats() const { return kPoints * c.ins * t.in_pitch; }
   int64_t product_floats() const { return kPoints * kChannels * t.out_pitch; }
   size_t job_bytes() const {
-    const int64_t later = larger(kPoints * t.in_pitch, product_floats() + M * M * t.out_pitch);
+    const int64_t later = larger(kPoints * t.in_pitch, product_floats() + (M * M + 1) * t.out_pitch);
     return static_cast<size_t>(kLanes + input_floats() + later) * sizeof(float);
   }
 
@@ -140,13 +141,14 @@ struct WinogradCorrelate {
     const int64_t in_volume = c.in[0] * c.in[1] * c.in[2] * c.in[3];
     const Storage* sample = static_cast<const Storage*>(c.input) + u.sample * c.ins * in_volume;
     for (int64_t in = 0; in < c.ins; ++in) {
-      pack_channel(sample + in * in_volume, c.in, t, u, M, A, c.lead, 2, shared, t.in_pitch);
+      pack_channel(sample + in * in_volume, c.in, channel_norm(c.norm, u.sample * c.ins + in), t, u, M, A, c.lead, 2,
+                   shared, t.in_pitch);
       transform_input<M>(shared, t.in_pitch, points + in * t.in_pitch, c.ins * t.in_pitch);
     }
-    for (int64_t block = 0; block < divide_up(c.outs, kChannels); ++block) outputs(u, block, points, shared);
+    for (int64_t block = 0; block < divide_up(c.outs, kChannels); ++block) outputs(u, index, block, points, shared);
   }
 
-  void outputs(const Unit& u, int64_t block, const float* points, float* products) const {
+  void outputs(const Unit& u, int64_t index, int64_t block, const float* points, float* products) const {
     for (int64_t point = 0; point < kPoints; ++point) {
       multiply_point(points + point * c.ins * t.in_pitch, t, c.ins,
                      weights + (block * kPoints + point) * point_floats(c.ins), masks,
@@ -157,9 +159,17 @@ struct WinogradCorrelate {
     for (int64_t o = 0; o < smaller(kChannels, c.outs - first); ++o) {
       float bias = 0;
       if (c.bias != nullptr) convert(static_cast<const Storage*>(c.bias)[first + o], bias);
+      const int64_t channel = u.sample * c.outs + first + o;
+      Storage* output = static_cast<Storage*>(c.output) + channel * out_volume;
+      ChannelEpilogue<Storage> epilogue(c.epilogue, channel, out_volume, rows + M * M * t.out_pitch);
+      if (epilogue.reads()) {
+        for_output_rows<M>(c.out, t, u, [&](int64_t, int64_t place, int64_t n) { epilogue.prefetch(place, n); });
+      }
       transform_output<M>(products + o * t.out_pitch, kChannels * t.out_pitch, t, bias, rows);
-      write_outputs<M>(rows, c.out, t, u,
-                       static_cast<Storage*>(c.output) + (u.sample * c.outs + first + o) * out_volume);
+      for_output_rows<M>(c.out, t, u, [&](int64_t row, int64_t place, int64_t count) {
+        epilogue.finish(rows + row, place, count, output);
+      });
+      if (partial != nullptr) epilogue.sums.store(partial + (index * c.outs + first + o) * 2);
     }
   }
 };
@@ -170,20 +180,27 @@ static int winograd_correlate(const Correlation& c, c4d_parallel_for run) {
   const int64_t lane_bytes = Kernel::kPoints * (c.ins + kChannels) * static_cast<int64_t>(sizeof(float));
   const int64_t lanes = smaller(kMaxLanes, larger(64, kScratchBytes / lane_bytes));
   const int64_t min_units = divide_up(16, larger(c.batch, 1));
-  Kernel kernel{c, make_tiling(c.out, c.lead[2], M, lanes, min_units), nullptr, {nullptr, nullptr}};
+  Kernel kernel{c, make_tiling(c.out, c.lead[2], M, lanes, min_units), nullptr, {nullptr, nullptr}, nullptr};
   const int64_t weights = divide_up(c.outs, kChannels) * Kernel::kPoints * point_floats(c.ins);
-  Scratch call(ScratchUse::kCall, static_cast<size_t>(weights) * sizeof(float) + mask_bytes(kernel.t));
+  const int64_t sums = c.epilogue.sums == nullptr ? 0 : c.batch * kernel.t.units * c.outs * 2;
+  const int64_t partial = divide_up(sums, 8) * 8;  // whole cache lines: masks must be aligned
+  const size_t partial_bytes = static_cast<size_t>(partial) * sizeof(double);
+  Scratch call(ScratchUse::kCall, partial_bytes + static_cast<size_t>(weights) * sizeof(float) + mask_bytes(kernel.t));
   if (!call) return C4D_NO_MEMORY;
-  pack_weights<M, Storage>(c, call.floats(), run);
-  kernel.weights = call.floats();
-  kernel.masks = make_masks(kernel.t, call.floats() + weights);
+  float* packed = reinterpret_cast<float*>(call.doubles() + partial);
+  pack_weights<M, Storage>(c, packed, run);
+  kernel.weights = packed;
+  kernel.masks = make_masks(kernel.t, packed + weights);
+  if (partial > 0) kernel.partial = call.doubles();
   Failure failure;
   parallel(run, c.batch * kernel.t.units, [&](int64_t index) {
     Scratch job(ScratchUse::kJob, kernel.job_bytes());
     if (!job) return failure.set();
     kernel.unit(index, job.floats());
   });
-  return failure.any() ? C4D_NO_MEMORY : C4D_OK;
+  if (failure.any()) return C4D_NO_MEMORY;
+  if (partial > 0) sum_in_order(kernel.partial, c.batch, kernel.t.units, c.outs * 2, c.epilogue.sums);
+  return C4D_OK;
 }
 
 }  // namespace C4D_ISA

@@ -52,6 +52,7 @@ struct WinogradGradWeight {
   static constexpr int A = M + 2, kPoints = A * A;
   const c4d_problem& p;
   const Storage *x, *dy;
+  Norm norm;  // with its ReLU of x
   Tiling t;
   FrameMasks masks;
   int64_t pieces;
@@ -72,7 +73,9 @@ struct WinogradGradWeight {
 
   void transform_x(const Unit& u, int64_t in, float* unit, float* packed) const {
     const int64_t volume = p.in[0] * p.in[1] * p.in[2] * p.in[3];
-    pack_channel(x + (u.sample * p.in_channels + in) * volume, p.in, t, u, M, A, p.padding, 2, packed, t.in_pitch);
+    const int64_t channel = u.sample * p.in_channels + in;
+    pack_channel(x + channel * volume, p.in, channel_norm(norm, channel), t, u, M, A, p.padding, 2, packed,
+                 t.in_pitch);
     if (in == 0) clear(unit, kLanes);
     transform_input<M>(packed, t.in_pitch, unit + kLanes + in * t.in_pitch, p.in_channels * t.in_pitch);
   }
@@ -86,7 +89,8 @@ struct WinogradGradWeight {
       return;
     }
     const int64_t volume = p.out[0] * p.out[1] * p.out[2] * p.out[3];
-    pack_channel(dy + (u.sample * p.out_channels + o) * volume, p.out, t, u, M, M, no_lead, 0, packed, t.out_pitch);
+    pack_channel(dy + (u.sample * p.out_channels + o) * volume, p.out, channel_norm({}, 0), t, u, M, M, no_lead, 0,
+                 packed, t.out_pitch);
     for (int64_t i = 0; i < t.vectors * kLanes; i += kLanes) {
       transform_square<M, A>(packed + i, t.out_pitch, [](const Vec* d, Vec* q) { Transform<M>::gradient(d, q); },
                              to + i, point_pitch);
@@ -154,10 +158,10 @@ struct WinogradGradWeight {
 };
 
 template <int M, class Storage>
-static int winograd_grad_weight(const c4d_problem& p, const void* x, const void* dy, void* dw,
+static int winograd_grad_weight(const c4d_problem& p, const void* x, const Norm& norm, const void* dy, void* dw,
                                 c4d_parallel_for run) {
-  WinogradGradWeight<M, Storage> kernel{p, static_cast<const Storage*>(x), static_cast<const Storage*>(dy), {}, {}, 1,
-                                        nullptr};
+  WinogradGradWeight<M, Storage> kernel{p,    static_cast<const Storage*>(x), static_cast<const Storage*>(dy),
+                                        norm, {}, {}, 1, nullptr};
   constexpr int64_t kFloat = sizeof(float);
   const int64_t lanes = kScratchBytes / (kernel.kPoints * (p.in_channels + kernel.outs()) * kFloat);
   const int64_t min_units = divide_up(kMaxPieces, larger(p.batch, 1));

@@ -12,8 +12,7 @@
 #ifndef CARDIAC4D_WINOGRAD_TILES_H
 #define CARDIAC4D_WINOGRAD_TILES_H
 
-#include "half.h"
-#include "simd.h"
+#include "rows.h"
 
 namespace c4d {
 namespace C4D_ISA {
@@ -119,10 +118,11 @@ struct Window {
   int64_t slices;
 };
 
-// Row (h, w) of the window goes to rows[(h * extent + w) * pitch], followed by zeros up to `lanes` in all.
+// Row (h, w) of the window, behind norm and ReLU if there is one, goes to rows[(h * extent + w) * pitch], followed by
+// zeros up to `lanes` in all.
 template <class Storage>
-static void pack_window(const Storage* channel, const int64_t (&size)[4], const Window& window, float* rows,
-                        int64_t pitch, int64_t lanes) {
+static void pack_window(const Storage* channel, const int64_t (&size)[4], const ChannelNorm& norm,
+                        const Window& window, float* rows, int64_t pitch, int64_t lanes) {
   const int64_t frames = size[3], row = size[2] * frames;
   const int64_t first = larger(window.d, 0), end = larger(first, smaller(window.d + window.slices, size[2]));
   const int64_t head = smaller(first - window.d, window.slices) * frames, count = (end - first) * frames;
@@ -134,7 +134,7 @@ static void pack_window(const Storage* channel, const int64_t (&size)[4], const 
         continue;
       }
       clear(rows, head);
-      convert_row(channel + (h * size[1] + w) * row + first * frames, rows + head, count);
+      norm_relu_row(channel + (h * size[1] + w) * row + first * frames, norm, count, rows + head);
       clear(rows + head + count, lanes - head - count);
     }
   }
@@ -143,13 +143,14 @@ static void pack_window(const Storage* channel, const int64_t (&size)[4], const 
 // Packs one channel of a unit: all rows of all tiles. `extent` rows in H and W from (-lead) on; halo: slices beside the
 // slab. Fills the whole pitch.
 template <class Storage>
-static void pack_channel(const Storage* channel, const int64_t (&size)[4], const Tiling& t, const Unit& u, int tile,
-                         int64_t extent, const int64_t (&lead)[4], int64_t halo, float* rows, int64_t pitch) {
+static void pack_channel(const Storage* channel, const int64_t (&size)[4], const ChannelNorm& norm, const Tiling& t,
+                         const Unit& u, int tile, int64_t extent, const int64_t (&lead)[4], int64_t halo, float* rows,
+                         int64_t pitch) {
   for (int64_t j = 0; j < u.tiles; ++j) {
     const int64_t h = (u.first_tile + j) / t.tiles_w * tile, w = (u.first_tile + j) % t.tiles_w * tile;
     const int64_t slices = u.slices + halo, room = j + 1 < u.tiles ? t.tile_pitch : pitch - j * t.tile_pitch;
     const Window window{h - lead[0], w - lead[1], u.first_slice - lead[2], extent, slices};
-    pack_window(channel, size, window, rows + j * t.tile_pitch, pitch, larger(room, slices * t.frames));
+    pack_window(channel, size, norm, window, rows + j * t.tile_pitch, pitch, larger(room, slices * t.frames));
   }
 }
 

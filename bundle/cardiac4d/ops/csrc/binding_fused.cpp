@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+// The torch operators of the fused kernels (see binding.cpp): residual block and up-sampling with their gradients.
+#include "binding.h"
+
+#include <optional>
+#include <tuple>
+
+#include "cpu/conv4d_cpu_fused.h"
+#include "cpu/residual_block.h"
+
+namespace {
+
+using namespace c4d_binding;
+
+const float* floats(const Tensor& tensor) { return static_cast<const float*>(tensor.const_data_ptr()); }
+float* floats_to_fill(const Tensor& tensor) { return static_cast<float*>(tensor.mutable_data_ptr()); }
+double* doubles_to_fill(const Tensor& tensor) { return static_cast<double*>(tensor.mutable_data_ptr()); }
+
+// The parameters of norm, ReLU and convolution, made dense; it keeps them alive.
+struct HalfBlock {
+  Tensor norm_weight, norm_bias, weight;
+  std::optional<Tensor> bias;
+
+  HalfBlock(const Tensor& norm_weight_, const Tensor& norm_bias_, const Tensor& weight_,
+            const std::optional<Tensor>& bias_, int64_t channels)
+      : norm_weight(dense(norm_weight_, "norm weight", {channels}, C4D_FLOAT32)),
+        norm_bias(dense(norm_bias_, "norm bias", {channels}, C4D_FLOAT32)),
+        weight(dense(weight_, "weight", {channels, channels, 3, 3, 3, 3}, C4D_FLOAT32)) {
+    if (bias_) bias = dense(*bias_, "bias", {channels}, C4D_FLOAT32);
+  }
+
+  c4d_half_block pointers() const {
+    return {floats(norm_weight), floats(norm_bias), floats(weight), bias ? floats(*bias) : nullptr};
+  }
+};
+
+// Memory for the gradients of a half block.
+struct HalfGradients {
+  Tensor norm_weight, norm_bias, weight, bias;
+
+  explicit HalfGradients(const HalfBlock& like)
+      : norm_weight(torch::stable::empty_like(like.norm_weight)), norm_bias(torch::stable::empty_like(like.norm_bias)),
+        weight(torch::stable::empty_like(like.weight)), bias(torch::stable::empty_like(like.norm_bias)) {}
+
+  c4d_half_gradients pointers() const {
+    return {floats_to_fill(norm_weight), floats_to_fill(norm_bias), floats_to_fill(weight), floats_to_fill(bias)};
+  }
+};
+
+c4d_residual_block describe(const Sizes& size, const HalfBlock& first, const HalfBlock& second, int64_t groups,
+                            double eps, int64_t precision) {
+  STD_TORCH_CHECK(groups >= 1 && size[1] % groups == 0, "residual_block: groups (", groups,
+                  ") must be positive and divide the channels (", size[1], ")");
+  c4d_residual_block block{};
+  block.batch = size[0];
+  block.channels = size[1];
+  block.groups = groups;
+  for (int axis = 0; axis < 4; ++axis) block.size[axis] = size[2 + axis];
+  block.precision = static_cast<int32_t>(precision);
+  block.eps = eps;
+  block.first = first.pointers();
+  block.second = second.pointers();
+  return block;
+}
+
+Sizes six_sizes(const Tensor& tensor) {
+  const Sizes size = sizes_of(tensor);
+  STD_TORCH_CHECK(size.size() == 6, "cardiac4d: a tensor (N, C, H, W, D, T) must have 6 axes");
+  return size;
+}
+
+std::tuple<Tensor, Tensor, Tensor, Tensor> residual_block(
+    const Tensor& input, const Tensor& norm1_weight, const Tensor& norm1_bias, const Tensor& conv1_weight,
+    const std::optional<Tensor>& conv1_bias, const Tensor& norm2_weight, const Tensor& norm2_bias,
+    const Tensor& conv2_weight, const std::optional<Tensor>& conv2_bias, int64_t groups, double eps,
+    int64_t precision) {
+  const Sizes size = six_sizes(input);
+  const Tensor x = dense(input, "input", size, C4D_FLOAT32);
+  const HalfBlock first(norm1_weight, norm1_bias, conv1_weight, conv1_bias, size[1]);
+  const HalfBlock second(norm2_weight, norm2_bias, conv2_weight, conv2_bias, size[1]);
+  const c4d_residual_block block = describe(size, first, second, groups, eps, precision);
+  const Tensor out = torch::stable::new_empty(x, size), y = torch::stable::new_empty(x, size);
+  const Tensor sums_x = torch::stable::new_empty(x, {size[0], size[1], 2}, ScalarType::Double);
+  const Tensor sums_y = torch::stable::empty_like(sums_x);
+  check_status(c4d_cpu_residual_block(&block, floats(x), floats_to_fill(out), floats_to_fill(y),
+                                      doubles_to_fill(sums_x), doubles_to_fill(sums_y), run_in_torch_pool));
+  return {out, y, sums_x, sums_y};
+}
+
+using EightTensors = std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor>;
+
+// The gradients of input, norm1 weight and bias, conv1 weight and bias, norm2 weight and bias, conv2 weight. That of
+// the second bias is the sum of grad_output; that of the first is computed even if it is missing. The derivative of
+// this operator needs the first bias, the operator itself does not.
+EightTensors residual_block_backward(const Tensor& grad_output, const Tensor& input, const Tensor& hidden,
+                                     const Tensor& input_sums, const Tensor& hidden_sums, const Tensor& norm1_weight,
+                                     const Tensor& norm1_bias, const Tensor& conv1_weight,
+                                     const std::optional<Tensor>& conv1_bias, const Tensor& norm2_weight,
+                                     const Tensor& norm2_bias, const Tensor& conv2_weight, int64_t groups, double eps,
+                                     int64_t precision) {
+  const Sizes size = six_sizes(input);
+  const Tensor grad_out = dense(grad_output, "grad_output", size, C4D_FLOAT32);
+  const Tensor x = dense(input, "input", size, C4D_FLOAT32), y = dense(hidden, "hidden", size, C4D_FLOAT32);
+  const Tensor sums_x = dense(input_sums, "input_sums", {size[0], size[1], 2}, C4D_FLOAT64);
+  const Tensor sums_y = dense(hidden_sums, "hidden_sums", {size[0], size[1], 2}, C4D_FLOAT64);
+  const HalfBlock first(norm1_weight, norm1_bias, conv1_weight, conv1_bias, size[1]);
+  const HalfBlock second(norm2_weight, norm2_bias, conv2_weight, std::nullopt, size[1]);
+  const c4d_residual_block block = describe(size, first, second, groups, eps, precision);
+  const HalfGradients grad1(first), grad2(second);
+  const Tensor dx = torch::stable::new_empty(x, size), work = torch::stable::new_empty(x, size);
+  const c4d_half_gradients pointers1 = grad1.pointers(), pointers2 = grad2.pointers();
+  check_status(c4d_cpu_residual_block_grad(
+      &block, floats(grad_out), floats(x), floats(y), static_cast<const double*>(sums_x.const_data_ptr()),
+      static_cast<const double*>(sums_y.const_data_ptr()), floats_to_fill(work), floats_to_fill(dx), &pointers1,
+      &pointers2, run_in_torch_pool));
+  return {dx,         grad1.norm_weight, grad1.norm_bias, grad1.weight,
+          grad1.bias, grad2.norm_weight, grad2.norm_bias, grad2.weight};
+}
+
+c4d_tensor tensor_of(const Sizes& size, int32_t dtype) {
+  return {size[0], size[1], {size[2], size[3], size[4], size[5]}, dtype};
+}
+
+Sizes half_of(const Sizes& large) {
+  Sizes small = large;
+  for (size_t axis = 2; axis < small.size(); ++axis) small[axis] = (small[axis] + 1) / 2;
+  return small;
+}
+
+Tensor upsample_add(const Tensor& input, const Tensor& skip) {
+  const Sizes size = six_sizes(skip);
+  const int32_t dtype = dtype_of(skip);
+  const Tensor x = dense(input, "input", half_of(size), dtype), s = dense(skip, "skip", size, dtype);
+  const Tensor y = torch::stable::new_empty(s, size);
+  const c4d_tensor large = tensor_of(size, dtype);
+  check_status(c4d_cpu_upsample_add(&large, x.const_data_ptr(), s.const_data_ptr(), y.mutable_data_ptr(),
+                                    run_in_torch_pool));
+  return y;
+}
+
+Tensor upsample_backward(const Tensor& grad_output) {
+  const Sizes size = six_sizes(grad_output);
+  const int32_t dtype = dtype_of(grad_output);
+  const Tensor dy = dense(grad_output, "grad_output", size, dtype);
+  const Tensor dx = torch::stable::new_empty(dy, half_of(size));
+  const c4d_tensor large = tensor_of(size, dtype);
+  check_status(c4d_cpu_upsample_grad(&large, dy.const_data_ptr(), dx.mutable_data_ptr(), run_in_torch_pool));
+  return dx;
+}
+
+}  // namespace
+
+STABLE_TORCH_LIBRARY_FRAGMENT(cardiac4d, m) {
+  m.def(
+      "residual_block(Tensor input, Tensor norm1_weight, Tensor norm1_bias, Tensor conv1_weight, Tensor? conv1_bias, "
+      "Tensor norm2_weight, Tensor norm2_bias, Tensor conv2_weight, Tensor? conv2_bias, int groups, float eps, "
+      "int precision) -> (Tensor, Tensor, Tensor, Tensor)");
+  m.def(
+      "residual_block_backward(Tensor grad_output, Tensor input, Tensor hidden, Tensor input_sums, Tensor hidden_sums, "
+      "Tensor norm1_weight, Tensor norm1_bias, Tensor conv1_weight, Tensor? conv1_bias, Tensor norm2_weight, "
+      "Tensor norm2_bias, Tensor conv2_weight, int groups, float eps, int precision) "
+      "-> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)");
+  m.def("upsample_add(Tensor input, Tensor skip) -> Tensor");
+  m.def("upsample_backward(Tensor grad_output) -> Tensor");
+}
+
+STABLE_TORCH_LIBRARY_IMPL(cardiac4d, CPU, m) {
+  m.impl("residual_block", TORCH_BOX(&residual_block));
+  m.impl("residual_block_backward", TORCH_BOX(&residual_block_backward));
+  m.impl("upsample_add", TORCH_BOX(&upsample_add));
+  m.impl("upsample_backward", TORCH_BOX(&upsample_backward));
+}

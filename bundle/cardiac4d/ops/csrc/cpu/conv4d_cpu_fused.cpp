@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// The doors of the fused kernels: check, then run.
+#include "conv4d_cpu_fused.h"
+
+#include "algorithms.h"
+
+namespace {
+
+bool is_valid(const c4d_tensor* t) {
+  if (t == nullptr || t->batch < 0 || t->channels < 1) return false;
+  for (int64_t extent : t->size) {
+    if (extent < 1) return false;
+  }
+  return t->dtype == C4D_FLOAT32 || t->dtype == C4D_BFLOAT16 || t->dtype == C4D_FLOAT16;
+}
+
+int fused_tile(const c4d_problem* p, c4d::Operation operation) {
+  return c4d::is_valid(p) ? c4d::choose_fused_tile(*p, operation) : 0;
+}
+
+}  // namespace
+
+int c4d_cpu_channel_sums(const c4d_tensor* t, const void* x, double* sums, c4d_parallel_for run) {
+  return is_valid(t) ? c4d::isa_kernels().channel_sums(*t, x, sums, run) : C4D_BAD_PROBLEM;
+}
+
+int c4d_cpu_norm_relu_forward(const c4d_problem* p, const void* x, const float* scale, const float* shift,
+                              const void* w, const void* bias, const void* residual, void* y, double* sums,
+                              c4d_parallel_for run) {
+  const int tile = fused_tile(p, c4d::kForward);
+  if (tile == 0) return C4D_BAD_PROBLEM;
+  c4d::Correlation c = c4d::forward_correlation(*p, x, w, bias, y);
+  c.norm = {scale, shift};
+  c.epilogue.residual = residual;
+  c.epilogue.sums = sums;
+  return c4d::isa_kernels().winograd_correlate(c, tile, run);
+}
+
+int c4d_cpu_norm_relu_grad_input(const c4d_problem* p, const void* dy, const void* w, const void* x,
+                                 const float* scale, const float* shift, void* g, double* sums,
+                                 c4d_parallel_for run) {
+  const int tile = fused_tile(p, c4d::kGradInput);
+  if (tile == 0) return C4D_BAD_PROBLEM;
+  c4d::Correlation c = c4d::grad_input_correlation(*p, dy, w, g);
+  c.epilogue = {nullptr, x, {scale, shift}, sums};
+  return c4d::isa_kernels().winograd_correlate(c, tile, run);
+}
+
+int c4d_cpu_norm_relu_grad_weight(const c4d_problem* p, const void* x, const float* scale, const float* shift,
+                                  const void* dy, void* dw, c4d_parallel_for run) {
+  const int tile = fused_tile(p, c4d::kGradWeight);
+  if (tile == 0) return C4D_BAD_PROBLEM;
+  return c4d::isa_kernels().winograd_grad_weight(*p, x, {scale, shift}, dy, dw, tile, run);
+}
+
+int c4d_cpu_norm_input_grad(const c4d_tensor* t, const void* g, const void* x, const float* abc, const void* add,
+                            void* dx, c4d_parallel_for run) {
+  return is_valid(t) ? c4d::isa_kernels().norm_input_grad(*t, g, x, abc, add, dx, run) : C4D_BAD_PROBLEM;
+}
+
+int c4d_cpu_upsample_add(const c4d_tensor* t, const void* x, const void* skip, void* y, c4d_parallel_for run) {
+  return is_valid(t) ? c4d::isa_kernels().upsample_add(*t, x, skip, y, run) : C4D_BAD_PROBLEM;
+}
+
+int c4d_cpu_upsample_grad(const c4d_tensor* t, const void* dy, void* dx, c4d_parallel_for run) {
+  return is_valid(t) ? c4d::isa_kernels().upsample_grad(*t, dy, dx, run) : C4D_BAD_PROBLEM;
+}

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// The C interface of what stands around the convolutions of a residual block: group normalisation, ReLU, the sum with a
+// residual, up-sampling. Each is one pass over memory, or none: a convolution takes it along.
+#ifndef CARDIAC4D_CONV4D_CPU_FUSED_H
+#define CARDIAC4D_CONV4D_CPU_FUSED_H
+
+#include "conv4d_cpu.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// A dense, contiguous tensor N, C, H, W, D, T.
+typedef struct {
+  int64_t batch, channels, size[4];
+  int32_t dtype;  // not C4D_FLOAT64
+} c4d_tensor;
+
+// Tensors are of the dtype of the problem; scale and shift are float (N, C), sums double (N, C, 2). All return a
+// c4d_status; results are the same bits however the jobs are spread. A problem of norm_relu_* has a 3x3x3x3 kernel,
+// stride and dilation 1, one group, padding 1 in T and at most 2 elsewhere, no dtype C4D_FLOAT64, no precision
+// C4D_DIRECT; else it is C4D_BAD_PROBLEM.
+
+// sums[n, c] = sum of x, sum of x * x.
+int c4d_cpu_channel_sums(const c4d_tensor*, const void* x, double* sums, c4d_parallel_for);
+// y = conv(max(0, x * scale + shift), w) + bias + residual; sums (or NULL): those of y. bias, residual: or NULL.
+int c4d_cpu_norm_relu_forward(const c4d_problem*, const void* x, const float* scale, const float* shift, const void* w,
+                              const void* bias, const void* residual, void* y, double* sums, c4d_parallel_for);
+// g = d/d(x * scale + shift) of sum(dy * y); sums[n, c] = sum of g, sum of g * x.
+int c4d_cpu_norm_relu_grad_input(const c4d_problem*, const void* dy, const void* w, const void* x, const float* scale,
+                                 const float* shift, void* g, double* sums, c4d_parallel_for);
+// dw = d/dw of sum(dy * y).
+int c4d_cpu_norm_relu_grad_weight(const c4d_problem*, const void* x, const float* scale, const float* shift,
+                                  const void* dy, void* dw, c4d_parallel_for);
+// dx = a * g + b * x + c + add, with abc (N, C, 3). add: or NULL. dx may be the memory of g.
+int c4d_cpu_norm_input_grad(const c4d_tensor*, const void* g, const void* x, const float* abc, const void* add,
+                            void* dx, c4d_parallel_for);
+// y = skip + x repeated twice along H, W, D and T; the tensor is that of y, x has half its size, rounded up.
+int c4d_cpu_upsample_add(const c4d_tensor*, const void* x, const void* skip, void* y, c4d_parallel_for);
+// dx = the sums of dy over the copies of each element; the tensor is that of dy.
+int c4d_cpu_upsample_grad(const c4d_tensor*, const void* dy, void* dx, c4d_parallel_for);
+
+// A group normalisation: (C,) weight and bias in float, and `sums` of its input.
+typedef struct {
+  int64_t batch, channels, groups, volume;  // volume: elements of one channel
+  double eps;
+  const float *weight, *bias;
+  const double* sums;
+} c4d_group_norm;
+
+// The normalisation of each channel as scale and shift (N, C).
+void c4d_cpu_norm_scale_shift(const c4d_group_norm*, float* scale, float* shift);
+// From gradient_sums (N, C, 2), sum of g and of g * x: abc (N, C, 3) of norm_input_grad; the gradients of weight and
+// bias (C,); sum_dx (C,), the sum of dx over all but the channels.
+void c4d_cpu_norm_gradients(const c4d_group_norm*, const double* gradient_sums, float* abc, float* dweight,
+                            float* dbias, float* sum_dx);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif  // CARDIAC4D_CONV4D_CPU_FUSED_H

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fake kernels and derivatives of the fused operators.
+
+The gradient of a fused operator is a fused operator as well. The gradient of that gradient, which few ask for, goes
+through the separate layers.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from .call import call
+
+_ONES = [1, 1, 1, 1]
+
+
+def register_fused() -> None:
+    """Complete the fused operators of the library, which must be loaded. Call it once."""
+    for name, fake, setup, backward in (
+        ("residual_block", _fake_block, _setup_block, _backward_block),
+        ("residual_block_backward", _fake_block_gradient, _setup_block_gradient, _backward_block_gradient),
+        ("upsample_add", _fake_upsample_add, _setup_upsample_add, _backward_upsample_add),
+        ("upsample_backward", _fake_upsample_gradient, _setup_upsample_gradient, _backward_upsample_gradient),
+    ):
+        torch.library.register_fake(f"cardiac4d::{name}", fake)
+        torch.library.register_autograd(f"cardiac4d::{name}", backward, setup_context=setup)
+
+
+# Residual block: (x, norm1 weight, bias, conv1 weight, bias, norm2 weight, bias, conv2 weight, bias, groups, eps,
+# precision) -> (out, y, sums of x, sums of y), where y is the output of the first convolution.
+
+
+def _fake_block(x: Tensor, *others: Any) -> tuple[Tensor, ...]:
+    sums = [x.new_empty([x.shape[0], x.shape[1], 2], dtype=torch.float64) for _ in range(2)]
+    return x.new_empty(x.shape), x.new_empty(x.shape), *sums
+
+
+def _setup_block(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    x, *parameters = inputs[:8]
+    ctx.options = inputs[9:]
+    ctx.save_for_backward(x, *output[1:], *parameters)
+    ctx.mark_non_differentiable(*output[1:])
+    ctx.set_materialize_grads(False)
+
+
+def _backward_block(ctx: Any, h: Tensor | None, *unused: Any) -> tuple[Tensor | None, ...]:
+    if h is None:
+        return (None,) * 12
+    gradients = torch.ops.cardiac4d.residual_block_backward(h.contiguous(), *ctx.saved_tensors, *ctx.options)
+    second_bias = h.sum((0, 2, 3, 4, 5)) if ctx.needs_input_grad[8] else None
+    wanted = [g if needed else None for g, needed in zip(gradients, ctx.needs_input_grad, strict=False)]
+    return *wanted, second_bias, *[None] * len(ctx.options)
+
+
+# Its gradient: (h, x, y, sums of x, sums of y, the parameters without the second bias, groups, eps, precision) -> the
+# gradients of x and of these parameters. y and the sums depend on x and the parameters, and count as part of them.
+
+
+def _fake_block_gradient(h: Tensor, x: Tensor, *others: Any) -> tuple[Tensor, ...]:
+    norm1_weight, norm1_bias, weight1, _, norm2_weight, norm2_bias, weight2 = others[3:10]
+    alike = norm1_weight, norm1_bias, weight1, norm1_bias, norm2_weight, norm2_bias, weight2
+    return x.new_empty(x.shape), *(parameter.new_empty(parameter.shape) for parameter in alike)
+
+
+def _setup_block_gradient(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    h, x = inputs[:2]
+    ctx.save_for_backward(h, x, *inputs[5:12])
+    ctx.options = inputs[12:]
+
+
+def _backward_block_gradient(ctx: Any, *seeds: Tensor) -> tuple[Tensor | None, ...]:
+    h, x, *parameters = ctx.saved_tensors
+    has_bias = parameters[3] is not None
+    if not has_bias:
+        parameters[3] = torch.zeros_like(parameters[1])
+
+    def gradient(h: Tensor, *point: Tensor) -> tuple[Tensor, ...]:
+        return torch.func.vjp(lambda *point: _layers(*point, *ctx.options), *point)[1](h)
+
+    by_h, by_x, *by_parameters = torch.func.vjp(gradient, h, x, *parameters)[1](seeds)
+    if not has_bias:
+        by_parameters[3] = None
+    return by_h, by_x, None, None, None, *by_parameters, *[None] * len(ctx.options)
+
+
+def _layers(
+    x: Tensor,
+    norm1_weight: Tensor,
+    norm1_bias: Tensor,
+    weight1: Tensor,
+    bias1: Tensor,
+    norm2_weight: Tensor,
+    norm2_bias: Tensor,
+    weight2: Tensor,
+    *options: Any,
+) -> Tensor:
+    """The block of separate layers, without the second bias, which no gradient depends on."""
+    groups, eps, precision = options
+
+    def half(x: Tensor, norm_weight: Tensor, norm_bias: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        z = functional.group_norm(x, groups, norm_weight, norm_bias, eps).relu()
+        return call("conv4d", z, weight, bias, _ONES, _ONES, _ONES, 1, precision)
+
+    y = half(x, norm1_weight, norm1_bias, weight1, bias1)
+    return half(y, norm2_weight, norm2_bias, weight2, None) + x
+
+
+# Up-sampling: (x, skip) -> skip + repeated x; its gradient: h -> sums over the repetitions.
+
+
+def _fake_upsample_add(x: Tensor, skip: Tensor) -> Tensor:
+    return skip.new_empty(skip.shape)
+
+
+def _setup_upsample_add(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    pass
+
+
+def _backward_upsample_add(ctx: Any, h: Tensor) -> tuple[Tensor | None, ...]:
+    needs_x, needs_skip = ctx.needs_input_grad[:2]
+    by_x = torch.ops.cardiac4d.upsample_backward(h.contiguous()) if needs_x else None
+    return by_x, h if needs_skip else None
+
+
+def _fake_upsample_gradient(h: Tensor) -> Tensor:
+    return h.new_empty([*h.shape[:2], *((extent + 1) // 2 for extent in h.shape[2:])])
+
+
+def _setup_upsample_gradient(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    ctx.size = inputs[0].shape
+
+
+def _backward_upsample_gradient(ctx: Any, h: Tensor) -> Tensor:
+    return torch.ops.cardiac4d.upsample_add(h.contiguous(), h.new_zeros(ctx.size))

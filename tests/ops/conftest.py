@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The CPU kernels compiled by themselves, once for all tests that call their C interface."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.cpu_kernels import Kernels, build, load
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(tmp_path_factory.mktemp("cpu_kernels"))
+
+
+@pytest.fixture(scope="session")
+def kernels(library: Path) -> Kernels:
+    """What the machine can do best."""
+    return load(library, "avx512")

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The fused operators as citizens of PyTorch: values, gradients of any order, the compiler, threads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import group_norm
+
+from cardiac4d.layers import UpsampleAdd
+from cardiac4d.ops import use_backend
+from cardiac4d.ops.fused import HalfBlock, residual_block, upsample_add
+from cardiac4d.ops.reference import conv4d_reference
+from tests.helpers.backends import needs_native
+
+pytestmark = needs_native
+
+LIMITS = {"fast": 3e-5, "exact": 3e-6}
+"""The largest error relative to the largest value, as the docstring of ``residual_block`` promises."""
+EPS = 1e-5
+OPTIONS = 2, EPS, 1
+"""Groups, eps and precision (exact) of the calls below the door."""
+
+
+@pytest.fixture(autouse=True)
+def _on_the_native_backend() -> Iterator[None]:
+    with use_backend("native", fused=True):
+        yield
+
+
+def _tensors(shape: tuple[int, ...], *, bias: bool = True) -> list[Tensor | None]:
+    """An input and the parameters of both halves."""
+    channels = shape[1]
+    tensors: list[Tensor | None] = [torch.randn(shape) + 0.5]
+    for _ in range(2):
+        tensors += [torch.rand(channels) + 0.5, torch.randn(channels) * 0.3]
+        tensors += [torch.randn(channels, channels, 3, 3, 3, 3) / 9, torch.randn(channels) if bias else None]
+    return [None if tensor is None else tensor.requires_grad_() for tensor in tensors]
+
+
+def _fused(tensors: list[Tensor | None], groups: int) -> Tensor:
+    x, *parameters = tensors
+    return residual_block(x, HalfBlock(*parameters[:4]), HalfBlock(*parameters[4:]), groups, EPS)
+
+
+def _layers(tensors: list[Tensor | None], groups: int) -> Tensor:
+    """The block from its definition."""
+    x, *parameters = tensors
+    y = x
+    for norm_weight, norm_bias, weight, bias in (parameters[:4], parameters[4:]):
+        y = conv4d_reference(group_norm(y, groups, norm_weight, norm_bias, EPS).relu(), weight, bias, padding=1)
+    return y + x
+
+
+def _doubles(tensors: list[Tensor | None]) -> list[Tensor | None]:
+    return [None if tensor is None else tensor.detach().double().requires_grad_() for tensor in tensors]
+
+
+def _given(tensors: list[Tensor | None]) -> list[Tensor]:
+    return [tensor for tensor in tensors if tensor is not None]
+
+
+def _check(actual: tuple[Tensor, ...], expected: tuple[Tensor, ...], limit: float) -> None:
+    for i, (ours, theirs) in enumerate(zip(actual, expected, strict=True)):
+        error = (ours.double() - theirs).abs().max().item()
+        assert error <= limit * theirs.abs().max().clamp(min=1e-2).item(), f"tensor {i}: error {error:.2e}"
+
+
+@pytest.mark.parametrize("bias", [True, False], ids=["bias", "no_bias"])
+@pytest.mark.parametrize("precision", LIMITS)
+@pytest.mark.parametrize("groups", [1, 2, 8])
+@pytest.mark.parametrize("size", [(7, 5, 6, 5), (4, 8, 2, 9), (1, 3, 2, 3)], ids=str)
+def test_block_and_its_gradients_are_the_layers(size: tuple[int, ...], groups: int, precision: str, bias: bool) -> None:
+    # Small volumes: of some hundred thousand voxels one is so near zero that rounding decides its ReLU.
+    tensors = _tensors((2, 8, *size), bias=bias)
+    exact = _doubles(tensors)
+    with use_backend(precision=precision):
+        actual, expected = _fused(tensors, groups), _layers(exact, groups)
+        seed = torch.randn_like(actual)
+        ours = torch.autograd.grad(actual, _given(tensors), seed)
+    theirs = torch.autograd.grad(expected, _given(exact), seed.double())
+    _check((actual, *ours), (expected, *theirs), LIMITS[precision])
+
+
+def test_gradient_of_the_gradient_is_that_of_the_layers() -> None:
+    tensors = _tensors((2, 4, 3, 4, 3, 5))
+    exact = _doubles(tensors)
+    seed = torch.randn_like(tensors[0])
+    results = []
+    with use_backend(precision="exact"):
+        for function, operands in ((_fused, tensors), (_layers, exact)):
+            start = seed.to(operands[0].dtype).requires_grad_()
+            first = torch.autograd.grad(function(operands, 2), operands[:-1], start, create_graph=True)
+            number = sum((g * g).sum() for g in first)
+            results.append(torch.autograd.grad(number, [start, *operands[:-1]]))
+    _check(*results, 1e-4)
+
+
+def test_gradients_come_only_for_what_needs_them() -> None:
+    tensors = [tensor.detach() for tensor in _given(_tensors((1, 4, 3, 4, 3, 5)))]
+    assert not _fused(tensors, 2).requires_grad
+    tensors[0].requires_grad_()
+    out = _fused(tensors, 2)
+    (grad,) = torch.autograd.grad(out.sum(), tensors[0])
+    exact = _doubles(tensors)
+    _check((grad,), torch.autograd.grad(_layers(exact, 2).sum(), exact[0]), LIMITS["fast"])
+
+
+def test_only_the_two_inputs_of_the_norms_are_saved() -> None:
+    tensors = _tensors((1, 8, 6, 5, 4, 6), bias=False)
+    saved: dict[int, int] = {}
+    own = {tensor.data_ptr() for tensor in _given(tensors)[1:]}
+
+    def keep(tensor: Tensor) -> Tensor:
+        if tensor.data_ptr() not in own:
+            saved[tensor.data_ptr()] = tensor.numel()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        _fused(tensors, 2)
+    assert sorted(saved.values()) == [16, 16, tensors[0].numel(), tensors[0].numel()]
+    assert tensors[0].data_ptr() in saved
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_bits_do_not_depend_on_threads(threads: int) -> None:
+    tensors, before = _tensors((1, 8, 16, 17, 9, 8)), torch.get_num_threads()
+    results = []
+    try:
+        for count in (1, threads):
+            torch.set_num_threads(count)
+            out = _fused(tensors, 2)
+            results.append([out, *torch.autograd.grad(out, tensors, torch.ones_like(out))])
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(one, many) for one, many in zip(*results, strict=True))
+
+
+def test_nan_spreads_as_it_does_through_the_layers() -> None:
+    tensors = _tensors((2, 4, 5, 4, 3, 5))
+    with torch.no_grad():
+        tensors[0][1, 2, 2, 2, 1, 1] = torch.nan
+    out = _fused(tensors, 2)
+    assert torch.equal(out.isnan(), _layers(_doubles(tensors), 2).isnan())
+    assert out[0].isfinite().all()
+    grad = torch.autograd.grad(out[1].sum(), tensors[0])[0]
+    assert grad[1].isnan().all()
+
+
+def _block_call() -> tuple[Any, ...]:
+    return (*_tensors((2, 4, 3, 4, 3, 5)), *OPTIONS)
+
+
+def _gradient_call() -> tuple[Any, ...]:
+    tensors = [tensor.detach() for tensor in _given(_tensors((2, 4, 3, 4, 3, 5)))]
+    _, *saved = torch.ops.cardiac4d.residual_block(*tensors, *OPTIONS)
+    x, *parameters = (tensor.requires_grad_() for tensor in tensors[:-1])
+    return (torch.randn_like(x).requires_grad_(), x, *saved, *parameters, *OPTIONS)
+
+
+CALLS = {
+    "residual_block": _block_call,
+    "residual_block_backward": _gradient_call,
+    "upsample_add": lambda: (
+        torch.randn(2, 3, 2, 3, 1, 2).requires_grad_(),
+        torch.randn(2, 3, 4, 5, 1, 3).requires_grad_(),
+    ),
+    "upsample_backward": lambda: (torch.randn(2, 3, 4, 5, 1, 3).requires_grad_(),),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_opcheck(name: str) -> None:
+    operator = getattr(torch.ops.cardiac4d, name).default
+    torch.library.opcheck(operator, CALLS[name](), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_fake_results_are_like_the_real_ones_whatever_the_strides(name: str) -> None:
+    def turned(tensor: Any) -> Any:
+        is_volume = isinstance(tensor, Tensor) and tensor.dim() == 6
+        return tensor.detach().transpose(2, 5).contiguous().transpose(2, 5) if is_volume else tensor
+
+    arguments = [turned(argument) for argument in CALLS[name]()]
+    operator = getattr(torch.ops.cardiac4d, name)
+    real = operator(*arguments)
+    with torch._subclasses.FakeTensorMode() as mode:
+        fake = operator(*(mode.from_tensor(a) if isinstance(a, Tensor) else a for a in arguments))
+    pairs = zip(*([result] if isinstance(result, Tensor) else result for result in (real, fake)), strict=True)
+    assert all((a.shape, a.stride(), a.dtype) == (b.shape, b.stride(), b.dtype) for a, b in pairs)
+
+
+def test_operators_called_past_the_door_check_what_guards_memory() -> None:
+    arguments = [a.detach() if isinstance(a, Tensor) else a for a in _block_call()]
+    for place, value, message in (
+        (0, torch.zeros(2, 4, 3, 4, 3), "must have 6 axes"),
+        (0, arguments[0].double(), "input must be on the CPU and have the dtype"),
+        (1, torch.zeros(5), "norm weight has the wrong size"),
+        (3, torch.zeros(4, 4, 3, 3, 3, 1), "weight has the wrong size"),
+        (9, 3, r"groups \(3\) must be positive and divide the channels \(4\)"),
+        (11, 2, "do not describe a convolution"),
+    ):
+        with pytest.raises(RuntimeError, match=message):
+            torch.ops.cardiac4d.residual_block(*arguments[:place], value, *arguments[place + 1 :])
+    with pytest.raises(RuntimeError, match="input has the wrong size"):
+        torch.ops.cardiac4d.upsample_add(torch.zeros(1, 1, 2, 2, 2, 2), torch.zeros(1, 1, 4, 4, 4, 5))
+    with pytest.raises(RuntimeError, match="do not describe"):
+        torch.ops.cardiac4d.upsample_backward(torch.zeros(1, 1, 2, 2, 2, 2, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("size", [(7, 6, 5, 3), (1, 2, 3, 1), (8, 4, 2, 6)], ids=str)
+def test_upsampling_and_its_gradients_of_both_orders_are_the_layers(size: tuple[int, ...]) -> None:
+    skip = torch.randn(2, 3, *size).requires_grad_()
+    x = torch.randn(2, 3, *((extent + 1) // 2 for extent in size)).requires_grad_()
+    seed = torch.randn_like(skip).requires_grad_()
+    results = []
+    for function in (upsample_add, UpsampleAdd()):
+        with use_backend(fused=False):
+            out = function(x, skip)
+        first = torch.autograd.grad(out, [x, skip], seed, create_graph=True)
+        results.append((out, *first, *torch.autograd.grad(sum(g.square().sum() for g in first), seed)))
+    assert torch.equal(results[0][0], results[1][0])
+    _check(results[0], results[1], 1e-6)
