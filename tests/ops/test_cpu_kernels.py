@@ -145,7 +145,10 @@ def test_other_problems_are_the_reference(kernels: Kernels, name: str, operation
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("operation", OPERATIONS)
-@pytest.mark.parametrize("name", ["crop_0", "channel_tails", "strided_odd", "strided_20_frames", "pointwise_odd_volume", "pointwise_groups"])
+@pytest.mark.parametrize(
+    "name",
+    ["crop_0", "channel_tails", "strided_odd", "strided_20_frames", "pointwise_odd_volume", "pointwise_groups"],
+)
 def test_half_types_in_fast_kernels(kernels: Kernels, name: str, operation: str, dtype: torch.dtype) -> None:
     check(kernels, operation, (WINOGRAD | DIRECT)[name], dtype)
 

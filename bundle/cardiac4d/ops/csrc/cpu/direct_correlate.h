@@ -93,7 +93,7 @@ C4D_INLINE void write_run(const float* __restrict from, float bias, Storage* __r
   for (int64_t i = 0; i < count; ++i) convert(from[i] + bias, to[i]);
 }
 
-// Writes one row of lanes, its classes in T woven, to the target, whose positions (W, D, T) at the row's h are at `row`.
+// Writes one row of lanes, its classes in T woven, to the target. row: the target's positions (W, D, T) at its h.
 template <class Storage>
 static void write_row(const DirectPlan& plan, const TapClass& c, const float* lanes, const Corner& corner, float bias,
                       Storage* row) {
@@ -185,7 +185,8 @@ static int direct_correlate(DirectCorrelate<Storage> kernel, int64_t batch, cons
                             const WeightStrides& strides, c4d_parallel_for run) {
   kernel.recipe = plan_recipe(kernel.plan);
   const int64_t before = recipe_floats(kernel.plan, kernel.recipe);
-  Scratch packed(ScratchUse::kCall, static_cast<size_t>(before + kernel.groups * kernel.group_floats()) * sizeof(float));
+  const int64_t floats = before + kernel.groups * kernel.group_floats();
+  Scratch packed(ScratchUse::kCall, static_cast<size_t>(floats) * sizeof(float));
   if (!packed) return C4D_NO_MEMORY;
   write_recipe(kernel.plan, packed.floats(), &kernel.recipe);
   parallel(run, kernel.groups * kernel.blocks() * kernel.ins, [&](int64_t job) {

@@ -131,7 +131,8 @@ static int run_direct_gradient(DirectGradWeight<Storage> kernel, Storage* dw, c4
   kernel.pieces = larger(1, smaller(wanted, kDirectPartialBytes / bytes));
   kernel.recipe = plan_recipe(kernel.plan);
   const int64_t before = recipe_floats(kernel.plan, kernel.recipe);
-  Scratch memory(ScratchUse::kCall, static_cast<size_t>(kernel.pieces * bytes) + static_cast<size_t>(before) * sizeof(float));
+  const int64_t floats = before + kernel.pieces * kernel.groups * kernel.group_floats();
+  Scratch memory(ScratchUse::kCall, static_cast<size_t>(floats) * sizeof(float));
   if (!memory) return C4D_NO_MEMORY;
   write_recipe(kernel.plan, memory.floats(), &kernel.recipe);
   kernel.partial = memory.floats() + before;

@@ -20,7 +20,7 @@ C4D_INLINE Corner corner_of(const DirectPlan& plan, int64_t tile) {
   return {{tile / plan.tiles[1] / plan.tiles[2] * plan.tile[0], w * plan.tile[1], d * plan.tile[2]}};
 }
 
-// Columns of one row in H, as floats: column w, from the first slice that the tile reads, at first + (w - begin) * pitch.
+// Columns of one row in H, as floats: column w, from the first slice read, at first + (w - begin) * pitch.
 struct Columns {
   const float* first;
   int64_t pitch, begin, end;

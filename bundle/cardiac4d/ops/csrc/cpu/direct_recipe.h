@@ -36,7 +36,8 @@ struct ColumnKind {
 
 // The float of the slice span that a lane of a packed column takes, or -1 for a zero. Grows from lane to lane.
 C4D_INLINE int64_t source_of_lane(const DirectPlan& plan, const ColumnKind& kind, int64_t lane) {
-  const int64_t position = lane / plan.grid[3], frame = lane % plan.grid[3] * plan.step[3] + plan.frame_shift[kind.copy];
+  const int64_t position = lane / plan.grid[3];
+  const int64_t frame = lane % plan.grid[3] * plan.step[3] + plan.frame_shift[kind.copy];
   const int64_t corner = kind.tile * plan.tile[2];
   const int64_t slice = (corner + position) * plan.step[2] + plan.low[2] + kind.residue;
   if (position >= positions_read(plan, 2, kind.residue) || slice < 0 || slice >= plan.source[2]) return -1;
@@ -45,6 +46,7 @@ C4D_INLINE int64_t source_of_lane(const DirectPlan& plan, const ColumnKind& kind
 }
 
 struct ColumnRecipe {
+  int64_t align;             // of the windows in the slice span
   int64_t vectors, windows;  // packed vectors in a column, windows for each
   int32_t* lane;             // [kind][vector][window][lane]: float of the window, or -1
   int32_t* start;            // [kind][vector][window]: first float of the window in the slice span
@@ -54,16 +56,17 @@ struct ColumnRecipe {
   }
 };
 
-// Cuts the sources of one packed vector into windows and returns their number; writes them unless `lane` is null.
-static int64_t cut_windows(const DirectPlan& plan, const ColumnKind& kind, int64_t vector, int32_t* lane,
-                           int32_t* start) {
+// Cuts the sources of one packed vector into windows that begin at multiples of `align`, and returns their number;
+// writes them unless `lane` is null.
+static int64_t cut_windows(const DirectPlan& plan, const ColumnKind& kind, int64_t vector, int64_t align,
+                           int32_t* lane, int32_t* start) {
   const int64_t last = larger(0, slice_span(plan, kind.tile * plan.tile[2]).floats - kLanes);
   int64_t windows = 0, begin = 0;
   for (int64_t i = 0; i < kLanes; ++i) {
     const int64_t source = source_of_lane(plan, kind, vector * kLanes + i);
     if (source < 0) continue;
     if (windows == 0 || source >= begin + kLanes) {
-      begin = smaller(source, last);  // never beyond the column
+      begin = smaller(source / align * align, last);  // never beyond the column
       if (start != nullptr) start[windows] = static_cast<int32_t>(begin);
       ++windows;
     }
@@ -90,13 +93,18 @@ C4D_INLINE int64_t recipe_floats(const DirectPlan& plan, const ColumnRecipe& rec
   return divide_up(kinds * recipe.vectors * recipe.windows * (kLanes + 1), 16) * 16;
 }
 
-// Measures the recipe; write_recipe fills it.
-static ColumnRecipe plan_recipe(const DirectPlan& plan) {
-  ColumnRecipe recipe{divide_up(plan.slices * plan.grid[3], kLanes), 1, nullptr, nullptr};
+static ColumnRecipe measure_recipe(const DirectPlan& plan, int64_t align) {
+  ColumnRecipe recipe{align, divide_up(plan.slices * plan.grid[3], kLanes), 1, nullptr, nullptr};
   for_each_vector(plan, recipe.vectors, [&](const ColumnKind& kind, int64_t vector) {
-    recipe.windows = larger(recipe.windows, cut_windows(plan, kind, vector, nullptr, nullptr));
+    recipe.windows = larger(recipe.windows, cut_windows(plan, kind, vector, align, nullptr, nullptr));
   });
   return recipe;
+}
+
+// The recipe without its tables, which write_recipe fills. Aligned windows touch one cache line each.
+static ColumnRecipe plan_recipe(const DirectPlan& plan) {
+  const ColumnRecipe aligned = measure_recipe(plan, kLanes), loose = measure_recipe(plan, 1);
+  return aligned.windows <= loose.windows ? aligned : loose;
 }
 
 static void write_recipe(const DirectPlan& plan, float* memory, ColumnRecipe* recipe) {
@@ -108,7 +116,7 @@ static void write_recipe(const DirectPlan& plan, float* memory, ColumnRecipe* re
   memset(recipe->start, 0, static_cast<size_t>(windows) * sizeof(int32_t));
   for_each_vector(plan, recipe->vectors, [&](const ColumnKind& kind, int64_t vector) {
     const int64_t first = recipe->at(plan, kind) + vector * recipe->windows;
-    cut_windows(plan, kind, vector, recipe->lane + first * kLanes, recipe->start + first);
+    cut_windows(plan, kind, vector, recipe->align, recipe->lane + first * kLanes, recipe->start + first);
   });
 }
 

@@ -114,7 +114,10 @@ static void pointwise_strip(const Strip& x, int64_t vectors, int64_t ins, const 
 }
 
 // The next number of outputs to compute at once when `left` remain.
-C4D_INLINE int64_t outputs_at_once(int64_t left) { return left >= kBlockChannels ? kBlockChannels : left >= 4 ? 4 : left; }
+C4D_INLINE int64_t outputs_at_once(int64_t left) {
+  if (left >= kBlockChannels) return kBlockChannels;
+  return smaller(left, 4);
+}
 
 static void pointwise_outputs(int64_t count, const Strip& x, int64_t vectors, int64_t ins, const float* w,
                               const float* start, float* out, int64_t out_pitch) {
@@ -171,7 +174,8 @@ struct Pointwise {
         Storage* target = to + (block * kChannels + c) * volume;
         float* out = direct ? writes_in_place(target) : lanes;
         pointwise_outputs(count, x, vectors, ins, w + kChannels + c, w + c, out, direct ? volume : kStripPitch);
-        for (int64_t k = 0; k < count && !direct; ++k) store_strip(lanes + k * kStripPitch, voxels, target + k * volume);
+        if (direct) continue;
+        for (int64_t k = 0; k < count; ++k) store_strip(lanes + k * kStripPitch, voxels, target + k * volume);
       }
     }
   }
