@@ -48,9 +48,26 @@ DIRECT = {
     "strided_even": Shape((8, 6, 10, 8), (8, 16), stride=2, padding=1),
     "strided_odd": Shape((9, 7, 5, 7), (5, 3), batch=2, stride=2, padding=1),
     "strided_short_rows": Shape((12, 12, 4, 4), (16, 16), stride=2, padding=1),
+    "strided_20_frames": Shape((5, 6, 7, 20), (8, 8), batch=2, stride=2, padding=1),
+    "strided_many_frames": Shape((4, 3, 5, 37), (3, 8), stride=2, padding=1),
+    "strided_one_slice": Shape((6, 5, 1, 7), (4, 8), stride=2, padding=1),
+    "strided_slabs_of_slices": Shape((3, 4, 90, 16), (8, 8), stride=2, padding=1),
+    "strided_groups": Shape((7, 6, 5, 8), (6, 20), batch=2, stride=2, padding=1, groups=2),
+    "strided_in_time": Shape((4, 5, 6, 16), (8, 8), stride=(1, 1, 1, 2), padding=1),
+    "strided_in_space": Shape((6, 5, 7, 9), (8, 8), stride=(2, 2, 2, 1), padding=1),
+    "strided_by_3": Shape((7, 6, 8, 10), (4, 5), stride=(1, 2, 1, 3), padding=1),
+    "strided_dilated": Shape((8, 7, 9, 12), (4, 5), stride=2, padding=2, dilation=2),
+    "one_output_channel": Shape((6, 7, 5, 8), (8, 1), padding=1),
     "one_input_channel": Shape((6, 7, 9, 8), (1, 8), padding=1),
     "one_input_channel_slabs": Shape((4, 5, 70, 16), (1, 8), padding=1),
     "pointwise": Shape((5, 6, 7, 8), (8, 3), batch=2, kernel=1),
+    "pointwise_odd_volume": Shape((3, 5, 7, 9), (5, 11), batch=2, kernel=1),
+    "pointwise_many_strips": Shape((9, 8, 13, 11), (9, 4), batch=2, kernel=1),
+    "pointwise_whole_strips": Shape((8, 8, 8, 8), (16, 24), kernel=1),
+    "pointwise_many_channels": Shape((4, 4, 8, 8), (33, 18), kernel=1),
+    "pointwise_groups": Shape((5, 4, 6, 8), (6, 15), batch=2, kernel=1, groups=3),
+    "pointwise_one_channel": Shape((4, 4, 4, 4), (1, 1), kernel=1),
+    "pointwise_padded": Shape((4, 5, 3, 6), (3, 4), kernel=1, padding=1),
     "pointwise_strided": Shape((5, 6, 7, 8), (3, 9), kernel=1, stride=2),
     "unpadded": Shape((6, 5, 4, 6), (8, 8)),
     "wide_padding": Shape((3, 4, 3, 4), (2, 8), kernel=2, padding=(3, 1, 2, 4)),
@@ -117,14 +134,29 @@ def test_other_problems_are_the_reference(kernels: Kernels, name: str, operation
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("operation", OPERATIONS)
-@pytest.mark.parametrize("name", ["crop_0", "channel_tails", "strided_odd"])
+@pytest.mark.parametrize(
+    "name",
+    ["crop_0", "channel_tails", "strided_odd", "strided_20_frames", "pointwise_odd_volume", "pointwise_groups"],
+)
 def test_half_types_in_fast_kernels(kernels: Kernels, name: str, operation: str, dtype: torch.dtype) -> None:
     check(kernels, operation, (WINOGRAD | DIRECT)[name], dtype)
 
 
 @pytest.mark.parametrize("isa", ["avx2", "portable"])
 @pytest.mark.parametrize("operation", OPERATIONS)
-@pytest.mark.parametrize("name", ["crop_0", "crop_1", "channel_tails", "strided_odd", "one_input_channel"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "crop_0",
+        "crop_1",
+        "channel_tails",
+        "strided_odd",
+        "strided_20_frames",
+        "one_input_channel",
+        "pointwise_odd_volume",
+        "pointwise_many_channels",
+    ],
+)
 def test_lower_instruction_sets(library: Any, name: str, operation: str, isa: str) -> None:
     lowered = load(library, isa)
     if lowered.isa != isa:
@@ -142,7 +174,9 @@ def test_lower_instruction_sets(library: Any, name: str, operation: str, isa: st
         (WINOGRAD["crop_1"], {"dtype": torch.float64}, ["general"] * 3),
         (DIRECT["strided_even"], {}, ["direct"] * 3),
         (DIRECT["one_input_channel"], {}, ["direct"] * 3),
-        (DIRECT["pointwise"], {}, ["direct"] * 3),
+        (DIRECT["pointwise"], {}, ["pointwise"] * 3),
+        (DIRECT["pointwise_strided"], {}, ["direct"] * 3),
+        (DIRECT["pointwise_padded"], {}, ["direct"] * 3),
         (Shape((9, 9, 9, 9), (2, 2), stride=3), {}, ["direct", "general", "direct"]),
         (Shape((3, 3, 3, 40), (2, 2), kernel=(1, 1, 1, 20)), {}, ["general"] * 3),
     ],
@@ -183,6 +217,8 @@ def test_without_bias(kernels: Kernels) -> None:
         (WINOGRAD["crop_0"], torch.float32),
         (WINOGRAD["slabs_of_slices"], torch.float32),
         (DIRECT["strided_even"], torch.float32),
+        (DIRECT["strided_slabs_of_slices"], torch.float32),
+        (DIRECT["pointwise_many_strips"], torch.float32),
     ],
 )
 def test_any_number_of_threads_gives_the_same_bits(

@@ -8,7 +8,7 @@
 namespace c4d {
 
 enum Operation { kForward = 0, kGradInput = 1, kGradWeight = 2 };
-enum class Algorithm { kGeneral, kDirect, kWinograd2, kWinograd4 };
+enum class Algorithm { kGeneral, kDirect, kPointwise, kWinograd2, kWinograd4 };
 
 // From the problem alone, so that equal problems give equal bits on every machine of one instruction set.
 Algorithm choose_algorithm(const c4d_problem& p, Operation operation);

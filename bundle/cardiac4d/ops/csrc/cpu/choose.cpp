@@ -23,6 +23,13 @@ bool fits_direct(const c4d_problem& p, Operation operation) {
   return operation != kGradInput || classes <= kMaxClasses;
 }
 
+bool is_pointwise(const c4d_problem& p) {
+  for (int axis = 0; axis < 4; ++axis) {
+    if (p.kernel[axis] != 1 || p.stride[axis] != 1 || p.padding[axis] != 0) return false;
+  }
+  return true;
+}
+
 bool fits_winograd(const c4d_problem& p) {
   if (p.precision == C4D_DIRECT || p.groups != 1) return false;
   if (p.in_channels < kWinogradMinChannels || p.out_channels < kWinogradMinChannels) return false;
@@ -41,6 +48,7 @@ int64_t products(const int64_t (&size)[4], int64_t m) {
 
 Algorithm choose_algorithm(const c4d_problem& p, Operation operation) {
   if (p.dtype == C4D_FLOAT64 || is_empty(p) || !fits_direct(p, operation)) return Algorithm::kGeneral;
+  if (is_pointwise(p)) return Algorithm::kPointwise;
   if (!fits_winograd(p)) return Algorithm::kDirect;
   const int64_t(&size)[4] = operation == kGradInput ? p.in : p.out;
   const int64_t direct = 9 * size[0] * size[1], two = products(size, 2), four = products(size, 4);

@@ -20,6 +20,8 @@ int c4d_cpu_forward(const c4d_problem* p, const void* x, const void* w, const vo
       return c4d::general_forward(*p, x, w, bias, y, run);
     case c4d::Algorithm::kDirect:
       return c4d::isa_kernels().direct_forward(*p, x, w, bias, y, run);
+    case c4d::Algorithm::kPointwise:
+      return c4d::isa_kernels().pointwise_forward(*p, x, w, bias, y, run);
     default:
       return c4d::isa_kernels().winograd_correlate(c4d::forward_correlation(*p, x, w, bias, y), tile_of(algorithm),
                                                    run);
@@ -34,6 +36,8 @@ int c4d_cpu_grad_input(const c4d_problem* p, const void* dy, const void* w, void
       return c4d::general_grad_input(*p, dy, w, dx, run);
     case c4d::Algorithm::kDirect:
       return c4d::isa_kernels().direct_grad_input(*p, dy, w, dx, run);
+    case c4d::Algorithm::kPointwise:
+      return c4d::isa_kernels().pointwise_grad_input(*p, dy, w, dx, run);
     default:
       return c4d::isa_kernels().winograd_correlate(c4d::grad_input_correlation(*p, dy, w, dx), tile_of(algorithm),
                                                    run);
@@ -48,6 +52,8 @@ int c4d_cpu_grad_weight(const c4d_problem* p, const void* x, const void* dy, voi
       return c4d::general_grad_weight(*p, x, dy, dw, run);
     case c4d::Algorithm::kDirect:
       return c4d::isa_kernels().direct_grad_weight(*p, x, dy, dw, run);
+    case c4d::Algorithm::kPointwise:
+      return c4d::isa_kernels().pointwise_grad_weight(*p, x, dy, dw, run);
     default:
       return c4d::isa_kernels().winograd_grad_weight(*p, x, {nullptr, nullptr}, dy, dw, tile_of(algorithm), run);
   }
@@ -75,6 +81,8 @@ const char* c4d_cpu_algorithm(const c4d_problem* p, int op) {
       return "general";
     case c4d::Algorithm::kDirect:
       return "direct";
+    case c4d::Algorithm::kPointwise:
+      return "pointwise";
     case c4d::Algorithm::kWinograd2:
       return "winograd2";
     default:

@@ -19,7 +19,7 @@ static int direct_forward(const c4d_problem& p, const void* x, const void* w, co
   DirectPlan plan;
   make_plan(p, false, ins, &plan);
   const DirectCorrelate<Storage> kernel{plan, p.groups, ins, outs, static_cast<const Storage*>(x),
-                                        static_cast<const Storage*>(bias), static_cast<Storage*>(y), nullptr};
+                                        static_cast<const Storage*>(bias), static_cast<Storage*>(y), {}, nullptr};
   return direct_correlate(kernel, p.batch, static_cast<const Storage*>(w), {ins * taps, taps, outs * ins * taps}, run);
 }
 
@@ -29,7 +29,7 @@ static int direct_grad_input(const c4d_problem& p, const void* dy, const void* w
   DirectPlan plan;
   make_plan(p, true, ins, &plan);
   const DirectCorrelate<Storage> kernel{plan, p.groups, ins, outs, static_cast<const Storage*>(dy), nullptr,
-                                        static_cast<Storage*>(dx), nullptr};
+                                        static_cast<Storage*>(dx), {}, nullptr};
   return direct_correlate(kernel, p.batch, static_cast<const Storage*>(w), {taps, outs * taps, outs * ins * taps}, run);
 }
 
@@ -39,7 +39,7 @@ static int direct_grad_weight(const c4d_problem& p, const void* x, const void* d
   const int64_t ins = p.in_channels / p.groups, outs = p.out_channels / p.groups;
   make_plan(p, false, ins, &plan);
   const DirectGradWeight<Storage> kernel{plan, p.batch, p.groups, ins, outs, static_cast<const Storage*>(x),
-                                         static_cast<const Storage*>(dy), 1, nullptr};
+                                         static_cast<const Storage*>(dy), {}, 1, nullptr};
   return run_direct_gradient(kernel, static_cast<Storage*>(dw), run);
 }
 

@@ -36,23 +36,32 @@ C4D_INLINE void direct_block(const float* x, int64_t pitch, int64_t ins, const i
   }
 }
 
-// One row of the grid, for a block of 8 output channels.
-static void direct_row(const DirectPlan& plan, const TapClass& c, const float* x, int64_t ins, const float* w,
-                       float* out) {
+template <int Channels>
+C4D_INLINE void direct_vectors(const DirectPlan& plan, const TapClass& c, const float* x, int64_t ins, const float* w,
+                               int64_t take, float* out) {
   const int64_t pitch = plan.in_rows * plan.in_pitch;
   const int64_t* offset = plan.offset + c.first_tap;
+  if (kBlockVectors >= 3 && take == 3) {
+    direct_block<3, Channels>(x, pitch, ins, offset, c.taps, w, out, plan.out_pitch);
+  } else if (take == 2) {
+    direct_block<2, Channels>(x, pitch, ins, offset, c.taps, w, out, plan.out_pitch);
+  } else {
+    direct_block<1, Channels>(x, pitch, ins, offset, c.taps, w, out, plan.out_pitch);
+  }
+}
+
+// One row of the grid, for a block of 8 output channels of which `outs` or fewer exist.
+static void direct_row(const DirectPlan& plan, const TapClass& c, const float* x, int64_t ins, const float* w,
+                       int64_t outs, float* out) {
   for (int64_t v = 0, take; v < plan.vectors; v += take) {
     take = next_block(plan.vectors - v);
-    for (int i = 0; i < kChannels; i += kBlockChannels) {
-      const float* from = x + v * kLanes;
+    if (outs == 1) {
+      direct_vectors<1>(plan, c, x + v * kLanes, ins, w, take, out + v * kLanes);
+      continue;
+    }
+    for (int i = 0; i < kChannels && i < outs; i += kBlockChannels) {
       float* to = out + i * plan.out_pitch + v * kLanes;
-      if (kBlockVectors >= 3 && take == 3) {
-        direct_block<3, kBlockChannels>(from, pitch, ins, offset, c.taps, w + i, to, plan.out_pitch);
-      } else if (take == 2) {
-        direct_block<2, kBlockChannels>(from, pitch, ins, offset, c.taps, w + i, to, plan.out_pitch);
-      } else {
-        direct_block<1, kBlockChannels>(from, pitch, ins, offset, c.taps, w + i, to, plan.out_pitch);
-      }
+      direct_vectors<kBlockChannels>(plan, c, x + v * kLanes, ins, w + i, take, to);
     }
   }
 }
@@ -63,19 +72,44 @@ C4D_INLINE int64_t count_inside(const DirectPlan& plan, const TapClass& c, int a
   return room <= 0 ? 0 : smaller(most, divide_up(room, plan.spread[axis]));
 }
 
-// Writes one row of lanes to the target, whose positions (W, D, T) at the row's h start at `row`.
+// to[i * count + which] = from[which][i]: the frames of the classes that differ in their residue in T alone.
+C4D_INLINE void weave_lanes(const float* from, int64_t pitch, int64_t count, int64_t lanes, float* to) {
+  if (count == 2) {
+    for (int64_t i = 0; i < lanes; i += kLanes) {
+      for (int64_t k = 0; k < kLanes; ++k) {
+        to[2 * (i + k)] = from[i + k];
+        to[2 * (i + k) + 1] = from[pitch + i + k];
+      }
+    }
+    return;
+  }
+  for (int64_t which = 0; which < count; ++which) {
+    for (int64_t i = 0; i < lanes; ++i) to[i * count + which] = from[which * pitch + i];
+  }
+}
+
+template <class Storage>
+C4D_INLINE void write_run(const float* __restrict from, float bias, Storage* __restrict to, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) convert(from[i] + bias, to[i]);
+}
+
+// Writes one row of lanes, its classes in T woven, to the target. row: the target's positions (W, D, T) at its h.
 template <class Storage>
 static void write_row(const DirectPlan& plan, const TapClass& c, const float* lanes, const Corner& corner, float bias,
                       Storage* row) {
-  const int64_t frames = plan.grid[3], spread = plan.spread[3];
-  const int64_t count = count_inside(plan, c, 3, 0, frames);
+  const int64_t frames = plan.target[3], pitch = plan.grid[3] * plan.spread[3];
+  const int64_t slices = count_inside(plan, c, 2, corner.at[2], plan.tile[2]);
+  const bool whole = plan.spread[2] == 1 && pitch == frames;  // all slices of a column in one run
   for (int64_t w = 0; w < count_inside(plan, c, 1, corner.at[1], plan.tile[1]); ++w) {
     const int64_t column = c.start[1] + (corner.at[1] + w) * plan.spread[1];
-    for (int64_t d = 0; d < count_inside(plan, c, 2, corner.at[2], plan.tile[2]); ++d) {
-      const int64_t slice = c.start[2] + (corner.at[2] + d) * plan.spread[2];
-      const float* from = lanes + (w * plan.slices + d) * frames;
-      Storage* to = row + (column * plan.target[2] + slice) * plan.target[3] + c.start[3];
-      for (int64_t g = 0; g < count; ++g) convert(from[g] + bias, to[g * spread]);
+    const float* from = lanes + w * plan.slices * pitch;
+    Storage* to = row + (column * plan.target[2] + c.start[2] + corner.at[2] * plan.spread[2]) * frames;
+    if (whole) {
+      write_run(from, bias, to, slices * frames);
+      continue;
+    }
+    for (int64_t d = 0; d < slices; ++d, from += pitch, to += plan.spread[2] * frames) {
+      write_run(from, bias, to, frames);
     }
   }
 }
@@ -86,44 +120,62 @@ struct DirectCorrelate {
   int64_t groups, ins, outs;  // channels of one group
   const Storage *input, *bias;
   Storage* output;
+  ColumnRecipe recipe;
   const float* weights;
 
   int64_t blocks() const { return divide_up(outs, kChannels); }
   int64_t group_floats() const { return plan.taps * ins * blocks() * kChannels; }
+  int64_t tile_floats() const { return ins * plan.in_rows * plan.in_pitch; }
+  int64_t lanes_floats() const { return kChannels * plan.out_pitch * plan.spread[3]; }
   size_t job_bytes() const {
-    return static_cast<size_t>(ins * plan.in_rows * plan.in_pitch + kChannels * plan.out_pitch) * sizeof(float);
+    const int64_t work = larger(stage_floats(plan), plan.out_pitch * plan.spread[3]);  // never at the same time
+    return static_cast<size_t>(tile_floats() + lanes_floats() + work) * sizeof(float);
   }
 
   void tile(int64_t sample, int64_t group, int64_t index, float* memory) const {
     const Corner corner = corner_of(plan, index);
     const int64_t volume = plan.source[0] * plan.source[1] * plan.source[2] * plan.source[3];
     const Storage* first = input + (sample * groups + group) * ins * volume;
-    const int64_t channel = plan.in_rows * plan.in_pitch;
-    for (int64_t in = 0; in < ins; ++in) pack_tile(plan, first + in * volume, corner, memory + in * channel);
-    for (int which = 0; which < plan.classes; ++which) {
-      const TapClass& c = plan.tap_class[which];
-      const float* w = weights + group * group_floats() + class_offset(plan, which, ins, blocks());
-      const int64_t rows = count_inside(plan, c, 0, corner.at[0], plan.tile[0]);
-      for (int64_t block = 0; block < blocks(); ++block, w += ins * c.taps * kChannels) {
+    float* work = memory + tile_floats() + lanes_floats();
+    for (int64_t in = 0; in < ins; ++in) {
+      pack_tile(plan, recipe, first + in * volume, corner, work, memory + in * plan.in_rows * plan.in_pitch);
+    }
+    // Classes that differ in T alone follow each other: their frames are written together.
+    for (int which = 0; which < plan.classes; which += static_cast<int>(plan.spread[3])) {
+      const int64_t rows = count_inside(plan, plan.tap_class[which], 0, corner.at[0], plan.tile[0]);
+      for (int64_t block = 0; block < blocks(); ++block) {
         for (int64_t row = 0; row < rows; ++row) {
-          float* lanes = memory + ins * channel;
-          direct_row(plan, c, memory + row * plan.step[0] * plan.in_pitch, ins, w, lanes);
-          write(sample * groups + group, c, block, corner, row, lanes);
+          multiply(group, which, block, memory + row * plan.step[0] * plan.in_pitch, memory + tile_floats());
+          write(sample * groups + group, which, block, corner, row, memory + tile_floats());
         }
       }
     }
   }
 
-  void write(int64_t sample_group, const TapClass& c, int64_t block, const Corner& corner, int64_t row,
-             const float* lanes) const {
+  // A row of lanes for each class in T, [class][channel][lane].
+  void multiply(int64_t group, int which, int64_t block, const float* packed, float* lanes) const {
+    for (int t = which; t < which + plan.spread[3]; ++t, lanes += kChannels * plan.out_pitch) {
+      const TapClass& c = plan.tap_class[t];
+      const float* w = weights + group * group_floats() + class_offset(plan, t, ins, blocks());
+      direct_row(plan, c, packed, ins, w + block * ins * c.taps * kChannels, outs - block * kChannels, lanes);
+    }
+  }
+
+  void write(int64_t sample_group, int which, int64_t block, const Corner& corner, int64_t row, float* lanes) const {
+    const TapClass& c = plan.tap_class[which];
     const int64_t position = plan.target[1] * plan.target[2] * plan.target[3];
     const int64_t h = c.start[0] + (corner.at[0] + row) * plan.spread[0];
     for (int64_t i = 0; i < smaller(kChannels, outs - block * kChannels); ++i) {
       const int64_t channel = sample_group * outs + block * kChannels + i;
       float offset = 0;
       if (bias != nullptr) convert(bias[channel % (groups * outs)], offset);
-      Storage* to = output + (channel * plan.target[0] + h) * position;
-      write_row(plan, c, lanes + i * plan.out_pitch, corner, offset, to);
+      const float* from = lanes + i * plan.out_pitch;
+      if (plan.spread[3] > 1) {
+        float* woven = lanes + lanes_floats();
+        weave_lanes(from, kChannels * plan.out_pitch, plan.spread[3], plan.vectors * kLanes, woven);
+        from = woven;
+      }
+      write_row(plan, c, from, corner, offset, output + (channel * plan.target[0] + h) * position);
     }
   }
 };
@@ -131,15 +183,19 @@ struct DirectCorrelate {
 template <class Storage>
 static int direct_correlate(DirectCorrelate<Storage> kernel, int64_t batch, const Storage* w,
                             const WeightStrides& strides, c4d_parallel_for run) {
-  Scratch packed(ScratchUse::kCall, static_cast<size_t>(kernel.groups * kernel.group_floats() + 1) * sizeof(float));
+  kernel.recipe = plan_recipe(kernel.plan);
+  const int64_t before = recipe_floats(kernel.plan, kernel.recipe);
+  const int64_t floats = before + kernel.groups * kernel.group_floats();
+  Scratch packed(ScratchUse::kCall, static_cast<size_t>(floats) * sizeof(float));
   if (!packed) return C4D_NO_MEMORY;
+  write_recipe(kernel.plan, packed.floats(), &kernel.recipe);
   parallel(run, kernel.groups * kernel.blocks() * kernel.ins, [&](int64_t job) {
     const int64_t in = job % kernel.ins, block = job / kernel.ins % kernel.blocks();
     const int64_t group = job / kernel.ins / kernel.blocks();
     pack_direct_weights(kernel.plan, w + group * strides.group, strides, kernel.ins, kernel.outs, block, in,
-                        packed.floats() + group * kernel.group_floats());
+                        packed.floats() + before + group * kernel.group_floats());
   });
-  kernel.weights = packed.floats();
+  kernel.weights = packed.floats() + before;
   const int64_t tiles = plan_jobs(kernel.plan);
   Failure failure;
   parallel(run, batch * kernel.groups * tiles, [&](int64_t job) {

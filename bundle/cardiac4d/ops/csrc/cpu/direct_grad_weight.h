@@ -39,6 +39,7 @@ struct DirectGradWeight {
   const DirectPlan& plan;
   int64_t batch, groups, ins, outs;  // channels of one group
   const Storage *x, *dy;
+  ColumnRecipe recipe;
   int64_t pieces;
   float* partial;  // [piece][group][block][in][tap][8]
 
@@ -46,7 +47,7 @@ struct DirectGradWeight {
   int64_t group_floats() const { return plan.taps * ins * blocks() * kChannels; }
   int64_t x_floats() const { return ins * plan.in_rows * plan.in_pitch; }
   int64_t y_floats() const { return blocks() * kChannels * plan.tile[0] * plan.out_pitch; }
-  size_t job_bytes() const { return static_cast<size_t>(x_floats() + y_floats()) * sizeof(float); }
+  size_t job_bytes() const { return static_cast<size_t>(x_floats() + y_floats() + stage_floats(plan)) * sizeof(float); }
 
   // Rows of dy as lanes; zeros where a lane is no position of the output.
   void pack_gradient(const Storage* channel, const Corner& corner, float* to) const {
@@ -94,7 +95,8 @@ struct DirectGradWeight {
       const Storage* inputs = x + (i / tiles * groups + group) * ins * in_volume;
       const Storage* gradients = dy + (i / tiles * groups + group) * outs * out_volume;
       for (int64_t in = 0; in < ins; ++in) {
-        pack_tile(plan, inputs + in * in_volume, corner, memory + in * plan.in_rows * plan.in_pitch);
+        float* packed_x = memory + in * plan.in_rows * plan.in_pitch;
+        pack_tile(plan, recipe, inputs + in * in_volume, corner, packed_y + y_floats(), packed_x);
       }
       for (int64_t o = 0; o < outs; ++o) {
         pack_gradient(gradients + o * out_volume, corner, packed_y + o * plan.tile[0] * plan.out_pitch);
@@ -127,9 +129,13 @@ static int run_direct_gradient(DirectGradWeight<Storage> kernel, Storage* dw, c4
   const int64_t bytes = kernel.groups * kernel.group_floats() * static_cast<int64_t>(sizeof(float));
   const int64_t wanted = smaller(kDirectMaxPieces, kernel.batch * plan_jobs(kernel.plan));
   kernel.pieces = larger(1, smaller(wanted, kDirectPartialBytes / bytes));
-  Scratch sums(ScratchUse::kCall, static_cast<size_t>(kernel.pieces * bytes));
-  if (!sums) return C4D_NO_MEMORY;
-  kernel.partial = sums.floats();
+  kernel.recipe = plan_recipe(kernel.plan);
+  const int64_t before = recipe_floats(kernel.plan, kernel.recipe);
+  const int64_t floats = before + kernel.pieces * kernel.groups * kernel.group_floats();
+  Scratch memory(ScratchUse::kCall, static_cast<size_t>(floats) * sizeof(float));
+  if (!memory) return C4D_NO_MEMORY;
+  write_recipe(kernel.plan, memory.floats(), &kernel.recipe);
+  kernel.partial = memory.floats() + before;
   Failure failure;
   parallel(run, kernel.pieces * kernel.groups, [&](int64_t job) {
     Scratch memory(ScratchUse::kJob, kernel.job_bytes());

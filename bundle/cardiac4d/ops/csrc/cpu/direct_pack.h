@@ -3,7 +3,7 @@
 #ifndef CARDIAC4D_DIRECT_PACK_H
 #define CARDIAC4D_DIRECT_PACK_H
 
-#include "direct_plan.h"
+#include "direct_recipe.h"
 #include "half.h"
 
 namespace c4d {
@@ -20,111 +20,62 @@ C4D_INLINE Corner corner_of(const DirectPlan& plan, int64_t tile) {
   return {{tile / plan.tiles[1] / plan.tiles[2] * plan.tile[0], w * plan.tile[1], d * plan.tile[2]}};
 }
 
-// A strip of frames of one slice: to[g] = from[g * step + shift] for g in [first, end), zeros elsewhere, g < count.
-struct FrameStrip {
-  int64_t step, shift, first, end, count;
+// Columns of one row in H, as floats: column w, from the first slice read, at first + (w - begin) * pitch.
+struct Columns {
+  const float* first;
+  int64_t pitch, begin, end;
 };
 
-C4D_INLINE FrameStrip strip_of(int64_t frames, int64_t step, int64_t shift, int64_t count) {
-  const int64_t first = smaller(count, shift < 0 ? divide_up(-shift, step) : 0);
-  const int64_t end = shift >= frames ? first : larger(first, smaller(count, (frames - 1 - shift) / step + 1));
-  return {step, shift, first, end, count};
+// Float storage is read where it lies, the others are converted first.
+C4D_INLINE const float* as_floats(const float* from) { return from; }
+template <class Storage>
+C4D_INLINE const float* as_floats(const Storage*) {
+  return nullptr;
 }
 
-typedef float Four __attribute__((vector_size(16)));
-typedef float Eight __attribute__((vector_size(32)));
-typedef int32_t FourIndices __attribute__((vector_size(16)));
-typedef int32_t EightIndices __attribute__((vector_size(32)));
-
-// to[i] = from[2 * i]: from two loads that overlap by one and so end at the last element wanted.
-C4D_INLINE void take_four_even(const float* from, float* to) {
-  Four low, high;
-  memcpy(&low, from, sizeof low);
-  memcpy(&high, from + 3, sizeof high);
-  const Four even = __builtin_shuffle(low, high, FourIndices{0, 2, 5, 7});
-  memcpy(to, &even, sizeof even);
+// Floats of `stage`, which holds the converted columns of one row of a tile.
+C4D_INLINE int64_t stage_pitch(const DirectPlan& plan) {
+  return pitch_for((plan.tile[2] - 1) * plan.step[2] * plan.source[3] + (plan.reach[2] + 1) * plan.source[3]);
+}
+C4D_INLINE int64_t stage_floats(const DirectPlan& plan) {
+  return ((plan.tile[1] - 1) * plan.step[1] + plan.reach[1] + 1) * stage_pitch(plan);
 }
 
-C4D_INLINE void take_eight_even(const float* from, float* to) {
-  Eight low, high;
-  memcpy(&low, from, sizeof low);
-  memcpy(&high, from + 7, sizeof high);
-  const Eight even = __builtin_shuffle(low, high, EightIndices{0, 2, 4, 6, 9, 11, 13, 15});
-  memcpy(to, &even, sizeof even);
-}
-
-C4D_INLINE void copy_strided(const float* from, int64_t step, float* to, int64_t count) {
-  int64_t g = 0;
-  if (step == 2) {
-    for (; g + 8 <= count; g += 8) take_eight_even(from + 2 * g, to + g);
-    for (; g + 4 <= count; g += 4) take_four_even(from + 2 * g, to + g);
+// row: the source's positions (W, D, T) at one h.
+template <class Storage>
+static Columns read_columns(const DirectPlan& plan, const Storage* row, const Corner& corner, float* stage) {
+  const int64_t position = plan.source[2] * plan.source[3], low = corner.at[1] * plan.step[1] + plan.low[1];
+  const int64_t begin = larger(0, low);
+  const int64_t end = smaller(plan.source[1], low + (plan.tile[1] - 1) * plan.step[1] + plan.reach[1] + 1);
+  const SliceSpan span = slice_span(plan, corner.at[2]);
+  const Storage* from = row + begin * position + span.first * plan.source[3];
+  // A window may read a whole vector, which a shorter span does not have.
+  if (as_floats(from) != nullptr && span.floats >= kLanes) return {as_floats(from), position, begin, end};
+  for (int64_t w = begin; w < end; ++w) {
+    convert_row(from + (w - begin) * position, stage + (w - begin) * stage_pitch(plan), span.floats);
   }
-  for (; g < count; ++g) to[g] = from[g * step];
-}
-
-template <class Storage>
-C4D_INLINE void copy_strided(const Storage* from, int64_t step, float* to, int64_t count) {
-  for (int64_t g = 0; g < count; ++g) convert(from[g * step], to[g]);
-}
-
-template <class Storage>
-C4D_INLINE void pack_strip(const Storage* from, const FrameStrip& strip, float* to) {
-  for (int64_t g = 0; g < strip.first; ++g) to[g] = 0;
-  copy_strided(from + (strip.first * strip.step + strip.shift), strip.step, to + strip.first, strip.end - strip.first);
-  for (int64_t g = strip.end; g < strip.count; ++g) to[g] = 0;
-}
-
-// Slices of step 1 with as many frames as the grid: one run of memory, shifted; then the frames that a shift has
-// brought over from a neighbouring slice are cleared.
-template <class Storage>
-static void pack_run(const Storage* from, int64_t slices, int64_t frames, int64_t shift, float* to) {
-  const int64_t total = slices * frames, lost = smaller(frames, shift < 0 ? -shift : shift);
-  const int64_t head = shift < 0 ? smaller(total, -shift) : 0, tail = shift > 0 ? smaller(total, shift) : 0;
-  convert_row(from + (shift + head), to + head, total - head - tail);
-  float* edge = shift < 0 ? to : to + frames - lost;
-  for (int64_t s = 0; lost > 0 && s < slices; ++s, edge += frames) clear(edge, lost);
-}
-
-// Positions of one residue that the taps of a tile read; the others are packed as zeros.
-C4D_INLINE int64_t positions_read(const DirectPlan& plan, int axis, int64_t residue) {
-  return residue > plan.reach[axis] ? 0 : plan.tile[axis] + (plan.reach[axis] - residue) / plan.step[axis];
-}
-
-// One column (fixed H and W) of one residue in D. from: the source's first slice, or null if nothing is to be read.
-template <class Storage>
-static void pack_column(const DirectPlan& plan, const Storage* from, int64_t first_slice, int64_t slices,
-                        int64_t shift, float* to) {
-  const int64_t frames = plan.grid[3], step = plan.step[2];
-  if (from == nullptr) return clear(to, plan.slices * frames);
-  const int64_t head = smaller(slices, first_slice < 0 ? divide_up(-first_slice, step) : 0);
-  const int64_t last = plan.source[2] - 1 - first_slice;
-  const int64_t end = last < 0 ? head : larger(head, smaller(slices, last / step + 1));
-  clear(to, head * frames);
-  clear(to + end * frames, (plan.slices - end) * frames);
-  if (step == 1 && plan.step[3] == 1 && plan.source[3] == frames) {
-    return pack_run(from + (first_slice + head) * frames, end - head, frames, shift, to + head * frames);
-  }
-  const FrameStrip strip = strip_of(plan.source[3], plan.step[3], shift, frames);
-  for (int64_t s = head; s < end; ++s) {
-    pack_strip(from + (first_slice + s * step) * plan.source[3], strip, to + s * frames);
-  }
+  return {stage, stage_pitch(plan), begin, end};
 }
 
 // All copies of one row in H. row: the source's positions (W, D, T) at that h, or null outside the source.
 template <class Storage>
-static void pack_row(const DirectPlan& plan, const Storage* row, const Corner& corner, float* to) {
-  const int64_t first_w = corner.at[1] * plan.step[1] + plan.low[1];
-  const int64_t first_d = corner.at[2] * plan.step[2] + plan.low[2];
-  const int64_t position = plan.source[2] * plan.source[3];
+static void pack_row(const DirectPlan& plan, const ColumnRecipe& recipe, const Storage* row, const Corner& corner,
+                     float* stage, float* to) {
+  if (row == nullptr) return clear(to, plan.in_pitch);
+  const Columns columns = read_columns(plan, row, corner, stage);
+  const int64_t first = corner.at[1] * plan.step[1] + plan.low[1], length = plan.slices * plan.grid[3];
   float* const begin = to;
-  for (int copy = 0; copy < plan.frame_shifts; ++copy) {
-    for (int64_t rw = 0; rw < plan.step[1]; ++rw) {
-      for (int64_t rd = 0; rd < plan.step[2]; ++rd) {
-        for (int64_t column = 0; column < plan.columns; ++column, to += plan.slices * plan.grid[3]) {
-          const int64_t w = first_w + column * plan.step[1] + rw;
-          const bool read = row != nullptr && w >= 0 && w < plan.source[1] && column < positions_read(plan, 1, rw);
-          pack_column(plan, read ? row + w * position : nullptr, first_d + rd, positions_read(plan, 2, rd),
-                      plan.frame_shift[copy], to);
+  // In ascending order: the last vector of a column runs into the next one, or into the slack of the row.
+  for (int64_t copy = 0; copy < plan.frame_shifts; ++copy) {
+    for (int64_t residue = 0; residue < plan.step[1] * plan.step[2]; ++residue) {
+      const int64_t rw = residue / plan.step[2], rd = residue % plan.step[2];
+      const int64_t at = recipe.at(plan, {corner.at[2] / plan.tile[2], copy, rd}), read = positions_read(plan, 1, rw);
+      for (int64_t column = 0; column < plan.columns; ++column, to += length) {
+        const int64_t w = first + column * plan.step[1] + rw;
+        if (column < read && w >= columns.begin && w < columns.end) {
+          pack_column(recipe, at, columns.first + (w - columns.begin) * columns.pitch, to);
+        } else {
+          clear(to, length);
         }
       }
     }
@@ -132,14 +83,16 @@ static void pack_row(const DirectPlan& plan, const Storage* row, const Corner& c
   clear(to, begin + plan.in_pitch - to);
 }
 
-// One channel of a tile: in_rows rows, in_pitch apart.
+// One channel of a tile: in_rows rows, in_pitch apart. stage: stage_floats(plan) to work in.
 template <class Storage>
-static void pack_tile(const DirectPlan& plan, const Storage* channel, const Corner& corner, float* to) {
+static void pack_tile(const DirectPlan& plan, const ColumnRecipe& recipe, const Storage* channel, const Corner& corner,
+                      float* stage, float* to) {
   const int64_t first = corner.at[0] * plan.step[0] + plan.low[0];
   const int64_t row = plan.source[1] * plan.source[2] * plan.source[3];
   for (int64_t i = 0; i < plan.in_rows; ++i, to += plan.in_pitch) {
     const int64_t h = first + i;
-    pack_row(plan, h >= 0 && h < plan.source[0] ? channel + h * row : nullptr, corner, to);
+    const Storage* from = h >= 0 && h < plan.source[0] ? channel + h * row : nullptr;
+    pack_row(plan, recipe, from, corner, stage, to);
   }
 }
 

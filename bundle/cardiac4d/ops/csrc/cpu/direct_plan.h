@@ -183,8 +183,8 @@ static void make_plan(const c4d_problem& p, bool transposed, int64_t ins, Direct
     plan->grid[axis] = divide_up(plan->target[axis], residues[axis]);
   }
   for (int64_t i = 0; i < residues[0] * residues[1] * residues[2] * residues[3]; ++i) {
-    const int64_t start[4] = {i / (residues[3] * residues[2] * residues[1]), i / (residues[3] * residues[2]) % residues[1],
-                              i / residues[3] % residues[2], i % residues[3]};
+    const int64_t d = i / residues[3], w = d / residues[2], h = w / residues[1];
+    const int64_t start[4] = {h, w % residues[1], d % residues[2], i % residues[3]};
     add_class(p, transposed, start, plan);
   }
   find_reach(plan);

@@ -45,6 +45,10 @@ struct IsaKernels {
                         c4d_parallel_for run);
   int (*direct_grad_input)(const c4d_problem& p, const void* dy, const void* w, void* dx, c4d_parallel_for run);
   int (*direct_grad_weight)(const c4d_problem& p, const void* x, const void* dy, void* dw, c4d_parallel_for run);
+  int (*pointwise_forward)(const c4d_problem& p, const void* x, const void* w, const void* bias, void* y,
+                           c4d_parallel_for run);
+  int (*pointwise_grad_input)(const c4d_problem& p, const void* dy, const void* w, void* dx, c4d_parallel_for run);
+  int (*pointwise_grad_weight)(const c4d_problem& p, const void* x, const void* dy, void* dw, c4d_parallel_for run);
 };
 
 extern const IsaKernels kPortableKernels;

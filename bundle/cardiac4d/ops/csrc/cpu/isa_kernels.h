@@ -6,6 +6,7 @@
 #include "direct.h"
 #include "isa.h"
 #include "norm_gradient.h"
+#include "pointwise_grad_weight.h"
 #include "upsampling.h"
 #include "winograd_grad_weight.h"
 
@@ -69,6 +70,21 @@ static int any_direct_grad_weight(const c4d_problem& p, const void* x, const voi
   return with_storage(p.dtype, [&](auto type) { return direct_grad_weight<decltype(type)>(p, x, dy, dw, run); });
 }
 
+static int any_pointwise_forward(const c4d_problem& p, const void* x, const void* w, const void* bias, void* y,
+                                 c4d_parallel_for run) {
+  return with_storage(p.dtype, [&](auto type) { return pointwise_forward<decltype(type)>(p, x, w, bias, y, run); });
+}
+
+static int any_pointwise_grad_input(const c4d_problem& p, const void* dy, const void* w, void* dx,
+                                    c4d_parallel_for run) {
+  return with_storage(p.dtype, [&](auto type) { return pointwise_grad_input<decltype(type)>(p, dy, w, dx, run); });
+}
+
+static int any_pointwise_grad_weight(const c4d_problem& p, const void* x, const void* dy, void* dw,
+                                     c4d_parallel_for run) {
+  return with_storage(p.dtype, [&](auto type) { return pointwise_grad_weight<decltype(type)>(p, x, dy, dw, run); });
+}
+
 }  // namespace C4D_ISA
 }  // namespace c4d
 
@@ -82,6 +98,9 @@ static int any_direct_grad_weight(const c4d_problem& p, const void* x, const voi
    c4d::C4D_ISA::any_upsample_grad,                                                         \
    c4d::C4D_ISA::any_direct_forward,                                                        \
    c4d::C4D_ISA::any_direct_grad_input,                                                     \
-   c4d::C4D_ISA::any_direct_grad_weight}
+   c4d::C4D_ISA::any_direct_grad_weight,                                                    \
+   c4d::C4D_ISA::any_pointwise_forward,                                                     \
+   c4d::C4D_ISA::any_pointwise_grad_input,                                                  \
+   c4d::C4D_ISA::any_pointwise_grad_weight}
 
 #endif  // CARDIAC4D_ISA_KERNELS_H
