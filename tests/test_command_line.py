@@ -97,4 +97,6 @@ def test_missing_fire_is_explained(script: Script, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
 def test_every_script_runs_so(path: Path) -> None:
-    assert path.read_text(encoding="utf-8").rstrip().splitlines()[-1].strip().startswith("run(")
+    """By `run`, or by argparse, which refuses what it does not know before it returns."""
+    text = path.read_text(encoding="utf-8")
+    assert text.rstrip().splitlines()[-1].strip().startswith("run(") or "argparse.ArgumentParser(" in text

@@ -5,6 +5,7 @@ The gradient of a fused operator is a fused operator as well. The gradient of th
 through the separate layers.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -77,7 +78,7 @@ def _backward_block_gradient(ctx: Any, *seeds: Tensor) -> tuple[Tensor | None, .
         parameters[3] = torch.zeros_like(parameters[1])
 
     def gradient(h: Tensor, *point: Tensor) -> tuple[Tensor, ...]:
-        return torch.func.vjp(lambda *point: _layers(*point, *ctx.options), *point)[1](h)
+        return torch.func.vjp(lambda x, *parameters: _layers(x, parameters, ctx.options), *point)[1](h)
 
     by_h, by_x, *by_parameters = torch.func.vjp(gradient, h, x, *parameters)[1](seeds)
     if not has_bias:
@@ -85,17 +86,7 @@ def _backward_block_gradient(ctx: Any, *seeds: Tensor) -> tuple[Tensor | None, .
     return by_h, by_x, None, None, None, *by_parameters, *[None] * len(ctx.options)
 
 
-def _layers(
-    x: Tensor,
-    norm1_weight: Tensor,
-    norm1_bias: Tensor,
-    weight1: Tensor,
-    bias1: Tensor,
-    norm2_weight: Tensor,
-    norm2_bias: Tensor,
-    weight2: Tensor,
-    *options: Any,
-) -> Tensor:
+def _layers(x: Tensor, parameters: Sequence[Any], options: Sequence[Any]) -> Tensor:
     """The block of separate layers, without the second bias, which no gradient depends on."""
     groups, eps, precision = options
 
@@ -103,8 +94,8 @@ def _layers(
         z = functional.group_norm(x, groups, norm_weight, norm_bias, eps).relu()
         return call("conv4d", z, weight, bias, _ONES, _ONES, _ONES, 1, precision)
 
-    y = half(x, norm1_weight, norm1_bias, weight1, bias1)
-    return half(y, norm2_weight, norm2_bias, weight2, None) + x
+    y = half(x, *parameters[:4])
+    return half(y, *parameters[4:], None) + x
 
 
 # Up-sampling: (x, skip) -> skip + repeated x; its gradient: h -> sums over the repetitions.
