@@ -94,8 +94,8 @@ def _layers(x: Tensor, parameters: Sequence[Any], options: Sequence[Any]) -> Ten
         z = functional.group_norm(x, groups, norm_weight, norm_bias, eps).relu()
         return call("conv4d", z, weight, bias, _ONES, _ONES, _ONES, 1, precision)
 
-    y = half(x, *parameters[:4])
-    return half(y, *parameters[4:], None) + x
+    norm_weight, norm_bias, weight = parameters[4:]
+    return half(half(x, *parameters[:4]), norm_weight, norm_bias, weight, None) + x
 
 
 # Up-sampling: (x, skip) -> skip + repeated x; its gradient: h -> sums over the repetitions.
