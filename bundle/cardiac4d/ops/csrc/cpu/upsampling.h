@@ -77,16 +77,25 @@ C4D_INLINE void gather_row(const float* from, const Upsampling& u, float* __rest
   }
 }
 
+// body(job, memory) for every job; memory holds one small and two large rows of floats.
+template <class Body>
+static int for_upsampling_jobs(const Upsampling& u, c4d_parallel_for run, const Body& body) {
+  Failure failure;
+  parallel(run, u.jobs(), [&](int64_t job) {
+    Scratch memory(ScratchUse::kJob, static_cast<size_t>(u.small_row() + 2 * u.large_row()) * sizeof(float));
+    if (!memory) return failure.set();
+    body(job, memory.floats());
+  });
+  return failure.any() ? C4D_NO_MEMORY : C4D_OK;
+}
+
 // t: the large tensor, that of `skip` and `y`.
 template <class Storage>
 static int upsample_add(const c4d_tensor& t, const void* x, const void* skip, void* y, c4d_parallel_for run) {
   const Upsampling u(t);
   const int64_t small_row = u.small_row(), row = u.large_row();
-  Failure failure;
-  parallel(run, u.jobs(), [&](int64_t job) {
-    Scratch memory(ScratchUse::kJob, static_cast<size_t>(small_row + 2 * row) * sizeof(float));
-    if (!memory) return failure.set();
-    float *repeated = memory.floats(), *sum = repeated + row, *buffer = sum + row;
+  return for_upsampling_jobs(u, run, [&](int64_t job, float* repeated) {
+    float *sum = repeated + row, *buffer = sum + row;
     repeat_row(as_floats(static_cast<const Storage*>(x) + job * small_row, small_row, buffer), u, repeated);
     u.for_large_rows(job, [&](int64_t place) {
       convert_row(static_cast<const Storage*>(skip) + place, sum, row);
@@ -94,7 +103,6 @@ static int upsample_add(const c4d_tensor& t, const void* x, const void* skip, vo
       convert_row(sum, static_cast<Storage*>(y) + place, row);
     });
   });
-  return failure.any() ? C4D_NO_MEMORY : C4D_OK;
 }
 
 // dx of up-sampling; t: the large tensor, that of dy.
@@ -102,11 +110,8 @@ template <class Storage>
 static int upsample_grad(const c4d_tensor& t, const void* dy, void* dx, c4d_parallel_for run) {
   const Upsampling u(t);
   const int64_t small_row = u.small_row(), row = u.large_row();
-  Failure failure;
-  parallel(run, u.jobs(), [&](int64_t job) {
-    Scratch memory(ScratchUse::kJob, static_cast<size_t>(small_row + 2 * row) * sizeof(float));
-    if (!memory) return failure.set();
-    float *sum = memory.floats(), *buffer = sum + row, *gathered = buffer + row;
+  return for_upsampling_jobs(u, run, [&](int64_t job, float* sum) {
+    float *buffer = sum + row, *gathered = buffer + row;
     clear(sum, row);
     u.for_large_rows(job, [&](int64_t place) {
       add_row(as_floats(static_cast<const Storage*>(dy) + place, row, buffer), row, sum);
@@ -114,7 +119,6 @@ static int upsample_grad(const c4d_tensor& t, const void* dy, void* dx, c4d_para
     gather_row(sum, u, gathered);
     convert_row(gathered, static_cast<Storage*>(dx) + job * small_row, small_row);
   });
-  return failure.any() ? C4D_NO_MEMORY : C4D_OK;
 }
 
 }  // namespace C4D_ISA
