@@ -43,13 +43,13 @@ THIRD_PARTY: dict[str, set[str]] = {
     **dict.fromkeys(LAYERS, SCIENTIFIC),
     **dict.fromkeys(("conventions", "errors", "geometry", "ops"), CORE),
     "__init__": set(),
-    "io": SCIENTIFIC | {"nibabel"},
+    "io": SCIENTIFIC | {"nibabel", "pydicom", "highdicom", "itk", "nrrd"},
     "report": SCIENTIFIC | {"matplotlib"},
     "workflows": SCIENTIFIC | {"ignite"},
     "command_line": {"fire"},
     "scripts": SCIENTIFIC,
 }
-"""MONAI not below the layers, Ignite only in workflows, nibabel only in io, matplotlib only in report, fire only in
+"""MONAI not below the layers, Ignite only in workflows, file formats only in io, matplotlib only in report, fire only in
 command_line."""
 
 SCRIPTS_OWN = {"scripts", "conv4d_benchmark"}

@@ -9,12 +9,15 @@ from .entries import label_convention
 from .folders import find_inputs, prepare_output_dir
 from .labels import LabelConvention, annotated_frames, check_frame_range, read_labels
 from .nifti import NiftiSequence, nifti_stem
+from .open_sequence import open_sequence
 from .same_grid import check_same_grid
+from .source import SequenceSource
 from .writer import write_sequence
 
 __all__ = [
     "LabelConvention",
     "NiftiSequence",
+    "SequenceSource",
     "annotated_frames",
     "check_frame_range",
     "check_same_grid",
@@ -23,6 +26,7 @@ __all__ = [
     "label_convention",
     "load_datalist",
     "nifti_stem",
+    "open_sequence",
     "prepare_output_dir",
     "read_labels",
     "write_cine_datalist",

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..conventions import BACKGROUND, LV, LVM, NOT_ANNOTATED, REFERENCE_EF_KEY, REFERENCE_EF_RANGE_PERCENT
 from ..errors import InputError
-from .nifti import NiftiSequence
+from .open_sequence import open_sequence
 from .whole_file import whole_file
 
 ACDC_LABELS: Mapping[int, int] = {3: LV, 2: LVM, 1: BACKGROUND}
@@ -98,7 +98,7 @@ def _split(rows: Sequence[dict[str, str]], seed: int, fraction: float) -> tuple[
 def _entry(source: Path, row: Mapping[str, str]) -> dict[str, Any]:
     frames = [int(row["ed_frame"]), int(row["es_frame"])]
     label = source / f"{row['id']}_4d_sparse_gt.nii.gz"
-    diastole, systole = (np.count_nonzero(frame == _CAVITY) for frame in NiftiSequence(label).frames(frames))
+    diastole, systole = (np.count_nonzero(frame == _CAVITY) for frame in open_sequence(label).frames(frames))
     if diastole == 0:
         raise InputError(label, f"no cavity (label {_CAVITY}) at end-diastole", "correct index.csv", "ed_frame")
     low, high = REFERENCE_EF_RANGE_PERCENT

@@ -23,7 +23,7 @@ from .entries import Entry, label_convention, normalise_entry
 from .held_out import refuse_leakage
 from .labels import annotated_frames, check_frame_range
 from .misspelt import warn_of_misspelt_fields
-from .nifti import NiftiSequence
+from .open_sequence import open_sequence
 from .same_grid import check_same_grid
 
 logger = logging.getLogger(__name__)
@@ -113,7 +113,7 @@ def frames_as_cases(datalist: Sequence[Mapping[str, Any]]) -> list[Entry]:
     for entry in datalist:
         if LABEL_KEY not in entry:
             raise InputError(entry[IMAGE_KEY], 'no "label"', "give a label file, or another list", LABEL_KEY)
-        found = annotated_frames(NiftiSequence(entry[LABEL_KEY]), label_convention(entry))
+        found = annotated_frames(open_sequence(entry[LABEL_KEY]), label_convention(entry))
         chosen = [t for t in found if t in entry.get(FRAMES_KEY, found)]
         for t in chosen:
             case = f"{entry[CASE_ID_KEY]}_frame{t:02d}"
@@ -152,7 +152,7 @@ def _refuse_repeated_ids(path: Path, section: str, entries: Sequence[Entry]) -> 
 
 
 def _check_files(path: Path, section: str, entry: Entry) -> None:
-    image = NiftiSequence(entry[IMAGE_KEY])
+    image = open_sequence(entry[IMAGE_KEY])
     try:
         for name in (LABELED_FRAMES_KEY, FRAMES_KEY):
             check_frame_range(image, entry.get(name, ()), name)
@@ -161,9 +161,9 @@ def _check_files(path: Path, section: str, entry: Entry) -> None:
         raise InputError(path, f"{error.problem} ({error.source})", error.fix, where) from error
     for key in (LABEL_KEY, TRUTH_KEY):
         if key in entry:
-            check_same_grid(NiftiSequence(entry[key]), image)
+            check_same_grid(open_sequence(entry[key]), image)
     if {LABEL_KEY, LABELED_FRAMES_KEY, FRAMES_KEY} <= entry.keys():
-        annotated_frames(NiftiSequence(entry[LABEL_KEY]), label_convention(entry))  # loading will not see every frame
+        annotated_frames(open_sequence(entry[LABEL_KEY]), label_convention(entry))  # loading will not see every frame
 
 
 def _require_annotation(path: Path, section: str, entries: Sequence[Entry]) -> None:
@@ -181,4 +181,4 @@ def _require_annotation(path: Path, section: str, entries: Sequence[Entry]) -> N
 def _has_annotation(entry: Entry) -> bool:
     if LABELED_FRAMES_KEY in entry:
         return bool(entry[LABELED_FRAMES_KEY])
-    return bool(annotated_frames(NiftiSequence(entry[LABEL_KEY]), label_convention(entry)))
+    return bool(annotated_frames(open_sequence(entry[LABEL_KEY]), label_convention(entry)))

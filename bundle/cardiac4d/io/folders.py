@@ -13,7 +13,8 @@ from ..conventions import CASE_ID_KEY, FULL_CYCLE_KEY, IMAGE_KEY, REFERENCE_EF_K
 from ..errors import InputError
 from .datalist import load_datalist
 from .entries import Entry, check_case_id, check_flag
-from .nifti import NiftiSequence, has_nifti_suffix, nifti_stem
+from .nifti import has_nifti_suffix, nifti_stem
+from .open_sequence import open_sequence
 
 logger = logging.getLogger(__name__)
 
@@ -112,7 +113,7 @@ def _refuse_equal_names(folder: Path, files: Sequence[Path]) -> None:
 
 def _entry(file: Path, full_cycle: bool) -> Entry:
     check_case_id(file, nifti_stem(file), CASE_ID_KEY)
-    NiftiSequence(file)
+    open_sequence(file)
     return {
         CASE_ID_KEY: nifti_stem(file),
         IMAGE_KEY: str(file.resolve()),

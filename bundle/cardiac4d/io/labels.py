@@ -10,7 +10,7 @@ import numpy as np
 
 from ..conventions import BACKGROUND, LV, LVM, NOT_ANNOTATED, NUM_CLASSES
 from ..errors import InputError
-from .nifti import NiftiSequence
+from .source import SequenceSource
 
 DEFAULT_LABEL_MAP: Mapping[int, int] = {BACKGROUND: BACKGROUND, LV: LV, LVM: LVM}
 _UNMAPPED = 254
@@ -52,7 +52,7 @@ class LabelConvention:
 
 
 def read_labels(
-    source: NiftiSequence, convention: LabelConvention, frames: Sequence[int] | None = None
+    source: SequenceSource, convention: LabelConvention, frames: Sequence[int] | None = None
 ) -> Iterator[np.ndarray]:
     """The label maps of ``frames`` (default: all), one at a time, in the package's convention.
 
@@ -80,7 +80,7 @@ def read_labels(
         raise InputError(source.path, problem, fix)
 
 
-def _convert(source: NiftiSequence, convention: LabelConvention, frames: Iterable[int]) -> Iterator[np.ndarray]:
+def _convert(source: SequenceSource, convention: LabelConvention, frames: Iterable[int]) -> Iterator[np.ndarray]:
     listed = None if convention.labeled_frames is None else set(convention.labeled_frames)
     check_frame_range(source, listed or (), "labeled_frames")
     table = convention.table()
@@ -93,7 +93,7 @@ def _convert(source: NiftiSequence, convention: LabelConvention, frames: Iterabl
         yield labels
 
 
-def annotated_frames(source: NiftiSequence, convention: LabelConvention) -> list[int]:
+def annotated_frames(source: SequenceSource, convention: LabelConvention) -> list[int]:
     """The 0-based frames of which at least one voxel is annotated.
 
     Reads the file once from start to end, even where the frames are listed: a list that counts from 1 shows itself in
@@ -106,7 +106,7 @@ def annotated_frames(source: NiftiSequence, convention: LabelConvention) -> list
     return [index for index, labels in frames if (labels != NOT_ANNOTATED).any()]
 
 
-def check_frame_range(source: NiftiSequence, indices: Sequence[int] | set[int], name: str) -> None:
+def check_frame_range(source: SequenceSource, indices: Sequence[int] | set[int], name: str) -> None:
     """Raise :class:`InputError` unless every index is a frame of ``source``; say so where it looks 1-based."""
     outside = sorted(i for i in indices if not 0 <= i < source.num_frames)
     if not outside:
@@ -117,7 +117,7 @@ def check_frame_range(source: NiftiSequence, indices: Sequence[int] | set[int], 
     raise InputError(source.path, problem, fix, name)
 
 
-def _translate(source: NiftiSequence, index: int, table: np.ndarray) -> np.ndarray:
+def _translate(source: SequenceSource, index: int, table: np.ndarray) -> np.ndarray:
     voxels = source.frame(index)
     if voxels.dtype.kind == "f":
         whole = np.rint(voxels)
@@ -135,13 +135,13 @@ def _translate(source: NiftiSequence, index: int, table: np.ndarray) -> np.ndarr
     return labels
 
 
-def _outside_map(source: NiftiSequence, index: int, value: int, table: np.ndarray) -> InputError:
+def _outside_map(source: SequenceSource, index: int, value: int, table: np.ndarray) -> InputError:
     known = (np.flatnonzero(table != _UNMAPPED) - 1).tolist()
     fix = 'add it to "label_map" in the data list, such as {"3": 1, "2": 2, "1": 0}'
     return InputError(source.path, f"frame {index} holds label {value}, known are {known}", fix)
 
 
-def _apply_list(source: NiftiSequence, index: int, labels: np.ndarray, is_listed: bool) -> np.ndarray:
+def _apply_list(source: SequenceSource, index: int, labels: np.ndarray, is_listed: bool) -> np.ndarray:
     annotated = labels != NOT_ANNOTATED
     if is_listed:
         if not annotated.any():

@@ -7,7 +7,6 @@ import logging
 import math
 import weakref
 import zlib
-from collections.abc import Iterator, Sequence
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -22,6 +21,7 @@ from nibabel.spatialimages import HeaderDataError
 
 from ..errors import InputError
 from ..geometry import Grid, TimeAxis, spacing_from_affine
+from .source import SequenceSource
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ _READ_ERRORS = (OSError, EOFError, ValueError, zlib.error)
 _announced: set[str] = set()
 
 
-class NiftiSequence:
+class NiftiSequence(SequenceSource):
     """A 4D NIfTI file whose frames are read on demand: opening it reads the header only.
 
     ``.nii`` is read in time proportional to the frames asked for; ``.nii.gz`` is decompressed once from the start to
@@ -113,11 +113,6 @@ class NiftiSequence:
         self._stream = ImageOpener(str(self.path))
         weakref.finalize(self, self._stream.close)
         return ArrayProxy(self._stream, (proxy.shape, proxy.dtype, proxy.offset, proxy.slope, proxy.inter))
-
-    def frames(self, indices: Sequence[int] | None = None) -> Iterator[np.ndarray]:
-        """The frames ``indices`` (default: all), one at a time; see :meth:`frame`."""
-        for index in range(self.num_frames) if indices is None else indices:
-            yield self.frame(index)
 
 
 def has_nifti_suffix(path: str | PathLike[str]) -> bool:

@@ -18,7 +18,7 @@ from scipy.ndimage import map_coordinates
 from ..conventions import CASE_ID_KEY, IMAGE_KEY, LABEL_KEY, LV, LVM, TRUTH_KEY
 from ..errors import InputError
 from ..geometry import spacing_from_affine
-from ..io import NiftiSequence, load_datalist
+from ..io import SequenceSource, load_datalist, open_sequence
 from ..measure import as_affine, measure_left_ventricle, measured_frames
 from .overlay import CONTRAST_CT_WINDOW_HU
 from .style import OVERLAY_COLOURS, STRUCTURE_NAMES, draw_scale_bar, new_figure, save_png
@@ -143,9 +143,9 @@ def dataset_montage(datalist: str | Path, path: str | Path, *, case_id: str | No
         InputError: if no list of ``datalist`` has such a case.
     """
     entry = _find_case(datalist, case_id)
-    image = NiftiSequence(entry[IMAGE_KEY])
-    drawn = _voxels(NiftiSequence(entry[LABEL_KEY]))
-    labels = _voxels(NiftiSequence(entry[TRUTH_KEY])) if TRUTH_KEY in entry else drawn
+    image = open_sequence(entry[IMAGE_KEY])
+    drawn = _voxels(open_sequence(entry[LABEL_KEY]))
+    labels = _voxels(open_sequence(entry[TRUTH_KEY])) if TRUTH_KEY in entry else drawn
     function = measure_left_ventricle(labels, image.grid.affine)
     annotated = measured_frames(drawn)
     labels[..., annotated] = drawn[..., annotated]
@@ -165,7 +165,7 @@ def _find_case(datalist: str | Path, case_id: str | None) -> dict[str, Any]:
     return found
 
 
-def _voxels(sequence: NiftiSequence) -> npt.NDArray[Any]:
+def _voxels(sequence: SequenceSource) -> npt.NDArray[Any]:
     return np.stack(list(sequence.frames()), axis=-1)
 
 

@@ -15,7 +15,7 @@ from monai.transforms import InvertibleTransform, MapTransform
 
 from ..conventions import FRAMES_KEY, FULL_CYCLE_KEY, IMAGE_KEY
 from ..geometry import Spacing
-from ..io import NiftiSequence
+from ..io import open_sequence
 from .resample import LINEAR, FrameResampler
 from .sequence_loader import SequenceLoader, check_frames
 
@@ -66,7 +66,7 @@ class LoadSequence(SequenceLoader):
         Raises:
             InputError: if the file cannot be used, or a frame does not exist.
         """
-        source = NiftiSequence(path)
+        source = open_sequence(path)
         chosen = check_frames(source, frames)
         grid_map = self.plan(source.grid)
         resample = FrameResampler(grid_map, self.mode, anti_aliasing=self.anti_aliasing)

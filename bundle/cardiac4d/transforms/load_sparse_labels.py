@@ -14,7 +14,7 @@ from monai.transforms import InvertibleTransform, MapTransform
 
 from ..conventions import FRAMES_KEY, FULL_CYCLE_KEY, IMAGE_KEY, LABEL_KEY, LABELED_FRAMES_KEY, TRUTH_KEY
 from ..geometry import Spacing
-from ..io import LabelConvention, NiftiSequence, check_same_grid, label_convention, read_labels
+from ..io import LabelConvention, check_same_grid, label_convention, open_sequence, read_labels
 from .resample import NEAREST, FrameResampler
 from .sequence_loader import SequenceLoader, check_frames
 
@@ -59,9 +59,9 @@ class LoadSparseLabels(SequenceLoader):
             InputError: if the file cannot be used, does not fit the image, or holds no annotated frame although the
                 entry does not say so with an empty ``labeled_frames``.
         """
-        source = NiftiSequence(path)
+        source = open_sequence(path)
         if image_path is not None:
-            check_same_grid(source, NiftiSequence(image_path))
+            check_same_grid(source, open_sequence(image_path))
         convention = convention or LabelConvention()
         chosen = check_frames(source, frames)
         grid_map = self.plan(source.grid)

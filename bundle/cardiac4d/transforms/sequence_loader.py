@@ -13,7 +13,7 @@ from monai.utils import TraceKeys
 
 from ..conventions import FRAMES_KEY
 from ..geometry import Grid, GridMap, Spacing, TimeAxis, plan_grid
-from ..io import NiftiSequence, check_frame_range
+from ..io import SequenceSource, check_frame_range
 from .resample import NEAREST, FrameResampler
 
 
@@ -46,7 +46,9 @@ class SequenceLoader(InvertibleTransform):
             del frame  # or it would stay in memory while the next one is read
         return out
 
-    def attach_meta(self, voxels: torch.Tensor, source: NiftiSequence, time: TimeAxis, grid_map: GridMap) -> MetaTensor:
+    def attach_meta(
+        self, voxels: torch.Tensor, source: SequenceSource, time: TimeAxis, grid_map: GridMap
+    ) -> MetaTensor:
         """Wrap the loaded voxels with MONAI's metadata, the time axis and the record of this transform."""
         meta = {
             "original_affine": torch.from_numpy(grid_map.source.affine),
@@ -85,7 +87,7 @@ class SequenceLoader(InvertibleTransform):
         return restored
 
 
-def check_frames(source: NiftiSequence, frames: Sequence[int] | None) -> list[int]:
+def check_frames(source: SequenceSource, frames: Sequence[int] | None) -> list[int]:
     """The frames to load: those asked for, or all; :class:`InputError` where one does not exist."""
     if frames is None:
         return list(range(source.num_frames))
