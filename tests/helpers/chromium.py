@@ -17,7 +17,14 @@ from pathlib import Path
 from typing import Any
 
 BINARY = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-OPTIONS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe", "--no-first-run", "--mute-audio")
+OPTIONS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--remote-debugging-pipe",
+    "--no-first-run",
+    "--mute-audio",
+)
 LIMIT_S = 60.0
 
 
@@ -51,7 +58,8 @@ class Tab:
         deadline = time.monotonic() + LIMIT_S
         while b"\0" not in self._buffer:
             part = self._read.read(1 << 20)
-            assert part and time.monotonic() < deadline, "the browser has gone"
+            assert part, "the browser has gone"
+            assert time.monotonic() < deadline, "the browser is silent"
             self._buffer += part
         line, _, self._buffer = self._buffer.partition(b"\0")
         message = json.loads(line)
@@ -109,7 +117,9 @@ def browser() -> Iterator[Tab]:
     assert BINARY, "no Chromium"
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         (child_in, to_browser), (from_browser, child_out) = os.pipe(), os.pipe()
-        command = f"exec {BINARY} {' '.join(OPTIONS)} --user-data-dir={profile} about:blank 3<&{child_in} 4>&{child_out}"
+        command = (
+            f"exec {BINARY} {' '.join(OPTIONS)} --user-data-dir={profile} about:blank 3<&{child_in} 4>&{child_out}"
+        )
         process = subprocess.Popen(
             ["/bin/bash", "-c", command], pass_fds=(child_in, child_out), stderr=subprocess.DEVNULL
         )

@@ -20,7 +20,7 @@ Array = npt.NDArray[np.generic]
 Window = tuple[float, float]
 
 AIR_HU = -200.0
-"""Intensities below this are taken for Hounsfield units: chest CT holds air, fat and lung, MR holds nothing negative."""
+"""Intensities below this are Hounsfield units: chest CT holds air and lung, MR holds nothing negative."""
 PERCENTILES = (1.0, 99.5)
 """Drawn black and white where intensities have no unit."""
 
@@ -102,7 +102,7 @@ def _crop(indices: Points, shape: tuple[int, ...]) -> tuple[tuple[slice, ...], t
 
 
 def _sample(frame: Array, labels: Array, grid: torch.Tensor, window: Window) -> npt.NDArray[np.float32]:
-    """From ``(D, W, H)`` to ``(3, cuts, rows, columns)``: intensity from 0 (black) to 1 (white), share of cavity, share of the ventricle."""
+    """From ``(D, W, H)`` to ``(3, cuts, rows, columns)``: intensity, black 0 and white 1; share of cavity; of both."""
     low, high = window
     channels = np.empty((3, *frame.shape), np.float32)
     channels[0] = frame

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from .html import Html, element
+from .numbers import shown
 
 RADII: Final = (0.0, 25.0, 50.0, 75.0, 100.0)
 """Of apex, apical, mid and basal ring, in a drawing of 200 x 200."""
@@ -59,7 +60,7 @@ class Field:
 
 def segment_fields() -> list[Field]:
     """Segments 1 to 17: anterior at the top, septum at the left, counter-clockwise from anterior."""
-    fields = []
+    fields: list[Field] = []
     for ring, size in enumerate((6, 6, 4)):
         width = 360 / size
         for k in range(size):
@@ -102,8 +103,9 @@ def bullseye_svg(
         x, y = field.middle
         dark = value is not None and shade(value, low, high) >= len(SCALE) - NUM_DARK
         tone = "empty" if value is None else "light" if dark else "dark"
-        text = "–" if value is None else f"{value:.{decimals}f}"
-        parts.append(element("text", text, class_=f"field-text {tone}", x=f"{x:.1f}", y=f"{y + 4:.1f}"))
+        parts.append(
+            element("text", shown(value, decimals), class_=f"field-text {tone}", x=f"{x:.1f}", y=f"{y + 4:.1f}")
+        )
     spoken = ", ".join(
         f"{field.name} {'not measured' if value is None else f'{value:.{decimals}f}'}"
         for field, value in zip(fields, values, strict=True)

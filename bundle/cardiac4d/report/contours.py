@@ -35,7 +35,7 @@ def contour_path(share: npt.NDArray[np.float32]) -> str:
     if share.max(initial=0.0) <= LEVEL:
         return ""
     lines = contour_generator(z=share).lines(LEVEL)
-    return "".join(_path(simplified(line)) for line in lines if len(line) > 2)
+    return "".join(_path(simplified(np.asarray(line))) for line in lines if len(line) > 2)
 
 
 def simplified(line: Line, tolerance: float = TOLERANCE_PIXELS) -> Line:
@@ -47,7 +47,7 @@ def simplified(line: Line, tolerance: float = TOLERANCE_PIXELS) -> Line:
     """
     path = Path(line)
     path.should_simplify, path.simplify_threshold = True, tolerance
-    return path.cleaned(simplify=True).vertices[:-1]  # the last one only says stop
+    return np.asarray(path.cleaned(simplify=True).vertices)[:-1]  # the last one only says stop
 
 
 def _path(line: Line) -> str:
@@ -57,3 +57,19 @@ def _path(line: Line) -> str:
     steps = steps[np.any(steps != 0, axis=1)]
     text = " ".join(f"{x} {y}" for x, y in steps.tolist())
     return f"M{points[0, 0]} {points[0, 1]}l{text}{'z' if closed else ''}"
+
+
+def path_lines(path: str) -> list[Line]:
+    """The lines of a path of :func:`contour_path`, in pixels: ``(n, 2)`` each, column before row.
+
+    Example:
+        >>> path_lines("M4 8l4 -4 8 0z")[0].tolist()
+        [[0.5, 1.0], [1.0, 0.5], [2.0, 0.5], [0.5, 1.0]]
+    """
+    lines = []
+    for part in filter(None, path.split("M")):
+        start, steps = part.removesuffix("z").split("l")
+        numbers = [np.array(text.split(), dtype=float).reshape(-1, 2) for text in (start, steps)]
+        line = np.cumsum(np.concatenate(numbers), axis=0)
+        lines.append(np.concatenate([line, line[:1]]) if part.endswith("z") else line)
+    return [line / UNITS_PER_PIXEL for line in lines]

@@ -136,6 +136,9 @@ def curve_legend() -> Html:
     entries = {"cavity": "LV cavity", "wall": "LV myocardium"}
     return element(
         "p",
-        *(joined(element("span", class_=f"key {name}-key", aria_hidden="true"), text) for name, text in entries.items()),
+        *(
+            joined(element("span", class_=f"key {name}-key", aria_hidden="true"), text)
+            for name, text in entries.items()
+        ),
         class_="legend",
     )

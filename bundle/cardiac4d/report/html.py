@@ -50,7 +50,9 @@ def _attribute(name: str, value: Any) -> str:
 def table(head: list[str], rows: list[list[str]], *, caption: str, class_: str | None = None) -> Html:
     """A table whose first column names its rows."""
     cells = element("tr", *(element("th", name, scope="col") for name in head))
-    body = [element("tr", element("th", row[0], scope="row"), *(element("td", cell) for cell in row[1:])) for row in rows]
+    body = [
+        element("tr", element("th", row[0], scope="row"), *(element("td", cell) for cell in row[1:])) for row in rows
+    ]
     return element(
         "table",
         element("caption", caption),

@@ -12,7 +12,8 @@ from .reference_ranges import REFERENCE_RANGES, ReferenceRange, Source
 SCHEMA: Final = "cardiac4d-measures"
 SUPPORTED_MAJOR: Final = "1"
 
-MISSING: Final = "not measured"
+DASH: Final = "\N{EN DASH}"
+"""Stands between the ends of a range, and for a number that is not known."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,11 @@ class Quantity:
     @property
     def text(self) -> str:
         """The value as shown, without unit."""
-        return "–" if self.value is None else f"{self.value:.{self.decimals}f}"
+        return shown(self.value, self.decimals)
 
     def span(self, low: float, high: float) -> str:
         """A range as shown, without unit."""
-        return f"{low:.{self.decimals}f}–{high:.{self.decimals}f}"
+        return f"{low:.{self.decimals}f}{DASH}{high:.{self.decimals}f}"
 
 
 _SIX: Final = (
@@ -76,6 +77,17 @@ def six_numbers(document: Mapping[str, Any]) -> list[Quantity]:
     return found
 
 
+def shown(value: float | None, decimals: int, sign: str = "") -> str:
+    """A number as text; a dash where there is none.
+
+    Args:
+        value: the number.
+        decimals: digits behind the point.
+        sign: ``"+"`` shows that of positive numbers too.
+    """
+    return DASH if value is None else f"{value:{sign}.{decimals}f}"
+
+
 def look_up(document: Mapping[str, Any], *path: str) -> Any:
     """The value under nested names; ``None`` where any of them is missing or null."""
     value: Any = document
@@ -92,9 +104,7 @@ def check_document(document: Mapping[str, Any]) -> None:
     """
     schema, version = document.get("schema"), str(document.get("schema_version", ""))
     if schema != SCHEMA or version.split(".")[0] != SUPPORTED_MAJOR:
-        raise ValueError(
-            f"`document` must be {SCHEMA} version {SUPPORTED_MAJOR}.x, got {schema!r} version {version!r}"
-        )
+        raise ValueError(f"`document` must be {SCHEMA} version {SUPPORTED_MAJOR}.x, got {schema!r} version {version!r}")
     missing = [name for name in ("case_id", "provenance", "time", "phases", "volumes", "flags") if name not in document]
     if missing:
         raise ValueError(f"`document` must hold {', '.join(missing)}")

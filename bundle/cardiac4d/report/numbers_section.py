@@ -30,7 +30,9 @@ def number_card(quantity: Quantity, level: float | None, sex: str | None) -> Htm
     if sex is not None and sex not in SEXES:
         raise ValueError(f"`sex` must be one of {', '.join(SEXES)}, or None, got {sex!r}")
     ranges = {name: quantity.ranges[name] for name in ([sex] if sex else SEXES)}
-    value = element("data", quantity.text, value="" if quantity.value is None else repr(quantity.value), id=quantity.key)
+    value = element(
+        "data", quantity.text, value="" if quantity.value is None else repr(quantity.value), id=quantity.key
+    )
     shown = element("dd", value, " ", element("small", quantity.unit), class_="value")
     name = element("dt", quantity.short, element("span", quantity.name))
     parts = [shown, element("dd", _interval(quantity, level), class_="interval")]
@@ -40,18 +42,25 @@ def number_card(quantity: Quantity, level: float | None, sex: str | None) -> Htm
     return element("div", name, *parts, class_="number")
 
 
-def _interval(quantity: Quantity, level: float | None) -> str:
+def _interval(quantity: Quantity, level: float | None) -> Html:
     if quantity.interval is None or level is None:
-        return "no interval"
-    return f"{100 * level:.0f} % interval {quantity.span(*quantity.interval)}"
+        return joined("no interval")
+    return joined(f"{100 * level:.0f} % interval ", _whole(quantity.span(*quantity.interval)))
+
+
+def _whole(text: str) -> Html:
+    """Text that is not broken between lines."""
+    return element("span", text, class_="whole")
 
 
 def _compared(quantity: Quantity, ranges: Mapping[str, ReferenceRange], sex: str | None) -> list[Html]:
-    words = ", ".join(f"{SEXES[name]} {quantity.span(found.low, found.high)}" for name, found in ranges.items())
-    parts = [element("span", f"Healthy {words} {quantity.unit}")]
+    parts = [
+        element("span", f"Healthy {SEXES[name]} ", _whole(quantity.span(found.low, found.high)), class_="line")
+        for name, found in ranges.items()
+    ]
     if sex is not None and quantity.value is not None:
         place = ranges[sex].place(quantity.value)
-        parts.append(joined(" – ", element("span", f"{place} this range", class_=place)))
+        parts.append(element("span", f"{place} this range", class_=f"line {place}"))
     return [*parts, scale_svg(quantity, ranges)]
 
 
@@ -88,7 +97,9 @@ def sources_note(document: Mapping[str, Any]) -> list[Html]:
     quantities = six_numbers(document)
     method = look_up(document, "intervals", "method")
     notes = [element("p", f"Intervals: {method}" if method else "No intervals were computed.", class_="note")]
-    ranges = "Reference ranges are mean ± 1.96 standard deviations of healthy adults, not corrected for age or body size:"
+    ranges = (
+        "Reference ranges are mean ± 1.96 standard deviations of healthy adults, not corrected for age or body size:"
+    )
     notes.append(element("p", ranges, class_="note"))
     for source in dict.fromkeys(quantity.source for quantity in quantities):
         names = ", ".join(quantity.short for quantity in quantities if quantity.source == source)

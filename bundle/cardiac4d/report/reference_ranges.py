@@ -54,8 +54,9 @@ KANG_2017: Final = Source(
     "Kang E-J et al. Left ventricular functional parameters and geometric patterns in Korean adults on coronary CT "
     "angiography with a 320-detector-row CT scanner. Korean J Radiol 2017;18(4):664-673",
     "10.3348/kjr.2017.18.4.664",
-    "172 adults without cardiac disease (65 women, 107 men), contrast CT. Papillary muscles counted as muscle there and "
-    "as cavity here, which makes volumes larger and mass and ejection fraction smaller here. Not indexed to body size.",
+    "172 adults without cardiac disease (65 women, 107 men), contrast CT. Papillary muscles counted as muscle there "
+    "and as cavity here, which makes volumes larger and mass and ejection fraction smaller here. Not indexed to body "
+    "size.",
 )
 KAWEL_2012: Final = Source(
     "Kawel N et al. Normal left ventricular myocardial thickness for middle-aged and older subjects with steady-state "

@@ -11,17 +11,11 @@ from typing import Any, Final
 
 from .beating_views import BeatingViews
 from .curve_svg import cursor_positions
+from .heart_section import heart_section
 from .html import Html, element, joined, json_block
 from .numbers import check_document
-from .study_sections import (
-    disclaimer,
-    flags_section,
-    heart_section,
-    numbers_section,
-    provenance_section,
-    volumes_section,
-    wall_section,
-)
+from .study_sections import disclaimer, flags_section, numbers_section, provenance_section, volumes_section
+from .wall_section import wall_section
 
 PAGE_DIR: Final = Path(__file__).parent / "page"
 LIMIT_BYTES: Final = 15_000_000

@@ -91,7 +91,7 @@ RULES = {
     **dict.fromkeys(("num_workers", "seed"), _at_least(0)),
     **dict.fromkeys(("cache_rate", "foreground_prob"), _FRACTION),
     **dict.fromkeys(("poly_power", "smoothness_weight"), _NOT_NEGATIVE),
-    **dict.fromkeys(("resume", "overwrite", "framewise", "full_cycle", "amp", "cpu_autocast"), _FLAG),
+    **dict.fromkeys(("resume", "overwrite", "framewise", "full_cycle", "amp", "cpu_autocast", "report"), _FLAG),
     "learning_rate": Rule("a number above 0", lambda value: _is_number(value) and value > 0),
     "sw_overlap": Rule("a number from 0 to below 1", lambda value: _is_number(value) and 0 <= value < 1),
     "window_frames": Rule(

@@ -6,6 +6,8 @@
   const byId = (id) => document.getElementById(id);
   const numFrames = data.num_frames;
   const SHOWN_CYCLE_MS = data.cycle_ms || 1000; // a beat per second where the true length is not known
+  const SIDE = 512; // of a canvas; pictures are scaled to it, letters and lines are not
+  const zoom = SIDE / data.pixels;
   const COLOURS = { cavity: "#E69F00", wall: "#56B4E9", cut: "#FFFFFF" };
   const state = { frame: data.ed_frame, playing: false, speed: 1, contours: true, cuts: true };
   let clock = null; // time of the last step of the animation, and how far the heart is in its beat
@@ -17,7 +19,7 @@
     const canvas = figure.querySelector("canvas");
     const slider = figure.querySelector("input[type=range]");
     const own = { ...view, figure, canvas, slider, index: view.start, sheets: new Map() };
-    canvas.width = canvas.height = 2 * data.pixels;
+    canvas.width = canvas.height = SIDE;
     slider.addEventListener("input", () => {
       own.index = Number(slider.value);
       draw();
@@ -41,13 +43,13 @@
     const cut = view.cuts[view.index];
     const side = data.pixels;
     const image = sheet(view);
-    context.setTransform(2, 0, 0, 2, 0, 0);
+    context.imageSmoothingQuality = "high";
     context.fillStyle = "#000";
-    context.fillRect(0, 0, side, side);
+    context.fillRect(0, 0, SIDE, SIDE);
     if (image.complete && image.naturalWidth) {
       const column = state.frame % data.columns;
       const row = Math.floor(state.frame / data.columns);
-      context.drawImage(image, column * side, row * side, side, side, 0, 0, side, side);
+      context.drawImage(image, column * side, row * side, side, side, 0, 0, SIDE, SIDE);
     }
     if (state.cuts) views.filter((other) => other !== view).forEach((other) => drawCutLine(context, cut, other));
     if (state.contours) drawContours(context, cut.contours[state.frame]);
@@ -61,9 +63,9 @@
 
   function drawContours(context, [cavity, whole]) {
     context.save();
-    const scale = 2 / data.units_per_pixel;
-    context.setTransform(scale, 0, 0, scale, 1, 1); // paths count from the centre of the first pixel
-    context.lineWidth = 1.1 * data.units_per_pixel * (data.pixels / 176);
+    const scale = zoom / data.units_per_pixel;
+    context.setTransform(scale, 0, 0, scale, zoom / 2, zoom / 2); // paths count from the centre of the first pixel
+    context.lineWidth = 3 / scale;
     context.lineJoin = "round";
     [[whole, COLOURS.wall], [cavity, COLOURS.cavity]].forEach(([path, colour]) => {
       if (!path) return;
@@ -86,18 +88,14 @@
     if (length < 0.05) return; // parallel
     const away = dot(normal, [0, 1, 2].map((k) => plane.center[k] - cut.center[k])) / length;
     const [nx, ny] = [across / length, along / length];
-    const middle = (data.pixels - 1) / 2 + 0.5;
-    const x = middle + (away * nx) / data.mm_per_pixel;
-    const y = middle + (away * ny) / data.mm_per_pixel;
+    const x = SIDE / 2 + (away * nx * zoom) / data.mm_per_pixel;
+    const y = SIDE / 2 + (away * ny * zoom) / data.mm_per_pixel;
     context.save();
-    context.beginPath();
-    context.rect(0, 0, data.pixels, data.pixels);
-    context.clip();
     context.beginPath();
     context.moveTo(x - 999 * ny, y + 999 * nx);
     context.lineTo(x + 999 * ny, y - 999 * nx);
-    context.setLineDash([3, 4]);
-    context.lineWidth = 0.8;
+    context.setLineDash([8, 10]);
+    context.lineWidth = 2;
     context.globalAlpha = 0.55;
     context.strokeStyle = COLOURS.cut;
     context.stroke();
@@ -107,8 +105,9 @@
   function label(context, text, x, y, align, baseline) {
     context.textAlign = align;
     context.textBaseline = baseline;
-    context.font = `600 ${Math.round(data.pixels / 17)}px system-ui, sans-serif`;
-    context.lineWidth = 3;
+    context.font = "600 26px system-ui, sans-serif";
+    context.lineWidth = 6;
+    context.lineJoin = "round";
     context.strokeStyle = "#000";
     context.fillStyle = "#fff";
     context.strokeText(text, x, y);
@@ -117,7 +116,7 @@
 
   function drawLetters(context, letters) {
     const [left, right, top, bottom] = letters.split(" ");
-    const [side, edge] = [data.pixels, 4];
+    const [side, edge] = [SIDE, 10];
     label(context, left, edge, side / 2, "left", "middle");
     label(context, right, side - edge, side / 2, "right", "middle");
     label(context, top, side / 2, edge, "center", "top");
@@ -125,11 +124,11 @@
   }
 
   function drawScaleBar(context) {
-    const [side, millimetres] = [data.pixels, data.pixels * data.mm_per_pixel > 100 ? 50 : 20];
-    const length = millimetres / data.mm_per_pixel;
-    const [right, y] = [side - 6, side - 6];
+    const millimetres = data.pixels * data.mm_per_pixel > 100 ? 50 : 20;
+    const length = (millimetres / data.mm_per_pixel) * zoom;
+    const [right, y] = [SIDE - 16, SIDE - 16];
     context.lineCap = "butt";
-    [["#000", 4], ["#fff", 2]].forEach(([colour, width]) => {
+    [["#000", 8], ["#fff", 4]].forEach(([colour, width]) => {
       context.strokeStyle = colour;
       context.lineWidth = width;
       context.beginPath();
@@ -137,7 +136,7 @@
       context.lineTo(right, y);
       context.stroke();
     });
-    label(context, `${millimetres} mm`, right, y - 4, "right", "bottom");
+    label(context, `${millimetres} mm`, right, y - 8, "right", "bottom");
   }
 
   // --- what else follows the frame -----------------------------------------------------------------------------
@@ -147,7 +146,7 @@
     const volume = data.lv_ml[state.frame];
     const amount = volume === null ? "cavity not measured" : `cavity ${volume.toFixed(0)} mL`;
     const phase = state.frame === data.ed_frame ? ", end-diastole" : state.frame === data.es_frame ? ", end-systole" : "";
-    return `frame ${state.frame} of 0 to ${numFrames - 1}${time}, ${amount}${phase}`;
+    return `frame ${state.frame} / ${numFrames - 1}${time}, ${amount}${phase}`;
   }
 
   function draw() {
