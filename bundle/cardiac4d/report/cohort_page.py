@@ -139,7 +139,7 @@ def _agreement(documents: Sequence[Mapping[str, Any]], reference: Mapping[str, f
     pairs = [(found[key], true) for key, true in reference.items() if found.get(key) is not None]
     if not pairs:
         return None
-    figure, buffer = ef_agreement(*zip(*pairs, strict=True)), io.BytesIO()
+    figure, buffer = ef_agreement(*zip(*pairs, strict=True), title="Ejection fraction"), io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     uri = f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
     text = f"Predicted against true ejection fraction of {len(pairs)} studies, and their differences (Bland and Altman)"

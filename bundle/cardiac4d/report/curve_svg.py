@@ -131,14 +131,12 @@ def _phases(axes: Axes, phases: Mapping[str, Any]) -> list[Html]:
     return parts
 
 
-def curve_legend() -> Html:
+def curve_legend(document: Mapping[str, Any]) -> Html:
     """What the lines of the drawing are."""
     entries = {"cavity": "LV cavity", "wall": "LV myocardium"}
-    return element(
-        "p",
-        *(
-            joined(element("span", class_=f"key {name}-key", aria_hidden="true"), text)
-            for name, text in entries.items()
-        ),
-        class_="legend",
+    if document["volumes"].get("lv_smoothed_ml"):
+        entries["smoothed"] = "cavity, smoothed (gives the rates)"
+    keys = (
+        joined(element("span", class_=f"key {name}-key", aria_hidden="true"), text) for name, text in entries.items()
     )
+    return element("p", *keys, class_="legend")

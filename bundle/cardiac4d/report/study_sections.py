@@ -79,7 +79,7 @@ def volumes_section(document: Mapping[str, Any]) -> Html:
         "section",
         element("h2", "Volume over the cycle"),
         curve_svg(document),
-        curve_legend(),
+        curve_legend(document),
         _facts(_dynamics(document)),
         element(
             "details",
