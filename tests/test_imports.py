@@ -49,8 +49,8 @@ THIRD_PARTY: dict[str, set[str]] = {
     "command_line": {"fire"},
     "scripts": SCIENTIFIC,
 }
-"""MONAI not below the layers, Ignite only in workflows, file formats only in io, matplotlib only in report, fire only in
-command_line."""
+"""MONAI not below the layers, Ignite only in workflows, file formats only in io, matplotlib only in report, fire only
+in command_line."""
 
 SCRIPTS_OWN = {"scripts", "conv4d_benchmark"}
 """What scripts may share: the packages in their folder, and ``scripts``, which relative imports start from."""
