@@ -103,7 +103,7 @@ def test_value_beyond_half_precision_is_refused_with_a_fix(tmp_path: Path) -> No
 
 
 def test_object_that_cannot_be_stored_is_named(tmp_path: Path) -> None:
-    with pytest.raises(TypeError, match=r"a\.pt: reader` holds a object, which cannot be stored"):
+    with pytest.raises(TypeError, match=r"a\.pt: reader` holds a value of type object, which cannot be stored"):
         write_prepared(tmp_path / "a.pt", {"reader": object()})
 
 

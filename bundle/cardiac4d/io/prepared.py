@@ -110,7 +110,9 @@ def _plain(value: Any, where: str) -> Any:
         return type(value)(_plain(item, where) for item in value)
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    raise TypeError(f"`{where}` holds a {type(value).__name__}, which cannot be stored: keep it in numbers or text")
+    raise TypeError(
+        f"`{where}` holds a value of type {type(value).__name__}, which cannot be stored: keep it in numbers or text"
+    )
 
 
 def _unpacked(value: Any) -> Any:

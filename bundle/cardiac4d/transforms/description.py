@@ -82,7 +82,7 @@ def _held(function: Any) -> list[Any]:
 
 def _of_array(value: np.ndarray | torch.Tensor) -> Any:
     array = value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else value
-    return {"array": [str(array.dtype), list(array.shape), hashlib.sha256(np.ascontiguousarray(array)).hexdigest()]}
+    return {"array": [str(array.dtype), list(array.shape), hashlib.sha256(array.tobytes()).hexdigest()]}
 
 
 def _name(value: Any) -> str:

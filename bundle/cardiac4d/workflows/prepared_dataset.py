@@ -126,7 +126,7 @@ class PreparedDataset(Dataset):
         if self.files[index].exists():
             return None
         try:
-            item = apply_transform(self.preparation, dict(self.data[index]))
+            item: Any = apply_transform(self.preparation, dict(self.data[index]))
             write_prepared(self.files[index], item, self.dtype)
         except OSError as error:
             if error.errno == errno.ENOSPC:
