@@ -23,8 +23,7 @@ from monai.transforms import Compose
 
 from cardiac4d.command_line import run
 from cardiac4d.geometry import TimeAxis
-from cardiac4d.io import write_sequence
-from cardiac4d.io.prepared import write_prepared
+from cardiac4d.io import write_prepared, write_sequence
 
 MEBIBYTE = 2**20
 ROOT = Path(__file__).resolve().parents[1]

@@ -32,10 +32,10 @@ LAYERS: dict[str, set[str]] = {
     "phantom": COMMON | {"io"},
     "report": COMMON | {"measure", "metrics", "io"},
 }
-LAYERS["workflows"] = set(LAYERS)
+LAYERS["workflows"] = {*LAYERS, "__init__"}
 LAYERS["command_line"] = set()
 LAYERS["__init__"] = {"layers", "ops", "networks", "losses"}
-"""Which other layers a layer may import; the names of the root ``__init__`` load lazily."""
+"""Which other layers a layer may import; the names of the root ``__init__`` load lazily, and it holds the version."""
 
 CORE = {"torch", "numpy"}
 SCIENTIFIC = CORE | {"monai", "scipy", "tqdm"}

@@ -10,6 +10,7 @@ from .folders import find_inputs, prepare_output_dir
 from .labels import LabelConvention, annotated_frames, check_frame_range, read_labels
 from .nifti import NiftiSequence, nifti_stem
 from .open_sequence import open_sequence
+from .prepared import read_prepared, write_prepared
 from .same_grid import check_same_grid
 from .source import SequenceSource
 from .writer import write_sequence
@@ -29,6 +30,8 @@ __all__ = [
     "open_sequence",
     "prepare_output_dir",
     "read_labels",
+    "read_prepared",
     "write_cine_datalist",
+    "write_prepared",
     "write_sequence",
 ]

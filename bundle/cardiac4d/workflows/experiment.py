@@ -147,7 +147,7 @@ def check_origin(note: Path, record: Mapping[str, Any]) -> None:
         partial.write_text(json.dumps(record, indent=4) + "\n", encoding="utf-8")
 
 
-_PLACES = ("dataset_dir", "output_dir", "checkpoint")
+_PLACES = ("dataset_dir", "output_dir", "prepared_dir", "checkpoint")
 """Settings that are paths; a record says where they were when the folder was begun."""
 
 
