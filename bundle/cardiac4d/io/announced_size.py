@@ -26,7 +26,7 @@ def check_announced(
         shape: extents of one frame.
         itemsize: bytes per voxel.
         available: bytes on disk behind the header, packed or not.
-        encoding: ``raw``, ``gzip`` (zlib too) or ``bzip2``, which has no useful bound.
+        encoding: ``raw``, ``gzip``, ``zlib``, or ``bzip2``, which has no useful bound.
         num_frames: T.
     """
     if min(*shape, num_frames) < 1:
@@ -38,6 +38,6 @@ def check_announced(
     if encoding == "raw" and available < announced:
         problem = f"{available} bytes of voxels, but its header announces {announced}: the file is truncated"
         raise InputError(path, problem, "copy or export the file again")
-    if encoding == "gzip" and available * MAX_DEFLATE_RATIO < announced:
+    if encoding in ("gzip", "zlib") and available * MAX_DEFLATE_RATIO < announced:
         problem = f"its header announces {announced} bytes of voxels, which {available} compressed bytes cannot hold"
         raise InputError(path, problem, "the file is truncated or its header damaged: copy or export it again")

@@ -116,7 +116,7 @@ def _dtype(path: Path, header: Mapping[str, Any]) -> np.dtype:
         return np.dtype(name)
     order = {"little": "<", "big": ">"}.get(str(header.get("endian", "")).lower())
     if order is None:
-        raise InputError(path, "it does not say whether its voxels are little or big endian", "export it again", "endian")
+        raise InputError(path, "it does not say the order of bytes in a voxel", "export it again", "endian")
     return np.dtype(order + name)
 
 
@@ -137,7 +137,7 @@ def beside(path: Path, name: str, field: str) -> Path:
         InputError: if it is not there, or the name leads elsewhere or stands for several files.
     """
     place = path.parent / name
-    if Path(name).name != name or "%" in name or " " in name.strip() or name.upper().startswith("LIST"):
+    if Path(name).name != name or "%" in name or name.upper().startswith("LIST"):
         fix = "save header and voxels as one file (.nrrd, .mha)"
         raise InputError(path, f"its voxels are in {name!r}, not in one file beside it", fix, field)
     if not place.is_file():

@@ -163,7 +163,9 @@ class NrrdAxes:
         kind = kinds[outside[0]] if outside and outside[0] < len(kinds) else "list"
         if kind not in (*_TIME_KINDS, "domain", "space", "none", "???"):
             raise InputError(self._path, f"its fourth axis is of kind {kind}, not time", "give a sequence", "kinds")
-        layered = "Segment0_ID" in self._header and f"axis {outside[0]} index type" not in self._header if outside else 0
+        layered = (
+            "Segment0_ID" in self._header and f"axis {outside[0]} index type" not in self._header if outside else 0
+        )
         if layered:
             fix = "export one label map per frame; in 3D Slicer: Export to labelmap"
             raise InputError(self._path, "its fourth axis holds layers of overlapping segments, not frames", fix)

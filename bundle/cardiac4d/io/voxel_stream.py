@@ -26,8 +26,8 @@ class VoxelStream:
     Args:
         path: the file that holds the voxels.
         offset: where they begin in it.
-        encoding: ``raw``, ``gzip`` or ``bzip2``.
-        size: bytes of all voxels unpacked; reading the last of them checks gzip's checksum.
+        encoding: ``raw``, ``gzip``, ``zlib`` or ``bzip2``.
+        size: bytes of all voxels unpacked; reading the last of them checks the checksum of what is packed.
     """
 
     def __init__(self, path: Path, offset: int, encoding: str, size: int) -> None:
@@ -85,8 +85,24 @@ class VoxelStream:
         return self._file
 
 
+class _Inflated:
+    """What a zlib or gzip stream holds, as MetaImage packs it."""
+
+    def __init__(self, raw: IO[bytes]) -> None:
+        self._raw, self._inflate = raw, zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
+
+    def read(self, count: int) -> bytes:
+        while not self._inflate.eof:
+            packed = self._inflate.unconsumed_tail or self._raw.read(_PIECE_BYTES)
+            content = self._inflate.decompress(packed, count)
+            if content or not packed:
+                return content
+        return b""
+
+
 _UNPACKED: dict[str, Callable[[IO[bytes]], Any]] = {
     "raw": lambda raw: raw,
     "gzip": lambda raw: gzip.GzipFile(fileobj=raw),
+    "zlib": _Inflated,
     "bzip2": lambda raw: bz2.BZ2File(raw),
 }
