@@ -199,7 +199,7 @@ def test_inference_with_the_baseline_fits_a_baseline_trained_with_quick():
 
 
 def test_cine_overlay_segments_a_list_that_its_data_set_has(tmp_path, dataset_dir):
-    """``make_cine_datalist.py`` writes no test list."""
+    """``make_datalist.py cine`` writes no test list."""
     document = json.loads((dataset_dir / "dataset.json").read_text())
     del document["test"]
     (dataset_dir / "cine.json").write_text(json.dumps(document))
