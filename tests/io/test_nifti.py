@@ -258,3 +258,26 @@ def test_real_cine_with_a_bad_sform_gets_its_spacing_and_keeps_its_directions() 
 )
 def test_a_stem_loses_the_suffix_at_the_end_of_the_name_only(name: str, stem: str) -> None:
     assert case_stem(name) == case_stem(Path(name)) == stem
+
+
+def test_an_sform_beside_another_qform_is_used_and_announced(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nifti, "_announced", set())
+    image = nib.load(write_nifti(tmp_path / "a.nii", noise(SHAPE), AFFINES["oblique"]))
+    image.set_qform(AFFINES["oblique"] + np.eye(4, k=3) * 9.0, code=1)
+    nib.save(image, tmp_path / "b.nii")
+    with caplog.at_level(logging.WARNING):
+        NiftiSequence(tmp_path / "a.nii")
+        assert caplog.records == []
+        np.testing.assert_array_equal(NiftiSequence(tmp_path / "b.nii").grid.affine, image.affine)
+    assert "b.nii: sform and qform place voxels up to 9 mm apart; the sform is used." in caplog.text
+
+
+def test_absurd_dimensions_of_a_compressed_file_are_refused_at_once(tmp_path: Path) -> None:
+    header = nib.Nifti1Header()
+    header.set_data_dtype(np.int16)
+    header.set_data_shape((900, 900, 900, 20))
+    (tmp_path / "a.nii.gz").write_bytes(gzip.compress(header.binaryblock + bytes(1000)))
+    with pytest.raises(InputError, match=r"a\.nii\.gz: its header announces 29160000000 bytes.*cannot hold"):
+        NiftiSequence(tmp_path / "a.nii.gz")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
+from warnings import catch_warnings, simplefilter
 
 import numpy as np
 
@@ -149,12 +150,7 @@ def _geometry(path: Path, sizes: tuple[int, ...]) -> tuple[np.ndarray, float, fl
 
 
 def _itk_header(path: Path) -> Any:
-    try:
-        import itk
-    except ImportError as error:
-        fix = "run `pip install 'cardiac4d[itk]'`, or convert to NIfTI"
-        raise InputError(path, "MetaImage files need the package itk, which is not installed", fix) from error
-    header = itk.MetaImageIO.New()
+    header = _metaimage_io(path).New()
     try:
         header.SetFileName(str(path))
         header.ReadImageInformation()
@@ -162,3 +158,15 @@ def _itk_header(path: Path) -> Any:
         problem = f"the header cannot be read as MetaImage ({str(error).strip().splitlines()[-1]})"
         raise InputError(path, problem, "export the file again") from error
     return header
+
+
+def _metaimage_io(path: Path) -> Any:
+    """ITK's reader of headers. Its modules load when they are first named, and crash where warnings are errors."""
+    with catch_warnings():
+        simplefilter("ignore", DeprecationWarning)
+        try:
+            import itk
+        except ImportError as error:
+            fix = "run `pip install 'cardiac4d[itk]'`, or convert to NIfTI"
+            raise InputError(path, "MetaImage files need the package itk, which is not installed", fix) from error
+        return itk.MetaImageIO

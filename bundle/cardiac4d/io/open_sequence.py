@@ -50,20 +50,18 @@ def open_sequence(place: Place) -> SequenceSource:
     return source
 
 
-def open_volume(path: Path, axis_order: str | None = None) -> SequenceSource:
+def open_volume(path: Path) -> SequenceSource:
     """Open one file of any image format; a 3D file is a sequence of one frame.
-
-    Args:
-        path: the file.
-        axis_order: see :class:`~cardiac4d.io.nifti.NiftiSequence`; of NIfTI only.
 
     Raises:
         InputError: if no reader takes it, or its reader refuses it.
     """
-    return _open_file(path, axis_order, one_frame=True)
+    return _open_file(path, None, one_frame=True)
 
 
 def _open(files: list[Path], axis_order: str | None, *, phases: bool = False) -> SequenceSource:
+    if len(files) > 1 and axis_order is not None:
+        raise InputError(files[0], "several files can have no axis of time", "leave it out", AXIS_ORDER_KEY)
     if len(files) > 1 or phases:
         return PhaseFiles(files, open_volume)
     return _open_file(files[0], axis_order, one_frame=False)

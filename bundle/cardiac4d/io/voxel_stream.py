@@ -57,8 +57,9 @@ class VoxelStream:
                 raise EOFError(f"it ends {count - len(content)} bytes early")
             content += piece
         self._position = start + count
-        if self._position == self.size and self.encoding != "raw":
-            file.read(1)  # checksums are compared at the end of the stream only
+        # Checksums are compared at the end of a packed stream, which damage in its middle may put elsewhere.
+        if self._position == self.size and self.encoding != "raw" and file.read(1):
+            raise EOFError("it goes on after its last voxel")
         return content
 
     def _at(self, start: int) -> IO[bytes]:
