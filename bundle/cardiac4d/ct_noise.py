@@ -4,6 +4,8 @@
 The measured autocorrelation of a real study resampled to 1 mm is .64 / .34 in-plane and .81 / .46 along z at lags of 1
 and 2 mm. In-plane it is the sum of a short and a long Gaussian component; along z, once 2 mm slices are interpolated
 to 1 mm, neighbouring slices must correlate by .31. Voxels coarser than the reference average the noise within them.
+
+The phantom scans with this noise, and an augmentation adds it: hence a module of its own, below both.
 """
 
 from __future__ import annotations
