@@ -182,7 +182,7 @@ class TimeAxis:
 
     Args:
         indices: index of each frame in the source file, 0-based. A cyclic window counts on past the last frame (frame
-            ``num_source_frames`` is frame 0 of the next beat); a replicated frame repeats its index; descending: reversed.
+            ``num_source_frames`` is frame 0 of the next beat); a replicated frame repeats its index; they may fall.
         step: time from one source frame to the next, in ``unit`` (NIfTI ``pixdim[4]``).
         offset: time of source frame 0, in ``unit`` (NIfTI ``toffset``).
         unit: ``sec``, ``msec``, ``usec`` or ``unknown``.
@@ -244,7 +244,7 @@ class TimeAxis:
 
     @property
     def full_cycle(self) -> bool:
-        """These frames cover one whole R-R interval evenly, in either direction, so that the last precedes the first."""
+        """These frames cover one whole R-R interval evenly, forwards or back, so that the last precedes the first."""
         return self.source_full_cycle and len(self) * abs(self._stride) == self.num_source_frames
 
     def select(self, positions: Sequence[int]) -> TimeAxis:

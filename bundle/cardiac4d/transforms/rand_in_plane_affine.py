@@ -69,8 +69,8 @@ def _resampled(img: MetaTensor, matrix: torch.Tensor) -> MetaTensor:
     """``img`` on the grid that ``matrix`` leads to; slices and frames go through MONAI's 2D resampler as channels."""
     channels, height, width, depth, frames = img.shape
     slices = img.as_tensor().permute(0, 3, 4, 1, 2).reshape(-1, height, width)
-    points, _ = AffineGrid(affine=matrix, dtype=np.float64)(spatial_size=(height, width))
-    warped = sample_channels(slices, points)
+    points = AffineGrid(affine=matrix, dtype=np.float64)(spatial_size=(height, width))[0]
+    warped = sample_channels(slices, points)  # type: ignore[arg-type]
     voxels = warped.reshape(channels, depth, frames, height, width).permute(0, 3, 4, 1, 2)
     return rewrapped(voxels, img, in_index_space(matrix, (height, width)))
 

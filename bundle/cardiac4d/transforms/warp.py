@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What transforms share that resample a sequence on a moved grid: the matrices, and one way to sample.
 
-Points are counted in voxels from the centre of the array, as MONAI's ``Resample`` does. Frames go through it as channels,
-so that all of them are sampled at the same points and none is mixed with another.
+Points are counted in voxels from the centre of the array, as MONAI's ``Resample`` does. Frames go through it as
+channels, so that all of them are sampled at the same points and none is mixed with another.
 """
 
 from __future__ import annotations
