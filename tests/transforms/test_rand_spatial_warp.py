@@ -96,10 +96,14 @@ def test_bending_moves_content_by_the_displacement_of_its_lattice() -> None:
 def test_bending_never_folds_and_never_exceeds_its_control_points() -> None:
     lattice = (7, 6, 5)
     for seed in range(20):
-        bend = torch.sign(_bend(seed=seed, lattice=lattice)) * _bend(seed=seed, lattice=lattice).abs().amax((1, 2, 3), True)
+        bend = torch.sign(_bend(seed=seed, lattice=lattice)) * _bend(seed=seed, lattice=lattice).abs().amax(
+            (1, 2, 3), True
+        )
         field = bending_field(bend, SHAPE[:3])
         assert (field.abs().amax((1, 2, 3)) <= bend.abs().amax((1, 2, 3)) + 1e-5).all()
-        slopes = torch.stack([torch.stack(torch.gradient(f, spacing=SPACING_MM, dim=(0, 1, 2))) for f in field.unbind()])
+        slopes = torch.stack(
+            [torch.stack(torch.gradient(f, spacing=SPACING_MM, dim=(0, 1, 2))) for f in field.unbind()]
+        )
         jacobian = torch.linalg.det(slopes.permute(2, 3, 4, 0, 1) + torch.eye(3))
         assert jacobian.min() > 0
 
@@ -118,7 +122,7 @@ def test_labels_stay_labels_and_are_not_annotated_outside_the_field_of_view() ->
 
 def test_image_and_label_move_together_and_back() -> None:
     warp = RandSpatialWarpd(prob=1.0, elastic_mm=8.0).set_random_state(3)
-    image = _blob()
+    image = _blob(width_mm=6.0)
     label = _wrapped((image.as_tensor() > 0.5).to(torch.uint8))
     moved = warp({"image": image, "label": label})
     assert ((moved["label"].as_tensor() == 1) != (label.as_tensor() == 1)).float().mean() > 0.02
@@ -130,7 +134,7 @@ def test_image_and_label_move_together_and_back() -> None:
     torch.testing.assert_close(restored["image"].affine, image.affine, check_dtype=False)
     centre = (slice(None), slice(4, -4), slice(4, -4), slice(3, -3))
     assert (restored["label"].as_tensor() == label.as_tensor())[centre].float().mean() > 0.96
-    assert (restored["image"].as_tensor() - image.as_tensor())[centre].abs().max() < 0.15 * image.max()
+    assert (restored["image"].as_tensor() - image.as_tensor())[centre].abs().max() < 0.1 * image.max()
 
 
 def test_bending_is_undone_where_it_is_as_strong_as_may_be() -> None:
