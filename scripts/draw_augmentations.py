@@ -24,11 +24,11 @@ from cardiac4d.transforms import (
 )
 
 KEYS = ("image", "truth")
-COLUMNS = 5
+COLUMNS = 4
 
 
 def draw_augmentations(
-    output_png: str, datalist: str = "data/phantom/dataset.json", spacing_mm: float = 2.0, size: int = 72, seed: int = 0
+    output_png: str, datalist: str = "data/phantom/dataset.json", spacing_mm: float = 2.0, size: int = 72, seed: int = 1
 ) -> str:
     """Draw one sequence with dense labels, before and after each augmentation.
 
