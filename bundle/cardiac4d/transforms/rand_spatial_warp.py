@@ -148,7 +148,7 @@ def _sampled(img: MetaTensor, points: torch.Tensor, matrix: torch.Tensor) -> Met
 class RandSpatialWarpd(RandomizableTransform, MapTransform, InvertibleTransform):
     """Turn, scale, shift and bend all keys and all their frames together, by random amounts.
 
-    Takes about a second per hundred million voxels of the image and frames: put it behind a crop with a margin, as
+    Takes about four seconds per hundred million voxels, frames counted: put it behind a crop with a margin, as
     ``configs/augment.json`` does, not on whole studies.
 
     Args:
