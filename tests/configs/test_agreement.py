@@ -221,7 +221,8 @@ def test_study_of_a_data_list_is_evaluated_and_segmented_alike(dataset_dir):
 
 @pytest.mark.parametrize(("names", "frames"), [(("train", "quick"), 8), (("train_3d",), 1)], ids=str)
 def test_augmented_crops_have_the_size_of_the_training_and_keep_image_and_label_together(names, frames, dataset_dir):
-    parser = parse(*names, "augment", dataset_dir=str(dataset_dir), spacing_mm=[4, 4, 4], roi_size=[8, 8, 8])
+    values = {"dataset_dir": str(dataset_dir), "prepared_dir": str(dataset_dir / "prepared")}
+    parser = parse(*names, "augment", **values, spacing_mm=[4, 4, 4], roi_size=[8, 8, 8])
     dataset = parser.get_parsed_content("train::dataset")
     dataset.transform.set_random_state(0)
     contrasts = []
@@ -229,6 +230,7 @@ def test_augmented_crops_have_the_size_of_the_training_and_keep_image_and_label_
         entry = dataset[0]
         image, label = entry["image"].as_tensor(), entry["label"].as_tensor()
         assert image.shape == label.shape == (1, 8, 8, 8, frames)
+        assert image.dtype == torch.float32
         torch.testing.assert_close(entry["image"].affine, entry["label"].affine)
         assert set(label.unique().tolist()) <= {0, 1, 2, 255}
         if (label == 1).any() and (label == 2).any():

@@ -165,6 +165,18 @@ def test_scanner_axis_is_found_in_turned_arrays() -> None:
         assert _correlation(added, axis, 1) > 0.85
 
 
+def test_voxels_of_the_scanner_are_found_when_the_loader_reordered_axes() -> None:
+    """The file has its slices along the first axis, the loaded image along the third."""
+    loaded = _image((48, 48, 40), full_cycle=False)
+    native = torch.tensor([[0, 0, 0.35, 0], [0, 0.35, 0, 0], [2.0, 0, 0, 0], [0, 0, 0, 1]], dtype=torch.float64)
+    loaded.meta["original_affine"] = native
+    drawn = _added(loaded, NoiseModel(1.0, 1.0))[..., 0]
+    expected = next(
+        ResampledNoise((48, 48, 40), np.ones(3), np.array([0.35, 0.35, 2.0])).frames(np.random.default_rng(0))
+    )
+    np.testing.assert_allclose(drawn, expected, atol=1e-5)
+
+
 def test_less_dose_is_more_noise() -> None:
     loudness = []
     for dose in (0.8, 0.2):
