@@ -21,6 +21,7 @@ LAYERS: dict[str, set[str]] = {
     "conventions": set(),
     "errors": set(),
     "geometry": {"conventions", "errors"},
+    "ct_noise": set(),
     "ops": set(),
     "layers": COMMON | {"ops"},
     "networks": COMMON | {"layers"},
@@ -28,8 +29,8 @@ LAYERS: dict[str, set[str]] = {
     "measure": COMMON,
     "metrics": COMMON | {"measure"},
     "io": COMMON,
-    "transforms": COMMON | {"io"},
-    "phantom": COMMON | {"io"},
+    "transforms": COMMON | {"io", "ct_noise"},
+    "phantom": COMMON | {"io", "ct_noise"},
     "report": COMMON | {"measure", "metrics", "io"},
 }
 LAYERS["workflows"] = {*LAYERS, "__init__"}
