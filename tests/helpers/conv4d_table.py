@@ -61,7 +61,9 @@ def _name(case: dict[str, Any]) -> str:
     numbers = {name: "".join(map(str, _four(case[name]))) for name in ("kernel", "stride", "padding", "dilation")}
     source, target = case["channels"]
     shape = "x".join(map(str, (case["batch"], *case["size"])))
-    return "-".join(name[0] + value for name, value in numbers.items()) + f"-{source}to{target}g{case['groups']}-{shape}"
+    return (
+        "-".join(name[0] + value for name, value in numbers.items()) + f"-{source}to{target}g{case['groups']}-{shape}"
+    )
 
 
 TABLE: dict[str, dict[str, Any]] = {**CASES, **{_name(case): case for case in _drawn()}}

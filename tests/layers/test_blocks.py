@@ -165,7 +165,9 @@ def test_higher_derivatives_of_the_fused_block_are_right(order: int) -> None:
 
 @needs_native
 @pytest.mark.parametrize(
-    "choice", [{"backend": "composed"}, {"fused": False}, {"precision": "direct"}], ids=lambda choice: next(iter(choice))
+    "choice",
+    [{"backend": "composed"}, {"fused": False}, {"precision": "direct"}],
+    ids=lambda choice: next(iter(choice)),
 )
 def test_recomputed_block_runs_again_as_it_ran(choice: dict[str, Any]) -> None:
     """The choice holds for the gradients, too, which come after it has ended."""

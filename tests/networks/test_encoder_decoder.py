@@ -376,3 +376,13 @@ def test_two_processes_average_the_gradients_of_their_samples(backend: str, tmp_
     expected = torch.autograd.grad(net(images).square().mean(), list(net.parameters()))
     for ours, theirs in zip(gradients, expected, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4 * theirs.abs().max().item())
+
+
+@pytest.mark.filterwarnings("ignore::cardiac4d.ops.backend.BackendWarning")
+def test_forward_mode_derivative_is_that_of_finite_differences() -> None:
+    net, step = _small(blocks_down=(1, 1), blocks_up=(1,)).double(), 1e-6
+    x, tangent = torch.randn(2, 1, 1, 6, 5, 4, 5, dtype=torch.float64)
+    with use_backend("auto", strict=False):
+        _, actual = torch.func.jvp(net, (x,), (tangent,))
+    expected = (net(x + step * tangent) - net(x - step * tangent)) / (2 * step)
+    torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-5)

@@ -209,7 +209,9 @@ CALLS = {
 
 
 def test_every_operator_that_gives_tensors_is_checked() -> None:
-    names = {name.partition("::")[2] for name in torch._C._dispatch_get_all_op_names() if name.startswith("cardiac4d::")}
+    names = {
+        name.partition("::")[2] for name in torch._C._dispatch_get_all_op_names() if name.startswith("cardiac4d::")
+    }
     of_text = {"conv4d_algorithm", "cpu_isa"}
     assert names == {name.split()[0] for name in CALLS} | {"conv4d", "conv4d_input", "conv4d_weight"} | of_text
 
