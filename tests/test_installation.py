@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """``pip install .`` as a user types it, with pip's build isolation, but without network; and what it leaves behind.
 
-pip's isolated environment hides the packages of the target. It gets its setuptools from a wheel that is made here of the
-installed one, and could not get a torch.
+pip's isolated environment hides the packages of the target. It gets its setuptools from a wheel that is made here of
+the installed one, and could not get a torch.
 """
 
 from __future__ import annotations

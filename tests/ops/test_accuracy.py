@@ -3,8 +3,8 @@
 
 Torch has no 4D convolution to compare with. What comes nearest, and adds up each output in one sum as it would, is one
 ``conv3d`` over all frames as a batch, whose 3 C input channels are those of the frames before, at and after each. In
-memory as ``channels_last_3d`` torch adds its 81 C products one after the other, and in plain memory in blocks of channels,
-which rounds less.
+memory as ``channels_last_3d`` torch adds its 81 C products one after the other, and in plain memory in blocks of
+channels, which rounds less.
 """
 
 from __future__ import annotations

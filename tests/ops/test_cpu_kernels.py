@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from dataclasses import replace
@@ -272,4 +273,4 @@ def test_units_of_instruction_sets_hold_no_code_that_the_linker_may_share(librar
         symbols = [line.split(maxsplit=2)[1:] for line in listed.splitlines()]
         assert [name for kind, name in symbols if kind in "VWuvw"] == [], path.name
         (table,) = (name for kind, name in symbols if kind.isupper())
-        assert table.startswith("c4d::k") and table.endswith("Kernels"), path.name
+        assert re.fullmatch(r"c4d::k\w+Kernels", table), path.name

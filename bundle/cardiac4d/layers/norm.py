@@ -14,8 +14,8 @@ class GroupNorm(nn.GroupNorm):
 
     torch's own takes six axes as well, but copies them to plain contiguous memory, whatever their layout. Here T and H
     of a tensor that lies as frames (see :mod:`cardiac4d.ops.layout`) merge into one axis of a ``channels_last_3d``
-    view, a layout that torch keeps. Plain tensors, and inputs with fewer axes, go to torch as they are; so does all else
-    in forward-mode differentiation, where torch refuses that view.
+    view, a layout that torch keeps. Plain tensors, and inputs with fewer axes, go to torch as they are; so does
+    everything in forward-mode differentiation, where torch refuses that view.
 
     Example:
         >>> import torch
