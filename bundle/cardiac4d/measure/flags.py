@@ -122,8 +122,8 @@ def several_minima(curve: SmoothCurve | None, stroke_volume_ml: float) -> Flag |
     if found < 2:
         return None
     reason = (
-        f"the volume curve has {found} minima, each deeper than {100 * SECOND_MINIMUM_SHARE:.0f} % of the stroke volume: "
-        "the sequence may cover more than one beat, or the segmentation breaks in some frames"
+        f"the volume curve has {found} minima, each deeper than {100 * SECOND_MINIMUM_SHARE:.0f} % of the stroke "
+        "volume: the sequence may cover more than one beat, or the segmentation breaks in some frames"
     )
     return Flag("several_minima", "warning", (), reason)
 
