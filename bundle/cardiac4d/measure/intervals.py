@@ -3,7 +3,8 @@
 
 Three sources, none of which a label map has in itself: several label maps of one study
 (:func:`intervals_from_samples`), the class probabilities behind it (:func:`intervals_from_probabilities`), or errors
-known from other studies (:func:`intervals_from_errors`). ``docs/measures.md`` says how often each held the truth on the phantom.
+known from other studies (:func:`intervals_from_errors`). ``docs/measures.md`` says how often each held the truth on
+the phantom.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 
 Steps of the voxels are removed by a Gaussian of 0.7 voxels along each axis of the study's own grid: less than a
 thousandth of the sampling's first harmonic is left. A Gaussian moves a curved surface inwards by half its variance
-times the curvature, so it is applied as ``2 G - G G``, whose variance is zero. The surfaces are where the smoothed share of
-cavity, and of cavity and muscle together, is one half.
+times the curvature, so it is applied as ``2 G - G G``, whose variance is zero. The surfaces are where the smoothed
+share of cavity, and of cavity and muscle together, is one half.
 
 The base is cut, not closed: what lies above the valve plane is left out of every mean (a normalised convolution), so
 that the cut rounds no edge.
