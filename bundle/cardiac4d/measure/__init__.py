@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from .document import measures_schema
-from .flags import Flag
+from .flags import Flag, lost_cavity, mass_variation
 from .inputs import as_affine, as_label_map, measured_frames, structure_id
 from .intervals import (
     Intervals,
@@ -35,6 +35,8 @@ __all__ = [
     "intervals_from_errors",
     "intervals_from_probabilities",
     "intervals_from_samples",
+    "lost_cavity",
+    "mass_variation",
     "measure_left_ventricle",
     "measure_study",
     "measured_frames",
