@@ -47,6 +47,6 @@ MEASURES = {
     "axis_degrees": 3.0,
     "axis_voxels": 1.0,
 }
-"""How close the measurements of a label map come to the truth: volumes and thickness of bodies known by formula, then of
+"""How close measurements of a label map come to the truth: volumes and thickness of bodies known by formula, then of
 the phantom at every size, thickness of rings and of AHA segments, and long axis. ``docs/measures.md`` has the same
 table."""

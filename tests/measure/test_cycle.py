@@ -55,7 +55,9 @@ def test_rates_of_the_phantom(group: str) -> None:
     for seed in range(8):
         heart = sample_physiology(group, 20, np.random.default_rng(seed))
         seconds = heart.frame_phases * heart.cycle_ms / 1000
-        ejection, filling = peak_rates(smooth_curve(seconds, heart.volume_ml(heart.frame_phases), heart.cycle_ms / 1000))
+        ejection, filling = peak_rates(
+            smooth_curve(seconds, heart.volume_ml(heart.frame_phases), heart.cycle_ms / 1000)
+        )
         fine = np.linspace(0, 1, 2001)
         true = np.gradient(heart.volume_ml(fine), fine * heart.cycle_ms / 1000)
         assert ejection == pytest.approx(-true.min(), rel=0.1)

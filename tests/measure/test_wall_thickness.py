@@ -30,8 +30,10 @@ def measured(labels: np.ndarray, affine: np.ndarray) -> tuple[ThicknessMap, obje
     return thickness_map(body, axis), axis
 
 
-@pytest.mark.parametrize("grid", GRIDS)
-@pytest.mark.parametrize(("inner", "outer"), [(20.0, 28.0), (26.0, 31.0)])
+@pytest.mark.parametrize(
+    ("grid", "inner", "outer"),
+    [*((name, 20.0, 28.0) for name in GRIDS), ("thick oblique slices", 24.0, 29.0), ("coarse", 24.0, 29.0)],
+)
 def test_shell_is_as_thick_as_its_radii_differ(grid: str, inner: float, outer: float) -> None:
     spacing, rotation = GRIDS[grid]
     found, axis = measured(*sphere_in_sphere(inner, outer, spacing, rotation))
@@ -53,7 +55,10 @@ def confocal_truth(focus: float, inner: float, outer: float) -> dict[str, float]
     length = stretch.mean(axis=1) * (last - first)
     area = np.sin(nu) * np.sqrt(math.sinh(first) ** 2 + np.sin(nu) ** 2)
     ring = np.minimum((3 * np.cos(nu)).astype(int), 2)
-    return {name: float(np.average(length[ring == i], weights=area[ring == i])) for i, name in enumerate(("basal", "mid", "apical"))}
+    return {
+        name: float(np.average(length[ring == i], weights=area[ring == i]))
+        for i, name in enumerate(("basal", "mid", "apical"))
+    }
 
 
 @pytest.mark.parametrize("grid", GRIDS)
