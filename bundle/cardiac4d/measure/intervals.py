@@ -176,8 +176,8 @@ def errors_of(measured: Sequence[StudyMeasures], reference: Sequence[Mapping[str
 def intervals_from_errors(measures: StudyMeasures, errors: Mapping[str, Errors], level: float = 0.9) -> Intervals:
     """Intervals from the errors that the same method made on other studies: split conformal prediction.
 
-    Bounds are the errors of rank ``floor((n + 1) (1 - level) / 2)`` from either end (Vovk et al. 2005; Romano et al.
-    2019): they hold the truth with probability ``level`` or more **for studies drawn like the reference ones**. Errors
+    Bounds are the errors of rank ``floor((n + 1) (1 - level) / 2)`` from either end (Vovk, Gammerman and Shafer
+    2005): they hold the truth with probability ``level`` or more **for studies drawn like the reference ones**. Errors
     on the phantom say nothing about patients, errors at one hospital little about another.
 
     Args:
