@@ -7,7 +7,6 @@ from .case import evaluate_case
 from .dice import SparseDice, dice_per_frame
 from .digits import rounded
 from .ejection_fraction import EjectionFractionError
-from .plausibility import implausible
 from .smoothness import TemporalSmoothness, changed_volumes_ml, temporal_l2
 from .summary import format_cases, format_table, summarize_cases
 from .surface import surface_distances_mm, temporal_surface_distance
@@ -21,7 +20,6 @@ __all__ = [
     "evaluate_case",
     "format_cases",
     "format_table",
-    "implausible",
     "rounded",
     "summarize_cases",
     "surface_distances_mm",
