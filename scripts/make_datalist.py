@@ -34,6 +34,7 @@ def make_datalist(
     layout: str,
     source_dir: str,
     output_json: str,
+    *,
     seed: int = 0,
     validation_fraction: float = 0.2,
     overwrite: bool = False,
