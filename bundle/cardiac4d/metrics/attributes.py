@@ -42,8 +42,8 @@ def sequence_attributes(labels: Array | Tensor, affine: Array | Tensor) -> dict[
         >>> grid = np.stack(np.meshgrid(*map(np.arange, (40, 20, 20)), indexing="ij"))
         >>> inside = (((grid.T - [20, 10, 10]) / [15, 8, 8]) ** 2).sum(-1).T < 1
         >>> found = sequence_attributes(np.where(inside, 1, 0)[..., None], np.eye(4))
-        >>> round(found["lv_length_mm"][0], 1), found["lv_x_mm"][0]
-        (30.0, 20.0)
+        >>> round(float(found["lv_length_mm"][0])), float(found["lv_x_mm"][0])
+        (30, 20.0)
     """
     labels, matrix = as_label_map(labels), as_affine(affine)
     places = np.array([_place(labels[..., t], matrix) for t in range(labels.shape[-1])])

@@ -2,9 +2,9 @@
 """Whether a segmented sequence moves as a heart does (Painchaud et al. 2022, IEEE TMI 41:2867), in 3D + time.
 
 An attribute ``a`` of the ventricle, scaled by its range over a population, is compared with the mean of its neighbours,
-``m(t) = a(t) - (a(t - 1) + a(t + 1)) / 2``. Steady motion has ``m = 0``; a frame in which ``|m|`` exceeds a threshold is
-inconsistent. The paper's attributes are those of 2D echo; ours are in :mod:`cardiac4d.metrics.attributes`. Ranges and
-thresholds stand in ``consistency.json``, with how they were estimated.
+``m(t) = a(t) - (a(t - 1) + a(t + 1)) / 2``. Steady motion has ``m = 0``; a frame in which ``|m|`` exceeds a threshold
+is inconsistent. The paper's attributes are those of 2D echo; ours are in :mod:`cardiac4d.metrics.attributes`. Ranges
+and thresholds stand in ``consistency.json``, with how they were estimated.
 """
 
 from __future__ import annotations

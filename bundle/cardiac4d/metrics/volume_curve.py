@@ -16,8 +16,8 @@ from .cumulative import CaseMetric, Reduction, covers_cycle, label_map_of, requi
 def roughness_percent(volumes_ml: npt.NDArray[np.float64], *, cyclic: bool = False) -> float:
     """Root mean square of the curve's second difference, in percent of its largest value.
 
-    A heart has some, most of it where it turns at end-systole; frames segmented each on its own add to it. **A mask that
-    never moves has none**: read it beside the roughness of the reference.
+    A heart has some, most of it where it turns at end-systole; frames segmented each on its own add to it. **A mask
+    that never moves has none**: read it beside the roughness of the reference.
 
     Args:
         volumes_ml: ``(T,)`` cavity volumes, NaN where not measured.
@@ -27,8 +27,8 @@ def roughness_percent(volumes_ml: npt.NDArray[np.float64], *, cyclic: bool = Fal
         Percent of the largest volume; NaN for fewer than three consecutive frames and for an empty cavity.
 
     Example:
-        >>> roughness_percent(np.array([100.0, 60.0, 80.0, 100.0]))  # second differences -30 and 0
-        21.213203435596427
+        >>> round(roughness_percent(np.array([100.0, 60.0, 80.0, 100.0])), 1)  # second differences -30 and 0
+        21.2
     """
     differences = second_difference(volumes_ml, cyclic)
     differences = differences[np.isfinite(differences)]
