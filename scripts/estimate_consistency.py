@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Estimate the thresholds of temporal consistency from the phantom: ``python scripts/estimate_consistency.py``.
 
-Writes the table that ``cardiac4d.metrics.temporal_consistency`` reads; ten minutes on one core.
+Writes the table that ``cardiac4d.metrics.temporal_consistency`` reads; some minutes on one core.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from cardiac4d.workflows.consistency_table import estimate_consistency
 TABLE = Path(__file__).resolve().parents[1] / "bundle" / "cardiac4d" / "metrics" / "consistency.json"
 
 
-def estimate(num_laptop: int = 120, num_small: int = 60, seed: int = 1000, path: str = str(TABLE)) -> str:
+def estimate(num_laptop: int = 40, num_small: int = 8, seed: int = 1000, path: str = str(TABLE)) -> str:
     """Estimate ranges and thresholds, and write them.
 
     Args:
