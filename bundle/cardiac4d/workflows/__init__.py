@@ -22,7 +22,9 @@ from .runs import prepare_results_dir, prepare_training_dir
 from .settings import check_settings
 from .skipping import SkippingDataset, SkippingEvaluator
 from .training_log import EpochLosses, EvaluationProgress, TrainingProgress
+from .training_summary import TrainingSummary
 from .unread_options import warn_of_unread_options
+from .validation_pictures import ValidationPictures
 from .weights import WeightsLoader
 
 __all__ = [
@@ -39,6 +41,8 @@ __all__ = [
     "SkippingDataset",
     "SkippingEvaluator",
     "TrainingProgress",
+    "TrainingSummary",
+    "ValidationPictures",
     "WeightsLoader",
     "case_sampler",
     "check_settings",
