@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures of a result: volume curve, contours on the image, agreement over a cohort; pictures of a training."""
+"""What a result looks like: the page of a study, the table of a cohort, single pictures; pictures of a training."""
 
 from __future__ import annotations
 
 from .agreement import ef_agreement
 from .case import write_case_pictures
+from .cohort_page import write_cohort_report
 from .montage import dataset_montage, sequence_montage
 from .overlay import overlay
+from .study_report import StudyReport, write_measures_json, write_study_report
 from .style import as_pixels, png_path, save_png
 from .training_curves import training_curves
 from .training_page import write_training_summary
@@ -15,6 +17,7 @@ from .variants import variant_montage
 from .volumes import volume_curve
 
 __all__ = [
+    "StudyReport",
     "as_pixels",
     "dataset_montage",
     "ef_agreement",
@@ -28,5 +31,8 @@ __all__ = [
     "variant_montage",
     "volume_curve",
     "write_case_pictures",
+    "write_cohort_report",
+    "write_measures_json",
+    "write_study_report",
     "write_training_summary",
 ]

@@ -18,6 +18,7 @@ from .inferer import SequenceInferer
 from .input_errors import explain_input_errors
 from .poly_schedule import PolySchedule
 from .prepared_dataset import PreparedDataset
+from .report_studies import StudyReports, report_label_maps
 from .runs import prepare_results_dir, prepare_training_dir
 from .settings import check_settings
 from .skipping import SkippingDataset, SkippingEvaluator
@@ -40,6 +41,7 @@ __all__ = [
     "SequenceInferer",
     "SkippingDataset",
     "SkippingEvaluator",
+    "StudyReports",
     "TrainingProgress",
     "TrainingSummary",
     "ValidationPictures",
@@ -53,6 +55,7 @@ __all__ = [
     "leave_process_group",
     "prepare_results_dir",
     "prepare_training_dir",
+    "report_label_maps",
     "run_evaluator",
     "warn_of_unread_options",
 ]

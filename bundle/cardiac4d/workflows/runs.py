@@ -10,11 +10,13 @@ from pathlib import Path
 from ..errors import InputError
 from ..io import prepare_output_dir
 from ..io.entries import check_flag
+from ..report.study_report import SUFFIXES
 from .checkpoint import BEST_MODEL, LAST_MODEL, list_checkpoints
 from .distributed import is_main_process
 
 TABLES = ("cases.csv", "summary.json", "failures.csv", "cases_before_failure_*.csv")
 SEGMENTATIONS, SUFFIX = "segmentations", "_seg.nii.gz"
+REPORTS = "reports"
 
 
 def prepare_training_dir(folder: str | PathLike[str], resume: bool = False) -> Path:
@@ -61,3 +63,11 @@ def remove_other_segmentations(folder: str | PathLike[str], case_ids: Collection
     for path in (Path(folder) / SEGMENTATIONS).glob(f"*{SUFFIX}"):
         if path.name.removesuffix(SUFFIX) not in case_ids:
             path.unlink()
+
+
+def remove_other_reports(folder: str | PathLike[str], case_ids: Collection[str]) -> None:
+    """Remove the reports in ``folder`` of an earlier run, those of other cases than ``case_ids``."""
+    for suffix in SUFFIXES:
+        for path in Path(folder).glob(f"*{suffix}"):
+            if path.name.removesuffix(suffix) not in case_ids:
+                path.unlink()
