@@ -89,7 +89,9 @@ def _first_that_tells(place: Path, slices: list[list[SliceImage]]) -> PhaseKey:
             return key
     _refuse_unequal(place, slices, None)
     tried = ", ".join(f"{key.keyword} {_why_not(slices, key)}" for key in KEYS if _is_present(slices, key))
-    problem = f"nothing tells the {len(slices[0])} images of a slice position apart ({tried or 'no known tag is there'})"
+    problem = (
+        f"nothing tells the {len(slices[0])} images of a slice position apart ({tried or 'no known tag is there'})"
+    )
     raise InputError(place, problem, _CHOOSE_KEY, "phase_key")
 
 
@@ -175,7 +177,9 @@ def _mismatch(place: Path, table: PhaseTable) -> list[str]:
             f"{place_name([image])}, elsewhere {usual[phase][0]:g}"
         )
         raise InputError(place, problem, f"complete the study, or {_CHOOSE_KEY}", table.key.keyword)
-    late = [place_name(images) for images, first in zip(table.slices, off[:, 0], strict=True) if first > steps.min() / 2]
+    late = [
+        place_name(images) for images, first in zip(table.slices, off[:, 0], strict=True) if first > steps.min() / 2
+    ]
     return [f"the first frame is taken at another time at {', '.join(late[:MAX_LISTED])}{_more(late)}"] if late else []
 
 

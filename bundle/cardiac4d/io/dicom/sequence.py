@@ -164,7 +164,9 @@ def _files(place: Place) -> tuple[Path, list[Path]]:
 def _tilt_notes(degrees: float) -> list[str]:
     if degrees < TILT_TOLERANCE_DEGREES:
         return []
-    return [f"slices are shifted against each other, as by a gantry tilted by {degrees:.1f} degrees: the grid is sheared"]
+    return [
+        f"slices are shifted against each other, as by a gantry tilted by {degrees:.1f} degrees: the grid is sheared"
+    ]
 
 
 def _announce(path: Path, description: str, table: PhaseTable) -> None:

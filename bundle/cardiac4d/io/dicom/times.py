@@ -58,7 +58,9 @@ def time_notes(table: PhaseTable) -> list[str]:
     axis = time_axis(table, full_cycle=False)
     cycle, times = cycle_length_ms(table), axis.frame_times_ms
     if np.isfinite(times).all() and cycle <= np.ptp(times):
-        return [f"the stated R-R interval of {cycle:.0f} ms is shorter than the frames' {np.ptp(times):.0f} ms: not used"]
+        return [
+            f"the stated R-R interval of {cycle:.0f} ms is shorter than the frames' {np.ptp(times):.0f} ms: not used"
+        ]
     percents = phase_percents(table)
     if percents is not None:
         times, cycle = percents, 100.0
