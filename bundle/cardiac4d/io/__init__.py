@@ -7,26 +7,38 @@ from .acdc_cine import write_cine_datalist
 from .datalist import frames_as_cases, load_datalist
 from .entries import label_convention
 from .folders import find_inputs, prepare_output_dir
+from .image_names import case_stem
 from .labels import LabelConvention, annotated_frames, check_frame_range, read_labels
-from .nifti import NiftiSequence, nifti_stem
-from .open_sequence import open_sequence
-from .same_grid import check_same_grid
+from .metaimage import MetaImageSequence
+from .nifti import NiftiSequence
+from .nrrd import NrrdSequence
+from .open_sequence import open_sequence, open_volume
+from .phase_files import PhaseFiles
+from .places import Place, listed_files
+from .same_grid import LoadedGrid, check_same_grid
 from .source import SequenceSource
 from .writer import write_sequence
 
 __all__ = [
     "LabelConvention",
+    "LoadedGrid",
+    "MetaImageSequence",
     "NiftiSequence",
+    "NrrdSequence",
+    "PhaseFiles",
+    "Place",
     "SequenceSource",
     "annotated_frames",
+    "case_stem",
     "check_frame_range",
     "check_same_grid",
     "find_inputs",
     "frames_as_cases",
     "label_convention",
+    "listed_files",
     "load_datalist",
-    "nifti_stem",
     "open_sequence",
+    "open_volume",
     "prepare_output_dir",
     "read_labels",
     "write_cine_datalist",

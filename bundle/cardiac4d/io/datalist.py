@@ -112,7 +112,7 @@ def frames_as_cases(datalist: Sequence[Mapping[str, Any]]) -> list[Entry]:
     expanded = []
     for entry in datalist:
         if LABEL_KEY not in entry:
-            raise InputError(entry[IMAGE_KEY], 'no "label"', "give a label file, or another list", LABEL_KEY)
+            raise InputError(entry[CASE_ID_KEY], 'no "label"', "give a label file, or another list", LABEL_KEY)
         found = annotated_frames(open_sequence(entry[LABEL_KEY]), label_convention(entry))
         chosen = [t for t in found if t in entry.get(FRAMES_KEY, found)]
         for t in chosen:

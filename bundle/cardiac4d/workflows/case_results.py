@@ -23,7 +23,7 @@ from ..conventions import (
     REFERENCE_EF_KEY,
     TRUTH_KEY,
 )
-from ..io.nifti import nifti_stem
+from ..io import case_stem
 from ..io.whole_file import whole_file
 from ..metrics import evaluate_case, format_cases, format_table, implausible, rounded, summarize_cases
 from ..transforms.save_sequence import SAVED_TO
@@ -143,7 +143,7 @@ def case_name(case: Mapping[str, Any]) -> str:
     """The case's id, or the name of its image file without suffixes."""
     if case.get(CASE_ID_KEY):
         return str(case[CASE_ID_KEY])
-    return nifti_stem(case[PRED_KEY].meta["filename_or_obj"])
+    return case_stem(case[PRED_KEY].meta["filename_or_obj"])
 
 
 def without_nan(value: Any) -> Any:
