@@ -118,7 +118,7 @@ def write_images(folder: Path, study: Study, skip: Iterable[tuple[int, int]] = (
 
 def write_enhanced(path: Path, study: Study, groups: Callable[[int, int], Tags], *, slice_major: bool = False) -> Path:
     """Write one enhanced multi-frame file; ``groups`` gives functional groups of the frame at (slice, phase)."""
-    columns, rows, slices, phases = study.voxels.shape
+    slices, phases = study.voxels.shape[2:]
     data = _common(study, ENHANCED_CT if study.modality == "CT" else ENHANCED_MR)
     data.SeriesInstanceUID = f"{study.study_uid}.1"
     order = (

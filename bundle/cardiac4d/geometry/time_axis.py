@@ -140,7 +140,7 @@ class TimeAxis:
         return replace(self, indices=wrapped, times_ms=self._times_at(positions))
 
     def _times_at(self, positions: Sequence[int]) -> tuple[float, ...] | None:
-        """The listed times, where there are; those of the next beat are not known where the length of the cycle is not."""
+        """The listed times, if any; those of the next beat are not known without the length of the cycle."""
         if self.times_ms is None:
             return None
         cycle, size = self.cycle_length_ms, len(self)

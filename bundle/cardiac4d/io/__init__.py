@@ -5,9 +5,11 @@ from __future__ import annotations
 
 from .acdc_cine import write_cine_datalist
 from .datalist import frames_as_cases, load_datalist
+from .dicom import DicomSequence, SourceFrame, write_nifti
 from .entries import label_convention
 from .folders import find_inputs, prepare_output_dir
 from .image_names import case_stem
+from .image_reader import SequenceReader
 from .labels import LabelConvention, annotated_frames, check_frame_range, read_labels
 from .metaimage import MetaImageSequence
 from .nifti import NiftiSequence
@@ -20,6 +22,7 @@ from .source import SequenceSource
 from .writer import write_sequence
 
 __all__ = [
+    "DicomSequence",
     "LabelConvention",
     "LoadedGrid",
     "MetaImageSequence",
@@ -27,7 +30,9 @@ __all__ = [
     "NrrdSequence",
     "PhaseFiles",
     "Place",
+    "SequenceReader",
     "SequenceSource",
+    "SourceFrame",
     "annotated_frames",
     "case_stem",
     "check_frame_range",
@@ -42,5 +47,6 @@ __all__ = [
     "prepare_output_dir",
     "read_labels",
     "write_cine_datalist",
+    "write_nifti",
     "write_sequence",
 ]

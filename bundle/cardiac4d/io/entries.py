@@ -22,7 +22,16 @@ from ..conventions import (
 from ..errors import InputError
 from .image_names import has_wildcard
 from .labels import LabelConvention
-from .places import AXIS_ORDER_KEY, FILES, FRAME_TIMES_KEY, OPTIONS, RR_INTERVAL_KEY, listed_files, place_name
+from .places import (
+    AXIS_ORDER_KEY,
+    DICOM_OPTIONS,
+    FILES,
+    FRAME_TIMES_KEY,
+    OPTIONS,
+    RR_INTERVAL_KEY,
+    listed_files,
+    place_name,
+)
 
 Entry: TypeAlias = dict[str, Any]
 
@@ -45,7 +54,7 @@ SHARED_FIELDS = tuple(_DEFAULTS)
 """Fields that may stand at the top level of a data list, for all entries."""
 FIELDS = (
     *(CASE_ID_KEY, *_PATHS, LABELED_FRAMES_KEY, FRAMES_KEY, REFERENCE_EF_KEY, *SHARED_FIELDS),
-    *(FRAME_TIMES_KEY, RR_INTERVAL_KEY),
+    *(FRAME_TIMES_KEY, RR_INTERVAL_KEY, *DICOM_OPTIONS),
 )
 """Every field of an entry that means something to this package."""
 

@@ -95,9 +95,11 @@ def read_header(place: Path, path: Path, tags: Sequence[Any]) -> Any | None:
             dataset.SOPClassUID = pydicom.uid.UID(dataset.get("SOPClassUID") or _media_class(dataset))
             _decode(dataset)
     except Exception as error:  # what a parser raises on damaged bytes has no end, and its text may quote them
-        return _unreadable(path, claims, type(error).__name__)
+        _refuse_if(claims, path, type(error).__name__)
+        return None
     if not dataset.SOPClassUID or "TransferSyntaxUID" not in dataset.file_meta:
-        return _unreadable(path, claims, "it does not say what it holds")
+        _refuse_if(claims, path, "it does not say what it holds")
+        return None
     return dataset
 
 
@@ -111,7 +113,8 @@ def _decode(dataset: Any) -> None:
         pass
 
 
-def _unreadable(path: Path, claims: bool, reason: str) -> None:
+def _refuse_if(claims: bool, path: Path, reason: str) -> None:
+    """Refuse a file that claims to be DICOM; another one is none of this reader's."""
     if claims:
         problem = f"it cannot be read as DICOM ({reason})"
         raise InputError(path, problem, "copy or export the file again, or remove it")
