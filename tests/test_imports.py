@@ -21,6 +21,7 @@ LAYERS: dict[str, set[str]] = {
     "conventions": set(),
     "errors": set(),
     "geometry": {"conventions", "errors"},
+    "ct_noise": set(),
     "ops": set(),
     "layers": COMMON | {"ops"},
     "networks": COMMON | {"layers"},
@@ -28,14 +29,14 @@ LAYERS: dict[str, set[str]] = {
     "measure": COMMON,
     "metrics": COMMON | {"measure"},
     "io": COMMON,
-    "transforms": COMMON | {"io"},
-    "phantom": COMMON | {"io"},
+    "transforms": COMMON | {"io", "ct_noise"},
+    "phantom": COMMON | {"io", "ct_noise"},
     "report": COMMON | {"measure", "metrics", "io"},
 }
-LAYERS["workflows"] = set(LAYERS)
+LAYERS["workflows"] = {*LAYERS, "__init__"}
 LAYERS["command_line"] = set()
 LAYERS["__init__"] = {"layers", "ops", "networks", "losses"}
-"""Which other layers a layer may import; the names of the root ``__init__`` load lazily."""
+"""Which other layers a layer may import; the names of the root ``__init__`` load lazily, and it holds the version."""
 
 CORE = {"torch", "numpy"}
 SCIENTIFIC = CORE | {"monai", "scipy", "tqdm"}

@@ -11,6 +11,7 @@ from ..errors import InputError
 from .dicom import DicomSequence, is_dicom_study
 from .given_times import TimedSequence
 from .image_names import METAIMAGE_SUFFIXES, NIFTI_SUFFIXES, NRRD_SUFFIXES, has_suffix
+from .labeled_phases import LENGTH_KEY, NUMBERS_KEY, LabeledPhases
 from .metaimage import MetaImageSequence
 from .nifti import AXIS_ORDERS, NiftiSequence
 from .nrrd import NrrdSequence
@@ -27,7 +28,8 @@ def open_sequence(place: Place) -> SequenceSource:
             phase, taken in natural order; a list of such files in order of time; a folder, list or file of DICOM; or a
             mapping of ``files`` (one of these) and, where the files do not tell, ``axis_order`` (``"xytz"``),
             ``frame_times_ms`` (one number per frame) or ``rr_interval_ms`` (the names, or the DICOM phases, then hold
-            percentages of it), and of DICOM ``phase_key``, ``series`` and ``study``.
+            percentages of it), and of DICOM ``phase_key``, ``series`` and ``study``; for labels ``frame_numbers``
+            and ``num_frames``, where there is one file for each annotated frame.
 
     Returns:
         The reader that takes it.
@@ -39,7 +41,10 @@ def open_sequence(place: Place) -> SequenceSource:
     files = listed_files(place)
     if isinstance(place, Sequence) and not isinstance(place, str):
         warn_of_other_order(files)
-    source = _open(files, options)
+    by_frame = isinstance(place, Mapping) and NUMBERS_KEY in place
+    source = _open(files, options, phases=by_frame)
+    if isinstance(place, Mapping) and by_frame:
+        return LabeledPhases(source, place[NUMBERS_KEY], place[LENGTH_KEY])
     if options.get(FRAME_TIMES_KEY) is not None:
         return TimedSequence(source, options[FRAME_TIMES_KEY])
     if options.get(RR_INTERVAL_KEY) is not None:
@@ -56,16 +61,16 @@ def open_volume(path: Path) -> SequenceSource:
     return _open_file(path, None, one_frame=True)
 
 
-def _open(files: list[Path], options: Mapping[str, Any]) -> SequenceSource:
+def _open(files: list[Path], options: Mapping[str, Any], *, phases: bool = False) -> SequenceSource:
     axis_order = options.get(AXIS_ORDER_KEY)
     of_dicom = {key: options[key] for key in DICOM_OPTIONS if options.get(key) is not None}
-    if axis_order is None and is_dicom_study(files):
+    if axis_order is None and not phases and is_dicom_study(files):
         return DicomSequence(files[0] if len(files) == 1 else files, **of_dicom)
     if of_dicom:
         raise InputError(files[0], "it is for DICOM studies only", "leave it out", next(iter(of_dicom)))
     if len(files) > 1 and axis_order is not None:
         raise InputError(files[0], "several files can have no axis of time", "leave it out", AXIS_ORDER_KEY)
-    if len(files) > 1:
+    if len(files) > 1 or phases:
         return PhaseFiles(files, open_volume)
     return _open_file(files[0], axis_order, one_frame=False)
 
