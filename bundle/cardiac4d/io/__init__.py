@@ -6,9 +6,11 @@ from __future__ import annotations
 from .acdc import write_acdc_datalist
 from .cine_index import write_cine_datalist
 from .datalist import frames_as_cases, load_datalist
+from .dicom import DicomSequence, SourceFrame, write_nifti
 from .entries import label_convention
 from .folders import find_inputs, prepare_output_dir
 from .image_names import case_stem
+from .image_reader import SequenceReader
 from .labels import LabelConvention, annotated_frames, check_frame_range, read_labels
 from .metaimage import MetaImageSequence
 from .mnms import write_mnms_datalist
@@ -24,6 +26,7 @@ from .source import SequenceSource
 from .writer import write_sequence
 
 __all__ = [
+    "DicomSequence",
     "LabelConvention",
     "LoadedGrid",
     "MetaImageSequence",
@@ -31,7 +34,9 @@ __all__ = [
     "NrrdSequence",
     "PhaseFiles",
     "Place",
+    "SequenceReader",
     "SequenceSource",
+    "SourceFrame",
     "annotated_frames",
     "case_stem",
     "check_frame_range",
@@ -49,6 +54,7 @@ __all__ = [
     "write_acdc_datalist",
     "write_cine_datalist",
     "write_mnms_datalist",
+    "write_nifti",
     "write_nnunet_datalist",
     "write_phase_datalist",
     "write_prepared",

@@ -21,7 +21,12 @@ FILES = "files"
 AXIS_ORDER_KEY = "axis_order"
 FRAME_TIMES_KEY = "frame_times_ms"
 RR_INTERVAL_KEY = "rr_interval_ms"
-OPTIONS = (AXIS_ORDER_KEY, FRAME_TIMES_KEY, RR_INTERVAL_KEY)
+PHASE_TAG_KEY = "phase_key"
+SERIES_KEY = "series"
+STUDY_KEY = "study"
+DICOM_OPTIONS = (PHASE_TAG_KEY, SERIES_KEY, STUDY_KEY)
+"""Of DICOM only: see :class:`~cardiac4d.io.dicom.DicomSequence`."""
+OPTIONS = (AXIS_ORDER_KEY, FRAME_TIMES_KEY, RR_INTERVAL_KEY, *DICOM_OPTIONS)
 """What a mapping may say beside its files, and an entry of a data list of its image."""
 
 
