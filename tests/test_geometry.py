@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from monai.data import MetaTensor
+from monai.data import MetaTensor, decollate_batch, list_data_collate
 from monai.transforms import Orientation, Spacing
 
 from cardiac4d.geometry import Grid, TimeAxis, axis_codes, plan_grid, spacing_from_affine, voxel_volume_ml
@@ -146,6 +146,24 @@ def test_only_a_whole_run_of_a_full_cycle_is_a_full_cycle() -> None:
     assert not TimeAxis.uniform(4, 0.05).full_cycle
 
 
+def test_every_second_frame_of_a_full_cycle_is_a_full_cycle_if_it_closes_evenly() -> None:
+    axis = TimeAxis.uniform(6, 0.05, full_cycle=True)
+    halved = axis.select([1, 3, 5])
+    assert halved.full_cycle
+    assert halved.frame_duration_ms == pytest.approx(100)
+    assert halved.select([2, 3, 4]).indices == (5, 7, 9)
+    assert not TimeAxis.uniform(5, 0.05, full_cycle=True).select([0, 2, 4]).full_cycle
+
+
+def test_a_reversed_cycle_stays_a_cycle_and_its_times_fall() -> None:
+    axis = TimeAxis.uniform(4, 0.05, full_cycle=True).select([3, 2, 1, 0])
+    assert axis.full_cycle
+    np.testing.assert_allclose(axis.frame_times_ms, [150, 100, 50, 0])
+    assert axis.frame_duration_ms == pytest.approx(50)
+    assert axis.select([2, 3, 4, 5]).indices == (1, 0, -1, -2)
+    assert axis.to_nifti() == (0.0, 0.05 * 3), "a header cannot say that time runs back"
+
+
 def test_window_wraps_only_a_full_cycle() -> None:
     wrapped = TimeAxis.uniform(3, 0.05, full_cycle=True).window(2, 5)
     assert wrapped.tolist() == [2, 3, 4, 5, 6]
@@ -158,6 +176,74 @@ def test_window_wraps_only_a_full_cycle() -> None:
 def test_metadata_round_trip_is_lossless(frames: list[int], unit: str) -> None:
     axis = TimeAxis.uniform(20, 0.043, unit=unit, offset=0.1, full_cycle=True).select(frames)
     assert TimeAxis.from_meta(axis.to_meta()) == axis
+
+
+UNEVEN_MS = [5.0, 305.0, 355.0, 705.0]
+
+
+def test_listed_times_follow_selections_into_the_next_beat() -> None:
+    axis = TimeAxis.irregular(UNEVEN_MS, cycle_length_ms=800, full_cycle=True)
+    assert axis.frame_times_ms.tolist() == UNEVEN_MS
+    assert axis.cycle_length_ms == 800
+    assert math.isnan(axis.frame_duration_ms)
+    shifted = axis.select([2, 3, 4, 5])
+    assert shifted.frame_times_ms.tolist() == [355, 705, 805, 1105]
+    assert shifted.full_cycle
+    assert shifted.select([4]).frame_times_ms.tolist() == [1155]
+    assert axis.window(3, 3).tolist() == [3, 4, 5]
+
+
+def test_times_of_the_next_beat_are_not_known_without_the_length_of_the_cycle() -> None:
+    axis = TimeAxis.irregular(UNEVEN_MS, full_cycle=True)
+    assert math.isnan(axis.cycle_length_ms)
+    np.testing.assert_array_equal(axis.select([3, 4]).frame_times_ms, [705, math.nan])
+    assert axis.select([4]).to_nifti() == (0.0, 0.0)
+
+
+def test_a_stated_cycle_is_known_without_a_full_cycle() -> None:
+    axis = TimeAxis.irregular([300, 350, 400], cycle_length_ms=800)
+    assert axis.cycle_length_ms == 800
+    assert not axis.full_cycle
+    assert axis.window(1, 4).tolist() == [1, 2, 2, 2]
+
+
+def test_unequal_steps_are_step_0_in_nifti() -> None:
+    axis = TimeAxis.irregular(UNEVEN_MS, cycle_length_ms=800)
+    assert axis.to_nifti() == (0.0, 5.0)
+    assert axis.unit == "msec"
+    assert axis.select([1, 2]).to_nifti() == (0.0, 305.0)
+
+
+def test_listed_times_that_are_even_but_for_rounding_have_a_step() -> None:
+    axis = TimeAxis.irregular([0, 33, 67, 100], full_cycle=True)
+    assert axis.frame_times_ms.tolist() == [0, 33, 67, 100]
+    assert axis.frame_duration_ms == pytest.approx(100 / 3)
+    assert axis.cycle_length_ms == pytest.approx(400 / 3)
+    assert axis.select([2, 3]).to_nifti() == (pytest.approx(100 / 3), 67)
+    assert TimeAxis.irregular([7]).to_nifti() == (0.0, 7.0)
+
+
+@pytest.mark.parametrize("times", [[], [0, 0], [50, 0], [0, math.nan], [[0, 1]]])
+def test_listed_times_that_do_not_ascend_are_refused(times: list[float]) -> None:
+    with pytest.raises(ValueError, match="`times_ms` must be finite numbers that ascend"):
+        TimeAxis.irregular(times)
+
+
+def test_a_cycle_shorter_than_its_frames_is_refused() -> None:
+    with pytest.raises(ValueError, match="`cycle_length_ms` must exceed the span of the frames, 700, got 700"):
+        TimeAxis.irregular(UNEVEN_MS, cycle_length_ms=700)
+
+
+@pytest.mark.parametrize("positions", [[0, 1, 2, 3], [2, 3, 4, 5], [1]])
+def test_metadata_round_trip_of_listed_times_is_lossless(positions: list[int]) -> None:
+    axis = TimeAxis.irregular(UNEVEN_MS, cycle_length_ms=800, full_cycle=True).select(positions)
+    assert TimeAxis.from_meta(axis.to_meta()) == axis
+
+
+def test_metadata_of_even_and_uneven_sequences_collates() -> None:
+    axes = [TimeAxis.irregular(UNEVEN_MS).select([0, 1, 2]), TimeAxis.uniform(20, 0.05).select([3, 4, 5])]
+    batch = decollate_batch(list_data_collate([{"time": axis.to_meta()} for axis in axes]))
+    assert [TimeAxis.from_meta(item["time"]) for item in batch] == axes
 
 
 def test_metadata_of_other_loaders_is_refused() -> None:

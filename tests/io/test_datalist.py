@@ -108,7 +108,7 @@ BAD: dict[str, tuple[Change, str]] = {
     "label_missing": (_entry(label="c.nii"), r"training\[1\]\.label: c\.nii does not exist .*remove the entry"),
     "truth_missing": (_entry(truth="c.nii"), r"training\[1\]\.truth: c\.nii does not exist"),
     "image_number": (_entry(image=5), r"training\[1\]\.image: 5 is not a path.*such as"),
-    "label_list": (_entry(label=["l.nii"]), r"training\[1\]\.label: \['l\.nii'\] is not a path"),
+    "label_list": (_entry(label=[7]), r"training\[1\]\.label: \[7\] is not a path"),
     "no_image": (_entry(image=None), r'training\[1\]: no "image"'),
     "no_label": (_entry(label=None), r"""training, entry 'b': no "label".*add its label file"""),
     "not_an_entry": (lambda d: d["training"].append(["a.nii"]), r'training\[2\]: no "image"'),

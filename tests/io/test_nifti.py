@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from cardiac4d.errors import InputError
-from cardiac4d.io import NiftiSequence, nifti, nifti_stem
+from cardiac4d.io import NiftiSequence, case_stem, nifti
 from tests.helpers.sequences import AFFINES, noise, write_nifti
 
 SHAPE = (6, 5, 4, 3)
@@ -180,7 +180,7 @@ def test_a_damaged_gzip_stream_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_3d_file_is_refused_with_the_way_to_4d(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"a 3D image \(6, 5, 4\), but a 4D sequence .*concat_images"):
+    with pytest.raises(InputError, match=r"a 3D image \(6, 5, 4\), but a 4D sequence .*pattern such as"):
         NiftiSequence(write_nifti(tmp_path / "a.nii", noise((6, 5, 4))))
 
 
@@ -257,4 +257,27 @@ def test_real_cine_with_a_bad_sform_gets_its_spacing_and_keeps_its_directions() 
     }.items(),
 )
 def test_a_stem_loses_the_suffix_at_the_end_of_the_name_only(name: str, stem: str) -> None:
-    assert nifti_stem(name) == nifti_stem(Path(name)) == stem
+    assert case_stem(name) == case_stem(Path(name)) == stem
+
+
+def test_an_sform_beside_another_qform_is_used_and_announced(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nifti, "_announced", set())
+    image = nib.load(write_nifti(tmp_path / "a.nii", noise(SHAPE), AFFINES["oblique"]))
+    image.set_qform(AFFINES["oblique"] + np.eye(4, k=3) * 9.0, code=1)
+    nib.save(image, tmp_path / "b.nii")
+    with caplog.at_level(logging.WARNING):
+        NiftiSequence(tmp_path / "a.nii")
+        assert caplog.records == []
+        np.testing.assert_array_equal(NiftiSequence(tmp_path / "b.nii").grid.affine, image.affine)
+    assert "b.nii: sform and qform place voxels up to 9 mm apart; the sform is used." in caplog.text
+
+
+def test_absurd_dimensions_of_a_compressed_file_are_refused_at_once(tmp_path: Path) -> None:
+    header = nib.Nifti1Header()
+    header.set_data_dtype(np.int16)
+    header.set_data_shape((900, 900, 900, 20))
+    (tmp_path / "a.nii.gz").write_bytes(gzip.compress(header.binaryblock + bytes(1000)))
+    with pytest.raises(InputError, match=r"a\.nii\.gz: its header announces 29160000000 bytes.*cannot hold"):
+        NiftiSequence(tmp_path / "a.nii.gz")

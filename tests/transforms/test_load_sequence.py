@@ -40,7 +40,7 @@ def test_each_frame_is_what_monai_makes_of_it_alone(tmp_path: Path) -> None:
         path = write_nifti(tmp_path / f"{index}.nii", noise(SHAPE)[..., index], AFFINES["left_handed"])
         alone = Compose(
             [
-                LoadImage(reader="NibabelReader", ensure_channel_first=True, image_only=True),
+                LoadImage(ensure_channel_first=True, image_only=True),
                 Orientation("RAS", labels=(("L", "R"), ("P", "A"), ("I", "S"))),
                 Spacing(SPACING),
             ]

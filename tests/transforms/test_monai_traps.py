@@ -49,7 +49,7 @@ def test_loading_keeps_the_time_step(study: Path) -> None:
 
 
 def test_monai_reader_still_destroys_the_time_step(study: Path) -> None:
-    pixdim = LoadImage(reader="NibabelReader", image_only=True)(study).meta["pixdim"]
+    pixdim = LoadImage(image_only=True)(study).meta["pixdim"]
     assert float(pixdim[4]) == pytest.approx(np.linalg.norm([50, 60, 30, 1]), rel=1e-3), "mended upstream"
 
 

@@ -3,32 +3,60 @@
 
 from __future__ import annotations
 
-from .acdc_cine import write_cine_datalist
+from .acdc import write_acdc_datalist
+from .cine_index import write_cine_datalist
 from .datalist import frames_as_cases, load_datalist
+from .dicom import DicomSequence, SourceFrame, write_nifti
 from .entries import label_convention
 from .folders import find_inputs, prepare_output_dir
+from .image_names import case_stem
+from .image_reader import SequenceReader
 from .labels import LabelConvention, annotated_frames, check_frame_range, read_labels
-from .nifti import NiftiSequence, nifti_stem
-from .open_sequence import open_sequence
-from .same_grid import check_same_grid
+from .metaimage import MetaImageSequence
+from .mnms import write_mnms_datalist
+from .nifti import NiftiSequence
+from .nrrd import NrrdSequence
+from .open_sequence import open_sequence, open_volume
+from .phase_files import PhaseFiles
+from .phase_folders import write_nnunet_datalist, write_phase_datalist
+from .places import Place, listed_files
+from .prepared import read_prepared, write_prepared
+from .same_grid import LoadedGrid, check_same_grid
 from .source import SequenceSource
 from .writer import write_sequence
 
 __all__ = [
+    "DicomSequence",
     "LabelConvention",
+    "LoadedGrid",
+    "MetaImageSequence",
     "NiftiSequence",
+    "NrrdSequence",
+    "PhaseFiles",
+    "Place",
+    "SequenceReader",
     "SequenceSource",
+    "SourceFrame",
     "annotated_frames",
+    "case_stem",
     "check_frame_range",
     "check_same_grid",
     "find_inputs",
     "frames_as_cases",
     "label_convention",
+    "listed_files",
     "load_datalist",
-    "nifti_stem",
     "open_sequence",
+    "open_volume",
     "prepare_output_dir",
     "read_labels",
+    "read_prepared",
+    "write_acdc_datalist",
     "write_cine_datalist",
+    "write_mnms_datalist",
+    "write_nifti",
+    "write_nnunet_datalist",
+    "write_phase_datalist",
+    "write_prepared",
     "write_sequence",
 ]

@@ -20,8 +20,22 @@ from ..conventions import (
     TRUTH_KEY,
 )
 from ..errors import InputError
+from .image_names import has_wildcard
+from .label_names import numbered_label_map
+from .labeled_phases import LENGTH_KEY, NUMBERS_KEY
 from .labels import LabelConvention
-from .nifti import nifti_stem
+from .open_sequence import open_sequence
+from .places import (
+    AXIS_ORDER_KEY,
+    DICOM_OPTIONS,
+    FILES,
+    FRAME_TIMES_KEY,
+    OPTIONS,
+    RR_INTERVAL_KEY,
+    Place,
+    listed_files,
+    place_name,
+)
 
 Entry: TypeAlias = dict[str, Any]
 
@@ -31,13 +45,21 @@ EMPTY_UNLABELED_KEY = "empty_frames_are_unlabeled"
 MAX_ID_BYTES = 200
 """File systems take names of 255 bytes; the results of a case add to its id."""
 
-_DEFAULTS: Mapping[str, Any] = {FULL_CYCLE_KEY: False, EMPTY_UNLABELED_KEY: False, LABEL_MAP_KEY: None}
+_DEFAULTS: Mapping[str, Any] = {
+    FULL_CYCLE_KEY: False,
+    EMPTY_UNLABELED_KEY: False,
+    LABEL_MAP_KEY: None,
+    AXIS_ORDER_KEY: None,
+}
 _FLAGS = (FULL_CYCLE_KEY, EMPTY_UNLABELED_KEY)
 _PATHS = (IMAGE_KEY, LABEL_KEY, TRUTH_KEY)
 
 SHARED_FIELDS = tuple(_DEFAULTS)
 """Fields that may stand at the top level of a data list, for all entries."""
-FIELDS = (CASE_ID_KEY, *_PATHS, LABELED_FRAMES_KEY, FRAMES_KEY, REFERENCE_EF_KEY, *SHARED_FIELDS)
+FIELDS = (
+    *(CASE_ID_KEY, *_PATHS, LABELED_FRAMES_KEY, FRAMES_KEY, REFERENCE_EF_KEY, *SHARED_FIELDS),
+    *(FRAME_TIMES_KEY, RR_INTERVAL_KEY, *DICOM_OPTIONS),
+)
 """Every field of an entry that means something to this package."""
 
 
@@ -71,12 +93,15 @@ def normalise_entry(path: Path, section: str, index: int, raw: Any, document: Ma
     for key in _FLAGS:
         check_flag(path, f"{where}.{key}" if key in raw else key, entry.get(key, False))
     _resolve_paths(path, where, entry)
-    entry[CASE_ID_KEY] = str(raw.get(CASE_ID_KEY) or nifti_stem(raw[IMAGE_KEY]))
+    entry[CASE_ID_KEY] = str(raw.get(CASE_ID_KEY) or place_name(entry[IMAGE_KEY]))
     check_case_id(path, entry[CASE_ID_KEY], f"{where}.{CASE_ID_KEY}")
     entry[REFERENCE_EF_KEY] = _percentage(path, f"{where}.{REFERENCE_EF_KEY}", entry.get(REFERENCE_EF_KEY, math.nan))
     for key in (LABELED_FRAMES_KEY, FRAMES_KEY):
         if key in entry:
             entry[key] = _frame_list(path, f"{where}.{key}", entry[key])
+    if LABEL_MAP_KEY in entry:
+        field = f"{where}.{LABEL_MAP_KEY}"
+        entry[LABEL_MAP_KEY] = numbered_label_map(path, field, entry[LABEL_MAP_KEY], document)
     _check_label_map(path, where, entry)
     for key, value in entry.items():
         _refuse_uncollatable(path, f"{where}.{key}", value)
@@ -105,22 +130,60 @@ def check_case_id(source: Path, case_id: str, where: str) -> None:
 
 
 def _resolve_paths(path: Path, where: str, entry: Entry) -> None:
-    named = {key: entry[key] for key in _PATHS if key in entry}
-    for key, name in named.items():
-        entry[key] = _existing(path, f"{where}.{key}", name)
-        if key != IMAGE_KEY and entry[key] == entry[IMAGE_KEY]:
+    """Turn paths, and what is said of their files, into the places that ``open_sequence`` takes."""
+    options = {key: entry.pop(key) for key in OPTIONS if key in entry}
+    of_labels = {AXIS_ORDER_KEY: options[AXIS_ORDER_KEY]} if AXIS_ORDER_KEY in options else {}
+    if {FRAME_TIMES_KEY, RR_INTERVAL_KEY} <= options.keys():
+        raise InputError(path, f"{FRAME_TIMES_KEY} and {RR_INTERVAL_KEY} both give times", "give one of them", where)
+    for key in [key for key in _PATHS if key in entry]:
+        name = entry[key]
+        if key == LABEL_KEY and isinstance(name, Mapping):
+            entry[key] = _by_frame(path, f"{where}.{key}", name, entry[IMAGE_KEY])
+            continue
+        entry[key] = _resolved(path, f"{where}.{key}", name, options if key == IMAGE_KEY else of_labels)
+        if key != IMAGE_KEY and listed_files(entry[key]) == listed_files(entry[IMAGE_KEY]):
             raise InputError(path, f"{name} is the image itself", "give the file of its labels", f"{where}.{key}")
 
 
-def _existing(path: Path, where: str, name: Any) -> str:
-    if not isinstance(name, str):
-        raise InputError(path, f"{name!r} is not a path", 'write such as "imagesTr/case.nii.gz"', where)
+def _resolved(path: Path, where: str, name: Any, options: Mapping[str, Any]) -> str | dict[str, Any]:
+    """One absolute path, or a mapping where there are several files or options to open them with."""
+    names = name if isinstance(name, list) else [name]
+    if not names or not all(isinstance(one, str) and one for one in names):
+        fix = 'write such as "imagesTr/case.nii.gz", or a list of such, one per phase'
+        raise InputError(path, f"{name!r} is not a path", fix, where)
+    files = [file for one in names for file in _existing(path, where, one)]
+    if len(files) == 1 and not options:
+        return files[0]
+    return {FILES: files if len(files) > 1 else files[0], **options}
+
+
+def _by_frame(path: Path, where: str, files: Mapping[str, Any], image: Place) -> dict[str, Any]:
+    """The place of labels that are given as one file per annotated frame: ``{"0": "ed.nii.gz", "7": "es.nii.gz"}``."""
+    fix = 'write frames, counted from 0, and their files, such as {"0": "ed.nii.gz", "7": "es.nii.gz"}'
+    if not files or not all(frame.isdecimal() and isinstance(file, str) for frame, file in files.items()):
+        raise InputError(path, f"{dict(files)!r} does not name a file for each annotated frame", fix, where)
+    numbers = sorted(map(int, files))
+    found = {int(frame): _existing(path, where, file) for frame, file in files.items()}
+    several = [frame for frame, matches in found.items() if len(matches) != 1]
+    if several:
+        raise InputError(path, f"{files[str(several[0])]} is more than one file", fix, where)
+    length = open_sequence(image).num_frames
+    return {FILES: [found[n][0] for n in numbers], NUMBERS_KEY: numbers, LENGTH_KEY: length}
+
+
+def _existing(path: Path, where: str, name: str) -> list[str]:
+    """The files that a name stands for, resolved; a folder stays one."""
     file = path.parent / name
-    if not file.exists():
+    if not file.exists() and not has_wildcard(name):
         problem = f"{name} does not exist (looked for {file})"
         slashes = "write / instead of \\; " if "\\" in name else ""
         raise InputError(path, problem, f"{slashes}correct the path or remove the entry", where)
-    return str(file.resolve())
+    if file.exists():
+        return [str(file.resolve())]
+    try:
+        return [str(match.resolve()) for match in listed_files(file)]
+    except InputError as error:
+        raise InputError(path, f"{name}: {error.problem} (looked for {file})", error.fix, where) from error
 
 
 def _percentage(path: Path, where: str, value: Any) -> float:

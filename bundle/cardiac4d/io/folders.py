@@ -12,9 +12,11 @@ from pathlib import Path
 from ..conventions import CASE_ID_KEY, FULL_CYCLE_KEY, IMAGE_KEY, REFERENCE_EF_KEY
 from ..errors import InputError
 from .datalist import load_datalist
+from .dicom import dicom_studies
 from .entries import Entry, check_case_id, check_flag
-from .nifti import has_nifti_suffix, nifti_stem
-from .open_sequence import open_sequence
+from .image_names import case_stem, has_wildcard
+from .open_sequence import open_sequence, open_volume
+from .places import FILES, is_image_file, listed_files
 
 logger = logging.getLogger(__name__)
 
@@ -32,13 +34,15 @@ def find_inputs(
     """The sequences to segment.
 
     Args:
-        dataset_dir: one 4D ``.nii`` or ``.nii.gz`` file, or a folder of such files (its own level only), or a folder
-            without such files that holds a ``dataset.json``, of which ``section`` is taken.
+        dataset_dir: one 4D file (``.nii``, ``.nii.gz``, ``.nrrd``, ``.mha``, ``.mhd``), or a folder of such files (its
+            own level only), or a folder without such files that holds a ``dataset.json``, of which ``section`` is
+            taken; or the folder of a DICOM study, or one whose sub-folders are one study each; or a pattern such as
+            ``data/*_ct.nii.gz``, of 4D files, or of 3D files that are the phases of **one** sequence.
         datalist: a data list, of which ``section`` is taken instead; a relative path is looked for in the current
             directory, then in ``dataset_dir``.
         section: the list to take from the data list.
         full_cycle: files given by themselves cover one whole R-R interval, so that their last frame is followed by
-            their first; NIfTI headers do not tell. A data list says so for each of its entries.
+            their first; headers do not tell. A data list says so for each of its entries.
 
     Returns:
         Entries as those of :func:`~cardiac4d.io.datalist.load_datalist`, sorted by name where a folder was searched.
@@ -51,12 +55,15 @@ def find_inputs(
     check_flag(place, FULL_CYCLE_KEY, full_cycle)
     if datalist is not None:
         return load_datalist(datalist, section, place)
+    if not place.exists() and has_wildcard(place):
+        return _matching(place, full_cycle)
     if not place.exists():
-        raise InputError(place, "it does not exist", "give a 4D NIfTI file, or a folder of such files")
+        raise InputError(place, "it does not exist", "give a 4D file, or a folder of such files")
     files = [place] if place.is_file() else _sequences_in(place)
     if not files and (place / DATALIST_NAME).is_file():
         logger.info("%s holds no sequence of its own: taking %r of its %s", place, section, DATALIST_NAME)
         return load_datalist(place / DATALIST_NAME, section)
+    files = files or dicom_studies(place)
     if not files:
         raise _nothing_found(place)
     _refuse_equal_names(place, files)
@@ -89,13 +96,32 @@ def prepare_output_dir(path: str | PathLike[str], *, overwrite: bool = False) ->
 
 
 def _sequences_in(folder: Path) -> list[Path]:
-    return sorted(f for f in folder.iterdir() if f.is_file() and has_nifti_suffix(f) and not f.name.startswith("."))
+    return sorted(filter(is_image_file, folder.iterdir()))
+
+
+def _matching(pattern: Path, full_cycle: bool) -> list[Entry]:
+    """One entry for each 4D file that matches, or one for all if they are single volumes."""
+    files = listed_files(pattern)
+    singles = [file for file in files if open_volume(file).num_frames == 1]
+    if len(singles) in (0, 1):
+        _refuse_equal_names(pattern, files)
+        return [_entry(file, full_cycle) for file in files]
+    if len(singles) < len(files):
+        other = next(file for file in files if file not in singles)
+        problem = f"{singles[0].name} holds one frame, {other.name} several"
+        raise InputError(pattern, problem, "let the pattern match 4D files, or the phases of one sequence")
+    logger.info("%s: its %d files are taken as the phases of one sequence", pattern, len(files))
+    return [_phases(pattern, files, full_cycle)]
 
 
 def _nothing_found(folder: Path) -> InputError:
     lists = sorted(f.name for f in folder.glob("*.json"))
-    fix = f"name the data list ({', '.join(lists)})" if lists else "give a folder of 4D NIfTI files, or one file"
-    problem = f"no .nii or .nii.gz file and no {DATALIST_NAME} in this folder"
+    fix = (
+        f"name the data list ({', '.join(lists)})"
+        if lists
+        else "give a folder of 4D files or of DICOM studies, or one file"
+    )
+    problem = f"no image file (.nii, .nii.gz, .nrrd, .mha, .mhd), no {DATALIST_NAME} and no DICOM file in this folder"
     inner = sorted(f.name for f in folder.iterdir() if f.is_dir() and not f.name.startswith("."))
     if inner and not lists:
         problem += f", and its {len(inner)} sub-folder{'s are' if len(inner) > 1 else ' is'} not searched"
@@ -106,17 +132,26 @@ def _nothing_found(folder: Path) -> InputError:
 def _refuse_equal_names(folder: Path, files: Sequence[Path]) -> None:
     seen: dict[str, Path] = {}
     for file in files:
-        first = seen.setdefault(nifti_stem(file), file)
+        first = seen.setdefault(case_stem(file), file)
         if first != file:
             raise InputError(folder, f"{first.name} and {file.name} would share one result", "rename one of them")
 
 
 def _entry(file: Path, full_cycle: bool) -> Entry:
-    check_case_id(file, nifti_stem(file), CASE_ID_KEY)
+    case_id = case_stem(file.resolve())
+    check_case_id(file, case_id, CASE_ID_KEY)
     open_sequence(file)
-    return {
-        CASE_ID_KEY: nifti_stem(file),
-        IMAGE_KEY: str(file.resolve()),
-        FULL_CYCLE_KEY: full_cycle,
-        REFERENCE_EF_KEY: math.nan,
-    }
+    return _fields(case_id, str(file.resolve()), full_cycle)
+
+
+def _phases(pattern: Path, files: Sequence[Path], full_cycle: bool) -> Entry:
+    """One sequence of single volumes, named after their folder."""
+    case_id = files[0].resolve().parent.name
+    check_case_id(pattern, case_id, CASE_ID_KEY)
+    place = {FILES: [str(file.resolve()) for file in files]}
+    open_sequence(place)
+    return _fields(case_id, place, full_cycle)
+
+
+def _fields(case_id: str, place: str | dict[str, list[str]], full_cycle: bool) -> Entry:
+    return {CASE_ID_KEY: case_id, IMAGE_KEY: place, FULL_CYCLE_KEY: full_cycle, REFERENCE_EF_KEY: math.nan}

@@ -10,7 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import InputError
 from ..geometry import Grid, TimeAxis
+
+SCANNER_SPACE: dict[str, Any] = {"sform_code": 1, "qform_code": 1, "space_unit": "mm"}
+"""What :meth:`SequenceSource.header_meta` says of formats that know millimetres in the scanner's space only."""
 
 
 class SequenceSource(ABC):
@@ -50,3 +54,31 @@ class SequenceSource(ABC):
         """The frames ``indices`` (default: all), one at a time; see :meth:`frame`."""
         for index in range(self.num_frames) if indices is None else indices:
             yield self.frame(index)
+
+
+def check_index(source: SequenceSource, index: int) -> None:
+    """Raise :class:`ValueError` unless ``source`` has the frame ``index``."""
+    if not 0 <= index < source.num_frames:
+        raise ValueError(f"`index` must lie in 0..{source.num_frames - 1}, got {index}")
+
+
+def check_finite(source: SequenceSource, index: int, voxels: np.ndarray) -> np.ndarray:
+    """Give ``voxels`` back; raise :class:`InputError` naming the frame where some are NaN or infinite."""
+    if voxels.dtype.kind == "f" and not np.isfinite(voxels).all():
+        bad = voxels.size - np.count_nonzero(np.isfinite(voxels))
+        fix = "replace them, for instance by the padding value of the scanner, and save the file again"
+        raise InputError(source.path, f"frame {index} holds {bad} NaN or infinite voxels", fix)
+    return voxels
+
+
+def check_affine(path: Path, affine: np.ndarray, fields: str) -> np.ndarray:
+    """Give a 4x4 ``affine`` back; raise :class:`InputError` where it is singular or not finite.
+
+    Args:
+        path: the file.
+        affine: voxel index to millimetres.
+        fields: the fields of the header to repair.
+    """
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
+        raise InputError(path, "the affine is singular or not finite", f"repair {fields} in the header")
+    return affine

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..geometry import TimeAxis
-from .nifti import has_nifti_suffix
+from .image_names import NIFTI_SUFFIXES, has_suffix
 from .whole_file import whole_file
 
 WRITABLE = ("uint8", "int16", "uint16", "int32", "float32", "float64")
@@ -53,7 +53,7 @@ def write_sequence(
         ValueError: if the arguments do not fit together.
     """
     target = Path(path)
-    if not has_nifti_suffix(target):
+    if not has_suffix(target, NIFTI_SUFFIXES):
         raise ValueError(f"`path` must end in .nii or .nii.gz, got {target}")
     if voxels.ndim != 4 or voxels.shape[3] != len(time):
         raise ValueError(f"`voxels` must be (H, W, D, {len(time)}), one frame per time, got {voxels.shape}")

@@ -4,9 +4,15 @@
 from __future__ import annotations
 
 from .document import measures_schema
-from .flags import Flag
+from .flags import Flag, lost_cavity, mass_variation
 from .inputs import as_affine, as_label_map, measured_frames, structure_id
-from .intervals import Intervals
+from .intervals import (
+    Intervals,
+    errors_of,
+    intervals_from_errors,
+    intervals_from_probabilities,
+    intervals_from_samples,
+)
 from .left_ventricle import LeftVentricleFunction, measure_left_ventricle
 from .long_axis import LongAxis
 from .options import MeasureOptions
@@ -25,6 +31,12 @@ __all__ = [
     "WallThickness",
     "as_affine",
     "as_label_map",
+    "errors_of",
+    "intervals_from_errors",
+    "intervals_from_probabilities",
+    "intervals_from_samples",
+    "lost_cavity",
+    "mass_variation",
     "measure_left_ventricle",
     "measure_study",
     "measured_frames",

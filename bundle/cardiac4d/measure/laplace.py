@@ -2,8 +2,8 @@
 """Laplace's equation in the wall: 0 on the endocardium, 1 on the epicardium, no flux through the valve plane.
 
 Jones, Buchbinder and Aharon, Hum Brain Mapp 2000;11:12: the field lines of its solution cross the wall without meeting,
-and thickness is their length. The surfaces lie between the nodes; the stencil of a node beside a surface reaches exactly
-to it (Gibou, Fedkiw, Cheng and Kang, J Comput Phys 2002;176:205, symmetric and second order).
+and thickness is their length. The surfaces lie between the nodes; the stencil of a node beside a surface ends there
+(Gibou, Fedkiw, Cheng and Kang, J Comput Phys 2002;176:205, symmetric and second order).
 """
 
 from __future__ import annotations
@@ -87,18 +87,12 @@ def _link(grid: WallGrid, number: Indices, nodes: Indices, axis: int, step: int)
     here, there = tuple(nodes.T), tuple(ahead.T)
     neighbour = np.where(inside, number[there], -1)
     in_cavity = grid.cavity[there] >= LEVEL
-    occupancy = (np.where(in_cavity, field[0], field[1]) for field in _pairs(grid, here, there))
-    near, far = occupancy
-    crossing = (LEVEL - near) / np.where(far == near, 1.0, far - near)
-    outside = neighbour < 0
-    distance = np.where(outside & inside, np.clip(crossing, _NEAREST, 1.0), 1.0)
-    boundary = np.where(in_cavity, 0.0, 1.0)
-    return _Link(neighbour, distance, np.where(inside, boundary, np.nan))
-
-
-def _pairs(grid: WallGrid, *places: tuple[Indices, ...]) -> list[tuple[Volume, Volume]]:
-    """Both occupancies at each of the places."""
-    return [(grid.cavity[place], grid.ventricle[place]) for place in places]
+    near = np.where(in_cavity, grid.cavity[here], grid.ventricle[here])
+    change = np.where(in_cavity, grid.cavity[there], grid.ventricle[there]) - near
+    at_surface = inside & (neighbour < 0)
+    crossing = (LEVEL - near) / np.where(at_surface, change, 1.0)
+    distance = np.where(at_surface, np.clip(crossing, _NEAREST, 1.0), 1.0)
+    return _Link(neighbour, distance, np.where(inside, np.where(in_cavity, 0.0, 1.0), np.nan))
 
 
 def _solve(links: list[_Link], size: int) -> Values:

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The long axis of the left ventricle and its valve plane, from the shape of one frame.
 
-The valve plane is where the cavity is open: the largest patch of faces between cavity and background. Its normal is the
-direction of the patch's vector area, which depends on the patch's rim alone and not on the steps of the voxels. The
-apex is the end of the cavity that lies farthest from the centre of the patch.
+The valve plane is where the cavity is open: the largest patch of faces between cavity and background. The apex is the
+end of the cavity that lies farthest from the centre of the patch.
 """
 
 from __future__ import annotations
@@ -80,9 +79,7 @@ def find_long_axis(body: Body) -> LongAxis | None:
     mouth = valve_faces(faces_to_background(body))
     if mouth is None:
         return None
-    normal = unit(mouth.areas_mm2.sum(axis=0))
-    # Steps of the voxels: what faces along the normal and what faces back cancel in an area-weighted mean.
-    base = np.average(mouth.midpoints_mm, axis=0, weights=mouth.areas_mm2 @ normal)
+    base, normal = mouth.plane()
     return LongAxis(_apex_mm(body, base), base, normal)
 
 

@@ -18,8 +18,8 @@ class MeasureOptions:
     """Choices; the defaults measure what a label map alone allows.
 
     Args:
-        phase_rule: which frames are end-diastole and end-systole: ``"extrema"`` of the measured cavity volume (Myronenko
-            et al. 2019), or of the ``"smoothed"`` curve. Volumes are always those measured in the frame.
+        phase_rule: which frames are end-diastole and end-systole: ``"extrema"`` of the measured cavity volume
+            (Myronenko et al. 2019), or of the ``"smoothed"`` curve. Volumes are always those measured in the frame.
         ed_frame: 0-based end-diastolic frame, instead of the rule; with it goes ``es_frame``.
         es_frame: 0-based end-systolic frame.
         long_axis: axis at end-diastole, instead of the one found from the shape.

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Wall thickness by region: basal, mid and apical ring, and the 17 segments of the American Heart Association.
 
-Rings are thirds of the long axis, from the end of the cavity to the valve plane. Segments (Cerqueira et al., Circulation
-2002;105:539) divide the rings around the axis, counted from the septum towards the anterior wall: six in the basal ring
-(1 to 6), six in the mid ring (7 to 12), four in the apical ring (13 to 16); 17 is the cap beyond the end of the cavity.
+Rings are thirds of the long axis, from the end of the cavity to the valve plane. Segments (Cerqueira et al.,
+Circulation 2002;105:539) divide the rings around the axis, here counted from the septum towards the anterior wall:
+six in the basal ring (1 to 6), six in the mid ring (7 to 12), four in the apical ring (13 to 16); 17 is the cap
+beyond the cavity's end.
 """
 
 from __future__ import annotations

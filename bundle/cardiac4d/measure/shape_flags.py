@@ -8,12 +8,15 @@ from typing import Final
 
 import numpy as np
 
+from ..geometry import spacing_from_affine
 from .flags import Flag, listed
 from .long_axis import LongAxis
 from .tissue import Body, faces_to_background, valve_faces
 
 LEAST_HOLE_MM2: Final = 25.0
 """Smaller patches of cavity against background are steps of the voxels."""
+RIM_VOXELS: Final = 2.0
+"""How far below the valve plane, in lengths of a voxel's longest edge, its rim may reach."""
 
 
 def touches_field_of_view(bodies: Mapping[int, Body]) -> Flag | None:
@@ -54,8 +57,8 @@ def holes_in_wall(bodies: Mapping[int, Body]) -> Flag | None:
     if not frames:
         return None
     reason = (
-        f"the cavity meets the background away from the valve plane in {listed(frames)}, over {max(areas.values()):.0f} "
-        "mm2 at most: the wall has a hole, and a thickness of 0 there"
+        f"the cavity meets the background away from the valve plane in {listed(frames)}, over "
+        f"{max(areas.values()):.0f} mm2 at most: the wall has a hole, and a thickness of 0 there"
     )
     return Flag("hole_in_wall", "warning", frames, reason)
 
@@ -68,8 +71,8 @@ def no_valve_plane(axes: Mapping[int, LongAxis | None]) -> Flag | None:
     """
     frames = tuple(t for t, axis in axes.items() if axis is None)
     reason = (
-        f"the cavity has no opening of 1 cm2 in {listed(frames)}, so there is no valve plane and no long axis: the wall is "
-        "measured all around, without rings and segments"
+        f"the cavity has no opening of 1 cm2 in {listed(frames)}, so there is no valve plane and no long axis: the "
+        "wall is measured all around, without rings and segments"
     )
     return Flag("no_valve_plane", "warning", frames, reason) if frames else None
 
@@ -77,12 +80,19 @@ def no_valve_plane(axes: Mapping[int, LongAxis | None]) -> Flag | None:
 def hole_area_mm2(body: Body) -> float:
     """Area over which the cavity meets the background away from its mouth.
 
-    The mouth is the largest patch of such contact, if it is as large as a valve plane.
+    The mouth is the largest patch of such contact, if it is as large as a valve plane. Patches beside it, no deeper
+    than two voxels below its plane, are the uneven rim of the base.
 
     Args:
         body: the ventricle.
     """
     faces = faces_to_background(body)
-    areas = faces.patch_areas_mm2()
-    holes = areas if valve_faces(faces) is None else np.delete(areas, areas.argmax())
-    return float(holes[holes > LEAST_HOLE_MM2].sum())
+    areas, mouth = faces.patch_areas_mm2(), valve_faces(faces)
+    hole = areas > LEAST_HOLE_MM2
+    if mouth is not None:
+        center, normal = mouth.plane()
+        counts = np.bincount(faces.patches)[1:]
+        depth = -np.bincount(faces.patches, (faces.midpoints_mm - center) @ normal)[1:] / counts
+        hole &= depth > RIM_VOXELS * spacing_from_affine(body.affine).max()
+        hole[int(areas.argmax())] = False
+    return float(areas[hole].sum())

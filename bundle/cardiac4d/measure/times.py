@@ -53,7 +53,7 @@ class StudyTime:
             length = _derived_cycle_ms(times)
         if full_cycle and times is not None and not math.isnan(length) and times[-1] - times[0] >= length:
             raise ValueError(
-                f"`frame_times_ms` span {times[-1] - times[0]:g} ms, which is no less than `cycle_length_ms` (={length:g}) "
+                f"`frame_times_ms` span {times[-1] - times[0]:g} ms, no less than `cycle_length_ms` (={length:g}), "
                 "although the frames are said to cover one cycle"
             )
         return cls(times, length if full_cycle else math.nan, full_cycle, num_frames)

@@ -39,9 +39,9 @@ class Body:
     num_pieces: int = 1
     touches_border: bool = False
 
-    def to_mm(self, indices: npt.NDArray[np.generic]) -> Points:
+    def to_mm(self, indices: npt.NDArray[np.intp] | Points) -> Points:
         """RAS positions ``(N, 3)`` of voxel indices ``(N, 3)``."""
-        return indices @ self.affine[:3, :3].T + self.affine[:3, 3]
+        return np.asarray(indices, dtype=np.float64) @ self.affine[:3, :3].T + self.affine[:3, 3]
 
     def centers_mm(self, mask: Mask) -> Points:
         """``(N, 3)`` RAS positions of the voxels of a mask."""
@@ -67,6 +67,16 @@ class Faces:
         count = int(self.patches.max(initial=0))
         sums = [np.bincount(self.patches - 1, self.areas_mm2[:, k], count) for k in range(3)]
         return np.asarray(np.linalg.norm(sums, axis=0))
+
+    def plane(self) -> tuple[Points, Points]:
+        """Centre and unit normal of the plane that the faces approximate.
+
+        The normal is the direction of the vector area, which depends on the rim alone and not on the steps of the
+        voxels; in the mean weighted by the area along it, faces of steps that look forward and backward cancel.
+        """
+        normal = self.areas_mm2.sum(axis=0)
+        normal = normal / np.linalg.norm(normal)
+        return np.average(self.midpoints_mm, axis=0, weights=self.areas_mm2 @ normal), normal
 
     def patch(self, number: int) -> Faces:
         """The faces of one patch."""

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The wall on a fine, isotropic grid that ends at the valve plane, its two surfaces known between the voxels.
 
-Steps of the voxels are removed by a Gaussian of 0.7 voxels along each axis of the study's own grid: enough to leave less
-than a thousandth of the first harmonic of the sampling. A Gaussian moves a curved surface inwards by half its variance
-times the curvature, so it is applied as ``2 G - G G``, whose variance is zero. The surfaces are where the smoothed share
-of cavity, and of cavity and muscle together, is one half.
+Steps of the voxels are removed by a Gaussian of 0.7 voxels along each axis of the study's own grid: less than a
+thousandth of the sampling's first harmonic is left. A Gaussian moves a curved surface inwards by half its variance
+times the curvature, so it is applied as ``2 G - G G``, whose variance is zero. The surfaces are where the smoothed
+share of cavity, and of cavity and muscle together, is one half.
 
-The base is cut, not closed: whatever lies above the valve plane is taken from what lies below (a normalised convolution),
-so that the cut rounds no edge.
+The base is cut, not closed: what lies above the valve plane is left out of every mean (a normalised convolution), so
+that the cut rounds no edge.
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ def _endocardium(grid: WallGrid) -> tuple[Points, Points]:
     Where it crosses the grid's edges. Along axis k a surface of unit normal n has ``|n_k|`` crossings per node area, so
     that each crossing stands for ``|n_k|`` of it: summed over the three axes, for the whole.
     """
-    slopes = np.gradient(grid.cavity)
+    slopes: tuple[Volume, ...] = tuple(np.gradient(grid.cavity))
     points, shares = [], []
     for axis in range(3):
         crossing, near, far = _edges(grid.cavity, axis)
@@ -95,10 +95,10 @@ def _follow(grid: WallGrid, directions: Volume, starts: Points) -> tuple[Points,
     Midpoint rule; the last step ends where the occupancy passes one half. Length NaN where it never does.
     """
     ends, lengths = starts.copy(), np.full(len(starts), np.nan)
-    alive = np.arange(len(starts))
-    points, occupancy = starts.copy(), _sample(grid.ventricle, starts)
+    occupancy = _sample(grid.ventricle, starts)
     lengths[occupancy <= LEVEL] = 0.0
-    alive, points, occupancy = (a[occupancy > LEVEL] for a in (alive, points, occupancy))
+    alive = np.flatnonzero(occupancy > LEVEL)
+    points, occupancy = starts[alive], occupancy[alive]
     for step in range(int(_LONGEST_MM / grid.spacing_mm / _STEP_NODES)):
         middle = points + 0.5 * _STEP_NODES * _directions_at(directions, points)
         there = points + _STEP_NODES * _directions_at(directions, middle)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -15,13 +14,13 @@ from monai.transforms import InvertibleTransform, MapTransform
 
 from ..conventions import FRAMES_KEY, FULL_CYCLE_KEY, IMAGE_KEY
 from ..geometry import Spacing
-from ..io import open_sequence
+from ..io import Place, open_sequence
 from .resample import LINEAR, FrameResampler
 from .sequence_loader import SequenceLoader, check_frames
 
 
 class LoadSequence(SequenceLoader):
-    """Load a 4D NIfTI file as ``(T, H, W, D)`` float32 in the file's intensity units.
+    """Load a sequence as ``(T, H, W, D)`` float32 in the file's intensity units.
 
     Loading, reorientation and resampling are one step, frame by frame, because MONAI's ``Spacing`` scrambles space and
     time of arrays with time last, has no anti-aliasing, and needs the whole sequence at native resolution in memory.
@@ -50,13 +49,11 @@ class LoadSequence(SequenceLoader):
         super().__init__(spacing_mm, orientation)
         self.anti_aliasing = anti_aliasing
 
-    def __call__(
-        self, path: str | PathLike[str], frames: Sequence[int] | None = None, *, full_cycle: bool = False
-    ) -> MetaTensor:
+    def __call__(self, path: Place, frames: Sequence[int] | None = None, *, full_cycle: bool = False) -> MetaTensor:
         """Load ``path``.
 
         Args:
-            path: a 4D ``.nii`` or ``.nii.gz`` file.
+            path: a 4D file, or what else :func:`~cardiac4d.io.open_sequence` takes.
             frames: 0-based frames to load, in this order; default all.
             full_cycle: the file covers one whole R-R interval.
 
@@ -86,7 +83,7 @@ class LoadSequenced(MapTransform, InvertibleTransform):
     image's metadata, so that entries with different numbers of frames collate.
 
     Args:
-        keys: entries that hold paths of 4D image files.
+        keys: entries that hold sequences, as :func:`~cardiac4d.io.open_sequence` takes them.
         spacing_mm: see :class:`LoadSequence`.
         orientation: see :class:`LoadSequence`.
         anti_aliasing: see :class:`LoadSequence`.

@@ -4,17 +4,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from os import PathLike
 from typing import Any
 
+import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import InvertibleTransform, MapTransform
 
 from ..conventions import FRAMES_KEY, FULL_CYCLE_KEY, IMAGE_KEY, LABEL_KEY, LABELED_FRAMES_KEY, TRUTH_KEY
-from ..geometry import Spacing
-from ..io import LabelConvention, check_same_grid, label_convention, open_sequence, read_labels
+from ..geometry import Grid, Spacing
+from ..io import LabelConvention, LoadedGrid, Place, check_same_grid, label_convention, open_sequence, read_labels
 from .resample import NEAREST, FrameResampler
 from .sequence_loader import SequenceLoader, check_frames
 
@@ -36,19 +36,19 @@ class LoadSparseLabels(SequenceLoader):
 
     def __call__(
         self,
-        path: str | PathLike[str],
+        path: Place,
         convention: LabelConvention | None = None,
         *,
-        image_path: str | PathLike[str] | None = None,
+        image_path: Place | LoadedGrid | None = None,
         frames: Sequence[int] | None = None,
         full_cycle: bool = False,
     ) -> MetaTensor:
         """Load ``path``.
 
         Args:
-            path: a 4D ``.nii`` or ``.nii.gz`` label file.
+            path: a 4D label file, or what else :func:`~cardiac4d.io.open_sequence` takes.
             convention: what its values mean and which frames are annotated; default: 0, 1, 2 and 255 or -1.
-            image_path: the image, on whose grid the labels must lie.
+            image_path: the image, on whose grid the labels must lie, or that grid where it is loaded already.
             frames: 0-based frames to load; default all.
             full_cycle: the file covers one whole R-R interval.
 
@@ -61,7 +61,7 @@ class LoadSparseLabels(SequenceLoader):
         """
         source = open_sequence(path)
         if image_path is not None:
-            check_same_grid(source, open_sequence(image_path))
+            check_same_grid(source, image_path if isinstance(image_path, LoadedGrid) else open_sequence(image_path))
         convention = convention or LabelConvention()
         chosen = check_frames(source, frames)
         grid_map = self.plan(source.grid)
@@ -116,12 +116,15 @@ class LoadSparseLabelsd(MapTransform, InvertibleTransform):
             )
         return {key: value for key, value in d.items() if key not in CONSUMED_FIELDS}
 
-    def _image(self, d: Mapping[Any, Any]) -> tuple[str | None, Sequence[int] | None]:
-        """Path of the image, where there is one, and the frames to load."""
+    def _image(self, d: Mapping[Any, Any]) -> tuple[Place | LoadedGrid | None, Sequence[int] | None]:
+        """The image or, once it is loaded, its grid on disk, where there is one; and the frames to load."""
         image = d.get(self.image_key)
-        if isinstance(image, MetaTensor):
-            return str(image.meta["filename_or_obj"]), image.meta["frame_indices"].tolist()
-        return image, d.get(FRAMES_KEY)
+        if not isinstance(image, MetaTensor):
+            return image, d.get(FRAMES_KEY)
+        meta = image.meta
+        grid = Grid(tuple(meta["spatial_shape"].tolist()), np.asarray(meta["original_affine"]))
+        loaded = LoadedGrid(str(meta["filename_or_obj"]), grid, int(meta["num_source_frames"]))
+        return loaded, meta["frame_indices"].tolist()
 
     def inverse(self, data: Mapping[Any, Any]) -> dict[Any, Any]:
         """Take every key back to its study's grid; see :meth:`SequenceLoader.inverse`."""

@@ -15,8 +15,7 @@ from monai.transforms import MapTransform, Transform
 
 from ..conventions import CASE_ID_KEY, PRED_KEY
 from ..geometry import TimeAxis
-from ..io import write_sequence
-from ..io.nifti import nifti_stem
+from ..io import case_stem, write_sequence
 
 SAVED_TO = "saved_to"
 
@@ -62,7 +61,7 @@ class SaveSequence(Transform):
             ValueError: if shape or values cannot be written as asked.
         """
         voxels = self._cast(_space_then_time(img).numpy(force=True))
-        case = name or nifti_stem(img.meta["filename_or_obj"])
+        case = name or case_stem(img.meta["filename_or_obj"])
         if Path(case).name != case:
             raise ValueError(f"`name` must be a plain file name, got {case!r}")
         stem = f"{case}_{self.postfix}" if self.postfix else case

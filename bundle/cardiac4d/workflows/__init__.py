@@ -17,12 +17,15 @@ from .finite_training import FiniteTraining
 from .inferer import SequenceInferer
 from .input_errors import explain_input_errors
 from .poly_schedule import PolySchedule
+from .prepared_dataset import PreparedDataset
 from .report_studies import StudyReports, report_label_maps
 from .runs import prepare_results_dir, prepare_training_dir
 from .settings import check_settings
 from .skipping import SkippingDataset, SkippingEvaluator
 from .training_log import EpochLosses, EvaluationProgress, TrainingProgress
+from .training_summary import TrainingSummary
 from .unread_options import warn_of_unread_options
+from .validation_pictures import ValidationPictures
 from .weights import WeightsLoader
 
 __all__ = [
@@ -34,11 +37,14 @@ __all__ = [
     "Experiment",
     "FiniteTraining",
     "PolySchedule",
+    "PreparedDataset",
     "SequenceInferer",
     "SkippingDataset",
     "SkippingEvaluator",
     "StudyReports",
     "TrainingProgress",
+    "TrainingSummary",
+    "ValidationPictures",
     "WeightsLoader",
     "case_sampler",
     "check_settings",
