@@ -103,7 +103,7 @@ def test_numbers_are_held_against_the_range_of_one_sex(parts) -> None:
 
 def test_study_without_a_ventricle_has_a_page_too(tmp_path: Path) -> None:
     document, image, labels = study()
-    nothing = {name: None for name in ("edv_ml", "esv_ml", "sv_ml", "ef_percent")}
+    nothing = dict.fromkeys(("edv_ml", "esv_ml", "sv_ml", "ef_percent"))
     curves = {"lv_ml": [0.0] * 6, "lvm_ml": [None] * 6, "lv_smoothed_ml": None}
     document |= {"volumes": nothing | curves, "axis": None, "wall_thickness": None, "mass": {}}
     report = write_study_report(tmp_path, document, image, np.zeros_like(labels), AFFINE)

@@ -16,7 +16,7 @@ from .metaimage import MetaImageSequence
 from .mnms import write_mnms_datalist
 from .nifti import NiftiSequence
 from .nrrd import NrrdSequence
-from .open_sequence import open_sequence, open_volume
+from .open_sequence import open_sequence, open_volume, reopen
 from .phase_files import PhaseFiles
 from .phase_folders import write_nnunet_datalist, write_phase_datalist
 from .places import Place, listed_files
@@ -51,6 +51,7 @@ __all__ = [
     "prepare_output_dir",
     "read_labels",
     "read_prepared",
+    "reopen",
     "write_acdc_datalist",
     "write_cine_datalist",
     "write_mnms_datalist",
