@@ -13,24 +13,31 @@ from .metaimage import MetaImageSequence
 from .nifti import NiftiSequence
 from .nrrd import NrrdSequence
 from .open_sequence import open_sequence, open_volume
+from .outputs import OUTPUT_FORMATS, PROBABILITIES, OutputFormat, Segmentation, check_outputs
 from .phase_files import PhaseFiles
 from .places import Place, listed_files
 from .same_grid import LoadedGrid, check_same_grid
+from .slicer_writer import write_slicer_sequence
 from .source import SequenceSource
-from .writer import write_sequence
+from .writer import write_fractions, write_sequence
 
 __all__ = [
+    "OUTPUT_FORMATS",
+    "PROBABILITIES",
     "LabelConvention",
     "LoadedGrid",
     "MetaImageSequence",
     "NiftiSequence",
     "NrrdSequence",
+    "OutputFormat",
     "PhaseFiles",
     "Place",
+    "Segmentation",
     "SequenceSource",
     "annotated_frames",
     "case_stem",
     "check_frame_range",
+    "check_outputs",
     "check_same_grid",
     "find_inputs",
     "frames_as_cases",
@@ -42,5 +49,7 @@ __all__ = [
     "prepare_output_dir",
     "read_labels",
     "write_cine_datalist",
+    "write_fractions",
     "write_sequence",
+    "write_slicer_sequence",
 ]

@@ -8,6 +8,7 @@ from .load_sparse_labels import LoadSparseLabels, LoadSparseLabelsd
 from .rand_cyclic_shift import CyclicShift, RandCyclicShiftd
 from .rand_in_plane_affine import InPlaneAffine, RandInPlaneAffined
 from .rand_sparse_crop import RandSparseCrop, RandSparseCropd, SequenceCrop
+from .save_probabilities import SaveProbabilitiesd
 from .save_sequence import SaveSequence, SaveSequenced
 from .scale_sequence import ScaleSequenceRange, ScaleSequenceRanged
 from .time_last import TimeLast, TimeLastd
@@ -23,6 +24,7 @@ __all__ = [
     "RandInPlaneAffined",
     "RandSparseCrop",
     "RandSparseCropd",
+    "SaveProbabilitiesd",
     "SaveSequence",
     "SaveSequenced",
     "ScaleSequenceRange",

@@ -7,14 +7,20 @@ from collections.abc import Collection
 from os import PathLike
 from pathlib import Path
 
+from ..conventions import STRUCTURES
 from ..errors import InputError
-from ..io import prepare_output_dir
+from ..io import OUTPUT_FORMATS, prepare_output_dir
 from ..io.entries import check_flag
 from .checkpoint import BEST_MODEL, LAST_MODEL, list_checkpoints
 from .distributed import is_main_process
 
 TABLES = ("cases.csv", "summary.json", "failures.csv", "cases_before_failure_*.csv")
-SEGMENTATIONS, SUFFIX = "segmentations", "_seg.nii.gz"
+SEGMENTATIONS = "segmentations"
+SUFFIXES = (
+    *(f"_seg{form.suffix}" for form in OUTPUT_FORMATS.values()),
+    *(f"_prob_{name}.nii.gz" for name in STRUCTURES),
+)
+"""What follows the id of a case in the names of its results."""
 
 
 def prepare_training_dir(folder: str | PathLike[str], resume: bool = False) -> Path:
@@ -58,6 +64,7 @@ def remove_tables(folder: str | PathLike[str]) -> None:
 
 def remove_other_segmentations(folder: str | PathLike[str], case_ids: Collection[str]) -> None:
     """Remove the segmentations in ``folder`` of an earlier run, those of other cases than ``case_ids``."""
-    for path in (Path(folder) / SEGMENTATIONS).glob(f"*{SUFFIX}"):
-        if path.name.removesuffix(SUFFIX) not in case_ids:
-            path.unlink()
+    for suffix in SUFFIXES:
+        for path in (Path(folder) / SEGMENTATIONS).glob(f"*{suffix}"):
+            if path.name.removesuffix(suffix) not in case_ids:
+                path.unlink()
