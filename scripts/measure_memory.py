@@ -2,8 +2,8 @@
 """Measure how much memory a study takes: ``python scripts/measure_memory.py`` (Linux, 1.1 GB of disk).
 
 Writes a study of noise to a temporary folder and takes it through parts of ``configs/inference.json``, each in a fresh
-process: ``load_image`` alone, and all of ``preprocessing``. Compares the rise of the peak resident set with the limit:
-three times the result's float32 size plus one native frame.
+process: ``load_image`` alone, all of ``preprocessing``, and ``prepared``, which writes its result as training does.
+Compares the rise of the peak resident set with the limit: three times the result's float32 size plus one native frame.
 """
 
 from __future__ import annotations
@@ -19,15 +19,17 @@ from typing import Any
 
 import numpy as np
 from monai.bundle import ConfigParser
+from monai.transforms import Compose
 
 from cardiac4d.command_line import run
 from cardiac4d.geometry import TimeAxis
-from cardiac4d.io import write_sequence
+from cardiac4d.io import write_prepared, write_sequence
 
 MEBIBYTE = 2**20
 ROOT = Path(__file__).resolve().parents[1]
-STAGES = ("load_image", "preprocessing")
-"""Ids in ``configs/inference.json``."""
+PREPARED = "prepared"
+STAGES = ("load_image", "preprocessing", PREPARED)
+"""Ids in ``configs/inference.json``, and its preprocessing with the result written to a prepared study."""
 
 
 def measure_memory(
@@ -81,11 +83,19 @@ def run_and_measure(stage: str, path: str, target_mm: Sequence[float]) -> tuple[
 
 
 def stage_of_inference(stage: str, target_mm: Sequence[float]) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """The transform with this id in ``configs/inference.json``, at ``target_mm``."""
+    """One of :data:`STAGES` at ``target_mm``."""
+    if stage == PREPARED:
+        return Compose([stage_of_inference("preprocessing", target_mm), _written])
     parser = ConfigParser()
     parser.read_config(ROOT / "configs" / "inference.json")
     parser["bundle_root"], parser["spacing_mm"] = str(ROOT), list(target_mm)
     return parser.get_parsed_content(stage)
+
+
+def _written(item: dict[str, Any]) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        write_prepared(Path(folder) / "study.pt", {"image": item["image"]})
+    return item
 
 
 def peak_resident_bytes(*, reset: bool = False) -> int:

@@ -146,6 +146,24 @@ def test_only_a_whole_run_of_a_full_cycle_is_a_full_cycle() -> None:
     assert not TimeAxis.uniform(4, 0.05).full_cycle
 
 
+def test_every_second_frame_of_a_full_cycle_is_a_full_cycle_if_it_closes_evenly() -> None:
+    axis = TimeAxis.uniform(6, 0.05, full_cycle=True)
+    halved = axis.select([1, 3, 5])
+    assert halved.full_cycle
+    assert halved.frame_duration_ms == pytest.approx(100)
+    assert halved.select([2, 3, 4]).indices == (5, 7, 9)
+    assert not TimeAxis.uniform(5, 0.05, full_cycle=True).select([0, 2, 4]).full_cycle
+
+
+def test_a_reversed_cycle_stays_a_cycle_and_its_times_fall() -> None:
+    axis = TimeAxis.uniform(4, 0.05, full_cycle=True).select([3, 2, 1, 0])
+    assert axis.full_cycle
+    np.testing.assert_allclose(axis.frame_times_ms, [150, 100, 50, 0])
+    assert axis.frame_duration_ms == pytest.approx(50)
+    assert axis.select([2, 3, 4, 5]).indices == (1, 0, -1, -2)
+    assert axis.to_nifti() == (0.0, 0.05 * 3), "a header cannot say that time runs back"
+
+
 def test_window_wraps_only_a_full_cycle() -> None:
     wrapped = TimeAxis.uniform(3, 0.05, full_cycle=True).window(2, 5)
     assert wrapped.tolist() == [2, 3, 4, 5, 6]

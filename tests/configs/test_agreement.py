@@ -23,6 +23,7 @@ README = (CONFIGS.parent / "README.md").read_text(encoding="utf-8")
 OVERLAYS = {
     "quick": ("train", "train_3d", "evaluate", "inference"),
     "cine_mr": ("train", "train_3d", "evaluate", "inference"),
+    "augment": ("train", "train_3d"),
     "baseline_3d": ("evaluate", "inference"),
     "multi_gpu_train": ("train", "train_3d"),
     "multi_gpu_evaluate": ("evaluate",),
@@ -199,7 +200,7 @@ def test_inference_with_the_baseline_fits_a_baseline_trained_with_quick():
 
 
 def test_cine_overlay_segments_a_list_that_its_data_set_has(tmp_path, dataset_dir):
-    """``make_cine_datalist.py`` writes no test list."""
+    """``make_datalist.py cine`` writes no test list."""
     document = json.loads((dataset_dir / "dataset.json").read_text())
     del document["test"]
     (dataset_dir / "cine.json").write_text(json.dumps(document))
@@ -216,6 +217,26 @@ def test_study_of_a_data_list_is_evaluated_and_segmented_alike(dataset_dir):
     assert all(entry["full_cycle"] for entry in segmented.get_parsed_content("data"))
     for key in ("recipe", "roi_size", "window_frames", "sw_overlap", "load_image", "scale_intensity"):
         assert evaluated[key] == segmented[key], key
+
+
+@pytest.mark.parametrize(("names", "frames"), [(("train", "quick"), 8), (("train_3d",), 1)], ids=str)
+def test_augmented_crops_have_the_size_of_the_training_and_keep_image_and_label_together(names, frames, dataset_dir):
+    values = {"dataset_dir": str(dataset_dir), "prepared_dir": str(dataset_dir / "prepared")}
+    parser = parse(*names, "augment", **values, spacing_mm=[4, 4, 4], roi_size=[8, 8, 8])
+    dataset = parser.get_parsed_content("train::dataset")
+    dataset.transform.set_random_state(0)
+    contrasts = []
+    for _ in range(12):
+        entry = dataset[0]
+        image, label = entry["image"].as_tensor(), entry["label"].as_tensor()
+        assert image.shape == label.shape == (1, 8, 8, 8, frames)
+        assert image.dtype == torch.float32
+        torch.testing.assert_close(entry["image"].affine, entry["label"].affine)
+        assert set(label.unique().tolist()) <= {0, 1, 2, 255}
+        if (label == 1).any() and (label == 2).any():
+            contrasts.append((image[label == 1].mean() - image[label == 2].mean()).item())
+    assert len(contrasts) > 3
+    assert min(contrasts) > 0.1  # 290 HU, but for partial volume, drift and gamma
 
 
 @pytest.fixture(scope="module")

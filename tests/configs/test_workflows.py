@@ -32,6 +32,8 @@ TINY = {"roi_size": [12, 12, 8], "spacing_mm": [5.0, 5.0, 6.0], "num_workers": 0
 def bundle_command(run_id: str, *configs: str, **overrides: object) -> list[str]:
     files = str([f"configs/{name}.json" for name in configs]) if len(configs) > 1 else f"configs/{configs[0]}.json"
     command = ["-m", "monai.bundle", "run", run_id, "--config_file", files]
+    if run_id == "training":  # not into the folder of the repository
+        overrides = {"prepared_dir": Path(str(overrides["output_dir"])) / "prepared", **overrides}
     for name, value in overrides.items():
         command += [f"--{name}", str(value)]
     return command

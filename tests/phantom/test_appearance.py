@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from cardiac4d.ct_noise import NoiseModel
 from cardiac4d.phantom.appearance import gantry_samples, heart_block, render_chest, render_frames, render_heart
-from cardiac4d.phantom.noise import NoiseModel
 from cardiac4d.phantom.presets import PRESETS
 from cardiac4d.phantom.sequence import Study, sample_study
 from cardiac4d.phantom.stairs import Slab, whole_stack

@@ -21,11 +21,12 @@ FRAMES_BESIDE_THE_RESULT = 6
 
 
 @NO_PROC
-def test_preprocessing_of_inference_needs_less_than_three_times_its_result(repo_root: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("stage", ["preprocessing", "prepared"])
+def test_a_stage_needs_less_than_three_times_its_result(stage: str, repo_root: Path, tmp_path: Path) -> None:
     study = write_nifti(tmp_path / "study.nii", np.zeros(SMALL_SHAPE, np.int16), np.eye(4))
     code = "import sys; from measure_memory import run_and_measure as run; print(*run(*sys.argv[1:], (1.0, 1.0, 1.0)))"
     path = {"PYTHONPATH": f"{repo_root / 'bundle'}:{repo_root / 'scripts'}"}
-    rise, _, voxels = map(float, run_python("-c", code, "preprocessing", study, cwd=tmp_path, env=path).split())
+    rise, _, voxels = map(float, run_python("-c", code, stage, study, cwd=tmp_path, env=path).split())
     assert voxels == math.prod(SMALL_SHAPE)
     result, native_frame = voxels * 4, math.prod(SMALL_SHAPE[:3]) * 2
     assert rise < 3 * result + native_frame

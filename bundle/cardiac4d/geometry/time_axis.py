@@ -27,7 +27,7 @@ class TimeAxis:
 
     Args:
         indices: index of each frame in the source file, 0-based. A cyclic window counts on past the last frame (frame
-            ``num_source_frames`` is frame 0 of the next beat); a replicated frame repeats its index.
+            ``num_source_frames`` is frame 0 of the next beat); a replicated frame repeats its index; they may fall.
         step: time from one source frame to the next, in ``unit`` (NIfTI ``pixdim[4]``); 0 if it is not one number.
         offset: time of source frame 0, in ``unit`` (NIfTI ``toffset``).
         unit: ``sec``, ``msec``, ``usec`` or ``unknown``.
@@ -102,9 +102,13 @@ class TimeAxis:
 
     @property
     def _stride(self) -> int:
-        """Source frames from one frame to the next; 1 for a single frame; 0 where it is not one positive number."""
+        """Source frames from one frame to the next, negative where time runs back; 1 for one frame; 0 if unequal."""
         strides = set(np.diff(self.indices).tolist()) or {1}
-        return max(0, strides.pop()) if len(strides) == 1 else 0
+        return strides.pop() if len(strides) == 1 else 0
+
+    @property
+    def _direction(self) -> int:
+        return -1 if self._stride < 0 else 1
 
     @property
     def frame_times_ms(self) -> np.ndarray:
@@ -116,7 +120,7 @@ class TimeAxis:
     @property
     def frame_duration_ms(self) -> float:
         """Time between neighbouring frames; nan where it is not known or not one number."""
-        return self.step * self._stride * self._milliseconds if self._stride else math.nan
+        return self.step * abs(self._stride) * self._milliseconds if self._stride else math.nan
 
     @property
     def cycle_length_ms(self) -> float:
@@ -127,23 +131,23 @@ class TimeAxis:
 
     @property
     def full_cycle(self) -> bool:
-        """These frames cover one whole R-R interval, so that the last precedes the first."""
-        return self.source_full_cycle and len(self) == self.num_source_frames and self._stride == 1
+        """These frames cover one whole R-R interval evenly, forwards or back, so that the last precedes the first."""
+        return self.source_full_cycle and len(self) * abs(self._stride) == self.num_source_frames
 
     def select(self, positions: Sequence[int]) -> TimeAxis:
         """The axis of ``frames[positions]``; positions past the end of a full cycle count on into the next beat."""
         last = len(self) - 1
         if not self.full_cycle and any(not 0 <= p <= last for p in positions):
             raise ValueError(f"`positions` must lie in 0..{last}, got {list(positions)}")
-        size = len(self)
-        wrapped = tuple(self.indices[p % size] + self.num_source_frames * (p // size) for p in positions)
+        size, beat = len(self), self.num_source_frames * self._direction
+        wrapped = tuple(self.indices[p % size] + beat * (p // size) for p in positions)
         return replace(self, indices=wrapped, times_ms=self._times_at(positions))
 
     def _times_at(self, positions: Sequence[int]) -> tuple[float, ...] | None:
-        """The listed times, where there are; those of the next beat are not known where the length of the cycle is not."""
+        """The listed times, where there are; of the next beat they are known only with the length of the cycle."""
         if self.times_ms is None:
             return None
-        cycle, size = self.cycle_length_ms, len(self)
+        cycle, size = self.cycle_length_ms * self._direction, len(self)
         return tuple(self.times_ms[p % size] + (p // size * cycle if p >= size else 0.0) for p in positions)
 
     def window(self, start: int, size: int) -> np.ndarray:
@@ -152,12 +156,12 @@ class TimeAxis:
         return positions if self.full_cycle else positions.clip(max=len(self) - 1)
 
     def to_nifti(self) -> tuple[float, float]:
-        """``pixdim[4]`` and ``toffset`` in ``unit``; a step of 0 says that the frames are not equally spaced.
+        """``pixdim[4]`` and ``toffset`` in ``unit``; a step of 0: not equally spaced, or time runs back.
 
         Listed times that are even but for rounding have their mean step.
         """
         first = self.offset + self.step * self.indices[0] if self.times_ms is None else self.times_ms[0]
-        return self.step * self._stride, first if math.isfinite(first) or self.times_ms is None else 0.0
+        return self.step * max(0, self._stride), first if math.isfinite(first) or self.times_ms is None else 0.0
 
     def to_meta(self) -> dict[str, Any]:
         """Entries for ``MetaTensor.meta``; they collate, and :meth:`from_meta` reads them back."""

@@ -3,19 +3,23 @@
 
 from __future__ import annotations
 
-from .acdc_cine import write_cine_datalist
+from .acdc import write_acdc_datalist
+from .cine_index import write_cine_datalist
 from .datalist import frames_as_cases, load_datalist
 from .entries import label_convention
 from .folders import find_inputs, prepare_output_dir
 from .image_names import case_stem
 from .labels import LabelConvention, annotated_frames, check_frame_range, read_labels
 from .metaimage import MetaImageSequence
+from .mnms import write_mnms_datalist
 from .nifti import NiftiSequence
 from .nrrd import NrrdSequence
 from .open_sequence import open_sequence, open_volume
 from .outputs import OUTPUT_FORMATS, PROBABILITIES, OutputFormat, Segmentation, check_outputs
 from .phase_files import PhaseFiles
+from .phase_folders import write_nnunet_datalist, write_phase_datalist
 from .places import Place, listed_files
+from .prepared import read_prepared, write_prepared
 from .same_grid import LoadedGrid, check_same_grid
 from .slicer_writer import write_slicer_sequence
 from .source import SequenceSource
@@ -48,8 +52,14 @@ __all__ = [
     "open_volume",
     "prepare_output_dir",
     "read_labels",
+    "read_prepared",
+    "write_acdc_datalist",
     "write_cine_datalist",
     "write_fractions",
+    "write_mnms_datalist",
+    "write_nnunet_datalist",
+    "write_phase_datalist",
+    "write_prepared",
     "write_sequence",
     "write_slicer_sequence",
 ]

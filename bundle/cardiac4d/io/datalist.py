@@ -57,14 +57,14 @@ def load_datalist(
             (for a whole field it means "not given") or an integer of more than 64 bits.
     """
     source = Path(path) if dataset_dir is None else find_datalist(path, dataset_dir)
-    document = _read_json(source)
+    document = read_datalist(source)
     listed = _section(source, document, section)
     entries = [normalise_entry(source, section, index, raw, document) for index, raw in enumerate(listed)]
     warn_of_misspelt_fields(source, section, document)
     _refuse_repeated_ids(source, section, entries)
     refuse_leakage(source, section, entries, document)
     for entry in entries:
-        _check_files(source, section, entry)
+        check_files(source, section, entry)
     if section in SECTIONS_WITH_LABELS:
         _require_annotation(source, section, entries)
     return entries
@@ -121,7 +121,8 @@ def frames_as_cases(datalist: Sequence[Mapping[str, Any]]) -> list[Entry]:
     return expanded
 
 
-def _read_json(path: Path) -> Mapping[str, Any]:
+def read_datalist(path: Path) -> Mapping[str, Any]:
+    """A data list as it stands in its file; :class:`InputError` unless it is a JSON object."""
     if not path.is_file():
         raise InputError(path, "the data list does not exist", "correct the path")
     try:
@@ -151,7 +152,8 @@ def _refuse_repeated_ids(path: Path, section: str, entries: Sequence[Entry]) -> 
             raise InputError(path, problem, 'give each sequence its own "id"', f"{section}[{index}].id")
 
 
-def _check_files(path: Path, section: str, entry: Entry) -> None:
+def check_files(path: Path, section: str, entry: Entry) -> None:
+    """Look into the headers of an entry's files; :class:`InputError` where they do not fit together or to the entry."""
     image = open_sequence(entry[IMAGE_KEY])
     try:
         for name in (LABELED_FRAMES_KEY, FRAMES_KEY):

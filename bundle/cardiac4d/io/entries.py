@@ -21,8 +21,11 @@ from ..conventions import (
 )
 from ..errors import InputError
 from .image_names import has_wildcard
+from .label_names import numbered_label_map
+from .labeled_phases import LENGTH_KEY, NUMBERS_KEY
 from .labels import LabelConvention
-from .places import AXIS_ORDER_KEY, FILES, FRAME_TIMES_KEY, OPTIONS, RR_INTERVAL_KEY, listed_files, place_name
+from .open_sequence import open_sequence
+from .places import AXIS_ORDER_KEY, FILES, FRAME_TIMES_KEY, OPTIONS, RR_INTERVAL_KEY, Place, listed_files, place_name
 
 Entry: TypeAlias = dict[str, Any]
 
@@ -86,6 +89,9 @@ def normalise_entry(path: Path, section: str, index: int, raw: Any, document: Ma
     for key in (LABELED_FRAMES_KEY, FRAMES_KEY):
         if key in entry:
             entry[key] = _frame_list(path, f"{where}.{key}", entry[key])
+    if LABEL_MAP_KEY in entry:
+        field = f"{where}.{LABEL_MAP_KEY}"
+        entry[LABEL_MAP_KEY] = numbered_label_map(path, field, entry[LABEL_MAP_KEY], document)
     _check_label_map(path, where, entry)
     for key, value in entry.items():
         _refuse_uncollatable(path, f"{where}.{key}", value)
@@ -121,6 +127,9 @@ def _resolve_paths(path: Path, where: str, entry: Entry) -> None:
         raise InputError(path, f"{FRAME_TIMES_KEY} and {RR_INTERVAL_KEY} both give times", "give one of them", where)
     for key in [key for key in _PATHS if key in entry]:
         name = entry[key]
+        if key == LABEL_KEY and isinstance(name, Mapping):
+            entry[key] = _by_frame(path, f"{where}.{key}", name, entry[IMAGE_KEY])
+            continue
         entry[key] = _resolved(path, f"{where}.{key}", name, options if key == IMAGE_KEY else of_labels)
         if key != IMAGE_KEY and listed_files(entry[key]) == listed_files(entry[IMAGE_KEY]):
             raise InputError(path, f"{name} is the image itself", "give the file of its labels", f"{where}.{key}")
@@ -136,6 +145,20 @@ def _resolved(path: Path, where: str, name: Any, options: Mapping[str, Any]) -> 
     if len(files) == 1 and not options:
         return files[0]
     return {FILES: files if len(files) > 1 else files[0], **options}
+
+
+def _by_frame(path: Path, where: str, files: Mapping[str, Any], image: Place) -> dict[str, Any]:
+    """The place of labels that are given as one file per annotated frame: ``{"0": "ed.nii.gz", "7": "es.nii.gz"}``."""
+    fix = 'write frames, counted from 0, and their files, such as {"0": "ed.nii.gz", "7": "es.nii.gz"}'
+    if not files or not all(frame.isdecimal() and isinstance(file, str) for frame, file in files.items()):
+        raise InputError(path, f"{dict(files)!r} does not name a file for each annotated frame", fix, where)
+    numbers = sorted(map(int, files))
+    found = {int(frame): _existing(path, where, file) for frame, file in files.items()}
+    several = [frame for frame, matches in found.items() if len(matches) != 1]
+    if several:
+        raise InputError(path, f"{files[str(several[0])]} is more than one file", fix, where)
+    length = open_sequence(image).num_frames
+    return {FILES: [found[n][0] for n in numbers], NUMBERS_KEY: numbers, LENGTH_KEY: length}
 
 
 def _existing(path: Path, where: str, name: str) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 from ..errors import InputError
 from .given_times import TimedSequence
 from .image_names import METAIMAGE_SUFFIXES, NIFTI_SUFFIXES, NRRD_SUFFIXES, has_suffix
+from .labeled_phases import LENGTH_KEY, NUMBERS_KEY, LabeledPhases
 from .metaimage import MetaImageSequence
 from .nifti import AXIS_ORDERS, NiftiSequence
 from .nrrd import NrrdSequence
@@ -25,7 +26,8 @@ def open_sequence(place: Place) -> SequenceSource:
         place: a 4D file (NIfTI, NRRD, MetaImage); a folder or a pattern (``phases/*.nii.gz``) of 3D files, one per
             phase, taken in natural order; a list of such files in order of time; or a mapping of ``files`` (one of
             these) and, where the files do not tell, ``axis_order`` (``"xytz"``), ``frame_times_ms`` (one number per
-            frame) or ``rr_interval_ms`` (the names then hold percentages of it).
+            frame) or ``rr_interval_ms`` (the names then hold percentages of it); for labels ``frame_numbers`` and
+            ``num_frames``, where there is one file for each annotated frame.
 
     Returns:
         The reader that takes it.
@@ -37,7 +39,10 @@ def open_sequence(place: Place) -> SequenceSource:
     files = listed_files(place)
     if isinstance(place, Sequence) and not isinstance(place, str):
         warn_of_other_order(files)
-    source = _open(files, options.get(AXIS_ORDER_KEY))
+    by_frame = isinstance(place, Mapping) and NUMBERS_KEY in place
+    source = _open(files, options.get(AXIS_ORDER_KEY), phases=by_frame)
+    if isinstance(place, Mapping) and by_frame:
+        return LabeledPhases(source, place[NUMBERS_KEY], place[LENGTH_KEY])
     if options.get(FRAME_TIMES_KEY) is not None:
         return TimedSequence(source, options[FRAME_TIMES_KEY])
     if options.get(RR_INTERVAL_KEY) is not None:
@@ -54,10 +59,10 @@ def open_volume(path: Path) -> SequenceSource:
     return _open_file(path, None, one_frame=True)
 
 
-def _open(files: list[Path], axis_order: str | None) -> SequenceSource:
+def _open(files: list[Path], axis_order: str | None, *, phases: bool = False) -> SequenceSource:
     if len(files) > 1 and axis_order is not None:
         raise InputError(files[0], "several files can have no axis of time", "leave it out", AXIS_ORDER_KEY)
-    if len(files) > 1:
+    if len(files) > 1 or phases:
         return PhaseFiles(files, open_volume)
     return _open_file(files[0], axis_order, one_frame=False)
 

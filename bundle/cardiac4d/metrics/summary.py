@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from ..conventions import REDUCED_EF_PERCENT
 from .averages import mean_of_defined
+from .tables import aligned
 
 Summary: TypeAlias = "dict[str, int | float]"
 
@@ -92,7 +93,7 @@ def format_table(summaries: Mapping[str, Summary]) -> str:
             "Surf [mm]": _number(first["surf_reference_mm_mean"], 2),
         }
         lines.append(["reference labels", *(own.get(column, "-") for column in columns)])
-    return _aligned(lines)
+    return aligned(lines)
 
 
 def format_cases(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -105,7 +106,7 @@ def format_cases(rows: Sequence[Mapping[str, Any]]) -> str:
         A table in Markdown like that of :func:`format_table`.
     """
     cells = [list(_CASE_COLUMNS), *([show(row) for show in _CASE_COLUMNS.values()] for row in rows)]
-    return _aligned(cells)
+    return aligned(cells)
 
 
 def _column(rows: Sequence[Mapping[str, Any]], name: str) -> npt.NDArray[np.float64]:
@@ -172,10 +173,3 @@ _CASE_COLUMNS = {
     "ED frame": lambda row: str(row["ed_frame"]),
     "ES frame": lambda row: str(row["es_frame"]),
 }
-
-
-def _aligned(lines: list[list[str]]) -> str:
-    widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
-    padded = [[cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines]
-    padded.insert(1, ["-" * width for width in widths])
-    return "\n".join(f"| {' | '.join(line)} |" for line in padded)

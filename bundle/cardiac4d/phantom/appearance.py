@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
+from ..ct_noise import NoiseModel, draw_noise
 from ..geometry import Grid
 from .anatomy.chest import chest_parts, plan_chest
 from .anatomy.heart import HeartPlan, reference_height, surroundings
@@ -23,7 +24,6 @@ from .anatomy.ventricle import Ventricle, VentricleState
 from .canvas import Block, Canvas, Float32, axes_ras_mm, block_around, coverage
 from .contrast import Contrast
 from .labels import ventricle_box
-from .noise import NoiseModel, draw_noise
 from .physiology import Physiology
 from .stairs import Slab
 

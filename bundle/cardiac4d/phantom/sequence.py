@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..conventions import NOT_ANNOTATED
+from ..ct_noise import NoiseModel, sample_noise
 from ..geometry import Grid
 from .anatomy.heart import sample_heart
 from .anatomy.papillary import sample_muscles
@@ -19,7 +20,6 @@ from .appearance import Scene, render_frames
 from .contrast import sample_contrast
 from .field_of_view import sample_grid
 from .labels import Labels, truth_labels
-from .noise import NoiseModel, sample_noise
 from .physiology import Group, sample_physiology
 from .presets import Preset
 from .stairs import Slab, sample_slabs, whole_stack

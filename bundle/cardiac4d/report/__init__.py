@@ -8,6 +8,7 @@ from .case import write_case_pictures
 from .montage import dataset_montage, sequence_montage
 from .overlay import overlay
 from .style import png_path, save_png
+from .variants import variant_montage
 from .volumes import volume_curve
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "png_path",
     "save_png",
     "sequence_montage",
+    "variant_montage",
     "volume_curve",
     "write_case_pictures",
 ]

@@ -14,6 +14,7 @@ from monai.utils import TraceKeys
 
 from ..conventions import IMAGE_KEY, LABEL_KEY
 from ..geometry import TimeAxis
+from .cycle import undo
 
 
 class CyclicShift(InvertibleTransform):
@@ -77,7 +78,4 @@ class RandCyclicShiftd(RandomizableTransform, MapTransform, InvertibleTransform)
     def inverse(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Shift back the keys that were shifted."""
         d = dict(data)
-        for key in self.key_iterator(d):
-            if any(op[TraceKeys.ID] == id(self.shifter) for op in d[key].applied_operations):
-                d[key] = self.shifter.inverse(d[key])
-        return d
+        return undo(d, self.key_iterator(d), self.shifter)

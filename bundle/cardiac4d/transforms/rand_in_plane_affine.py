@@ -11,10 +11,12 @@ import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
-from monai.transforms import AffineGrid, InvertibleTransform, MapTransform, RandomizableTransform, Resample
+from monai.transforms import AffineGrid, InvertibleTransform, MapTransform, RandomizableTransform
 from monai.utils import TraceKeys
 
-from ..conventions import IMAGE_KEY, LABEL_KEY, NOT_ANNOTATED
+from ..conventions import IMAGE_KEY, LABEL_KEY
+from .cycle import undo
+from .warp import in_index_space, output_to_input, rewrapped, sample_channels
 
 ROTATION_DEG = 30.0
 SCALING = 0.2
@@ -41,7 +43,7 @@ class InPlaneAffine(InvertibleTransform):
             shift: voxels along H and W by which the content moves, after turning and scaling.
         """
         pixel_mm = img.affine[:3, :2].norm(dim=0).tolist()
-        matrix = _output_to_input(rotation_deg, scaling, shift, pixel_mm)
+        matrix = _content_matrix(rotation_deg, scaling, shift, pixel_mm)
         out = _resampled(img, matrix)
         self.push_transform(out, extra_info={"matrix": matrix.tolist()})
         return out
@@ -52,7 +54,7 @@ class InPlaneAffine(InvertibleTransform):
         return _resampled(data, torch.tensor(record["matrix"], dtype=torch.float64).inverse())
 
 
-def _output_to_input(
+def _content_matrix(
     rotation_deg: float, scaling: float, shift: tuple[float, float], pixel_mm: list[float]
 ) -> torch.Tensor:
     """3 x 3 matrix from a voxel of the result to one of the input, both counted from the centre of H and W."""
@@ -60,43 +62,17 @@ def _output_to_input(
         raise ValueError(f"`scaling` must be positive, got {scaling}")
     cos, sin = math.cos(math.radians(rotation_deg)), math.sin(math.radians(rotation_deg))
     turn = torch.tensor([[cos, -sin], [sin, cos]], dtype=torch.float64) * scaling
-    size = torch.diag(torch.tensor(pixel_mm, dtype=torch.float64))
-    forward = torch.eye(3, dtype=torch.float64)
-    forward[:2, :2] = size.inverse() @ turn @ size
-    forward[:2, 2] = torch.tensor(shift, dtype=torch.float64)
-    return forward.inverse()
+    return output_to_input(turn, shift, pixel_mm)
 
 
 def _resampled(img: MetaTensor, matrix: torch.Tensor) -> MetaTensor:
     """``img`` on the grid that ``matrix`` leads to; slices and frames go through MONAI's 2D resampler as channels."""
     channels, height, width, depth, frames = img.shape
     slices = img.as_tensor().permute(0, 3, 4, 1, 2).reshape(-1, height, width)
-    grid, _ = AffineGrid(affine=matrix, dtype=np.float64)(spatial_size=(height, width))
-    if img.is_floating_point():
-        warped = _plain(Resample(mode="bilinear", padding_mode="border", align_corners=False)(slices, grid))
-    else:
-        # The resampler can only fill with 0: complement, so that 0 means not annotated.
-        complement = (NOT_ANNOTATED - slices.to(torch.float32)).contiguous()
-        resample = Resample(mode="nearest", padding_mode="zeros", align_corners=False)
-        warped = NOT_ANNOTATED - _plain(resample(complement, grid))
+    points = AffineGrid(affine=matrix, dtype=np.float64)(spatial_size=(height, width))[0]
+    warped = sample_channels(slices, points)  # type: ignore[arg-type]
     voxels = warped.reshape(channels, depth, frames, height, width).permute(0, 3, 4, 1, 2)
-    out = MetaTensor(voxels.to(img.dtype).contiguous(), meta=img.meta, applied_operations=img.applied_operations)
-    out.affine = img.affine.to(torch.float64) @ _in_index_space(matrix, (height, width))
-    return out
-
-
-def _plain(tensor: torch.Tensor) -> torch.Tensor:
-    """A new ``MetaTensor`` made from a ``MetaTensor`` would share the metadata of its source: unwrap."""
-    return tensor.as_tensor() if isinstance(tensor, MetaTensor) else tensor
-
-
-def _in_index_space(matrix: torch.Tensor, plane: tuple[int, int]) -> torch.Tensor:
-    """The 3 x 3 matrix about the centre of ``plane`` as 4 x 4 from index to index."""
-    centre = (torch.tensor(plane, dtype=torch.float64) - 1) / 2
-    index = torch.eye(4, dtype=torch.float64)
-    index[:2, :2] = matrix[:2, :2]
-    index[:2, 3] = matrix[:2, 2] + centre - matrix[:2, :2] @ centre
-    return index
+    return rewrapped(voxels, img, in_index_space(matrix, (height, width)))
 
 
 class RandInPlaneAffined(RandomizableTransform, MapTransform, InvertibleTransform):
@@ -159,7 +135,4 @@ class RandInPlaneAffined(RandomizableTransform, MapTransform, InvertibleTransfor
     def inverse(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Resample the keys that were changed on their grid from before."""
         d = dict(data)
-        for key in self.key_iterator(d):
-            if any(op[TraceKeys.ID] == id(self.warper) for op in d[key].applied_operations):
-                d[key] = self.warper.inverse(d[key])
-        return d
+        return undo(d, self.key_iterator(d), self.warper)

@@ -15,6 +15,7 @@ from monai.utils import TraceKeys
 
 from ..conventions import IMAGE_KEY, LABEL_KEY, NOT_ANNOTATED
 from ..geometry import TimeAxis
+from .cycle import time_axis
 
 ROI_SIZE = (96, 96, 64, 16)
 FOREGROUND_PROB = 0.6
@@ -47,7 +48,7 @@ class SequenceCrop(InvertibleTransform):
             out[..., torch.from_numpy(np.r_[False, np.diff(frames) == 0])] = NOT_ANNOTATED
         if not isinstance(img, MetaTensor):
             return out
-        time = _time_axis(img)
+        time = time_axis(img)
         cropped = _moved(out, img, starts)
         cropped.meta.update(time.select(frames).to_meta())
         record = {"starts": list(starts), "frames": list(frames), "time": time.to_meta()}
@@ -64,13 +65,6 @@ class SequenceCrop(InvertibleTransform):
         restored = _moved(out, data, [-start for start in record["starts"]])
         restored.meta.update(record["time"])
         return restored
-
-
-def _time_axis(img: torch.Tensor) -> TimeAxis:
-    """The sequence's time axis; that of a plain tensor is not known and no full cycle."""
-    if isinstance(img, MetaTensor) and "frame_indices" in img.meta:
-        return TimeAxis.from_meta(img.meta)
-    return TimeAxis.uniform(img.shape[-1], 0.0, unit="unknown")
 
 
 def _moved(voxels: torch.Tensor, like: MetaTensor, starts: Sequence[int]) -> MetaTensor:
@@ -150,7 +144,7 @@ class RandSparseCrop(Randomizable, InvertibleTransform):
         """Draw the position of the crop for ``label`` ``(1, H, W, D, T)``."""
         extents = label.shape[1:]
         sizes = [n if size == -1 else size for size, n in zip(self.roi_size, extents, strict=True)]
-        centre, time = self._draw_voxel(label[0].numpy(force=True)), _time_axis(label)
+        centre, time = self._draw_voxel(label[0].numpy(force=True)), time_axis(label)
         self.starts = [_start(c, size, n) for c, size, n in zip(centre[:3], sizes[:3], extents[:3], strict=True)]
         self.sizes = sizes[:3]
         self.frames = time.window(self._draw_first_frame(centre[3], sizes[3], time), sizes[3]).tolist()

@@ -17,6 +17,7 @@ from .finite_training import FiniteTraining
 from .inferer import SequenceInferer
 from .input_errors import explain_input_errors
 from .poly_schedule import PolySchedule
+from .prepared_dataset import PreparedDataset
 from .runs import prepare_results_dir, prepare_training_dir
 from .settings import check_settings
 from .skipping import SkippingDataset, SkippingEvaluator
@@ -33,6 +34,7 @@ __all__ = [
     "Experiment",
     "FiniteTraining",
     "PolySchedule",
+    "PreparedDataset",
     "SequenceInferer",
     "SkippingDataset",
     "SkippingEvaluator",

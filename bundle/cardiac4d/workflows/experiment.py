@@ -62,7 +62,8 @@ class Experiment:
         """Train, or go on with an interrupted training; return the model of the last epoch."""
         folder = self.output_dir / f"train_{dims}d"
         config = "train" if dims == 4 else "train_3d"
-        self._stage("training", [config], folder, self.model(dims), resume=True)
+        values = {"prepared_dir": self.output_dir / "prepared", "resume": True}
+        self._stage("training", [config], folder, self.model(dims), **values)
         return self.model(dims)
 
     def evaluate(self, dims: int = 4, section: str = "test") -> dict[str, Any]:
@@ -146,7 +147,7 @@ def check_origin(note: Path, record: Mapping[str, Any]) -> None:
         partial.write_text(json.dumps(record, indent=4) + "\n", encoding="utf-8")
 
 
-_PLACES = ("dataset_dir", "output_dir", "checkpoint")
+_PLACES = ("dataset_dir", "output_dir", "prepared_dir", "checkpoint")
 """Settings that are paths; a record says where they were when the folder was begun."""
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..errors import InputError
 from ..io import OUTPUT_FORMATS, PROBABILITIES, check_outputs
+from ..io.prepared import STORED_TYPES
 from .distributed import is_main_process
 
 logger = logging.getLogger(__name__)
@@ -96,8 +97,10 @@ _WINDOW = Rule(
 
 RULES = {
     **dict.fromkeys(("max_epochs", "val_interval", "checkpoint_interval", "batch_size", "num_frames"), _at_least(1)),
+    "prepare_workers": _at_least(1),
     **dict.fromkeys(("num_workers", "seed"), _at_least(0)),
-    **dict.fromkeys(("cache_rate", "foreground_prob"), _FRACTION),
+    "foreground_prob": _FRACTION,
+    "prepared_dtype": Rule(f"one of {', '.join(STORED_TYPES)}", lambda value: value in STORED_TYPES),
     **dict.fromkeys(("poly_power", "smoothness_weight"), _NOT_NEGATIVE),
     **dict.fromkeys(("resume", "overwrite", "framewise", "full_cycle", "amp", "cpu_autocast"), _FLAG),
     "learning_rate": Rule("a number above 0", lambda value: _is_number(value) and value > 0),

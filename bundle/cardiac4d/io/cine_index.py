@@ -1,26 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Make a data list for a folder of cine-MR sequences annotated at end-diastole and end-systole (ACDC labels)."""
+"""List a folder of cine-MR sequences with an ``index.csv``, annotated at end-diastole and end-systole (ACDC labels)."""
 
 from __future__ import annotations
 
 import csv
-import json
-import random
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..conventions import BACKGROUND, LV, LVM, NOT_ANNOTATED, REFERENCE_EF_KEY, REFERENCE_EF_RANGE_PERCENT
+from ..conventions import REFERENCE_EF_KEY, REFERENCE_EF_RANGE_PERCENT
 from ..errors import InputError
 from .open_sequence import open_sequence
-from .whole_file import whole_file
-
-ACDC_LABELS: Mapping[int, int] = {3: LV, 2: LVM, 1: BACKGROUND}
-"""ACDC: right ventricle 1 (background here), myocardium 2, left-ventricular cavity 3."""
+from .study_lists import ACDC_LABELS, existing_folder, split_by_group, write_study_list
 
 _CAVITY = 3
 _COLUMNS = ("id", "group", "ed_frame", "es_frame", "spacing_known")
@@ -32,6 +26,7 @@ def write_cine_datalist(
     *,
     seed: int = 0,
     validation_fraction: float = 0.2,
+    overwrite: bool = False,
 ) -> Path:
     """Write a data list with a split by patient, stratified by diagnosis group. Images are not copied.
 
@@ -42,33 +37,29 @@ def write_cine_datalist(
 
     Args:
         source_dir: the folder.
-        output_json: the file to write; it may be replaced.
+        output_json: the file to write.
         seed: of the split.
         validation_fraction: share of each group that is held back, between 0 and 1; at least one patient per group.
+        overwrite: replace an existing file.
 
     Returns:
         The path written.
 
     Raises:
-        InputError: if ``index.csv`` or a file it names is missing or unusable.
+        InputError: if ``index.csv`` or a file it names is missing or unusable, or the data list exists.
     """
-    if not 0 < validation_fraction < 1:
-        raise ValueError(f"`validation_fraction` must lie between 0 and 1, got {validation_fraction}")
-    source, target = Path(source_dir).resolve(), Path(output_json)
-    training, validation = _split(_read_index(source / "index.csv"), seed, validation_fraction)
-    document = {
-        "name": source.name,
-        "description": f"cine MR, annotated at end-diastole and end-systole; split by patient and group, seed {seed}",
-        "modality": {"0": "MR"},
-        "labels": {"0": "background", "1": "LV", "2": "LVM", str(NOT_ANNOTATED): "not annotated"},
-        "label_map": {str(value): label for value, label in ACDC_LABELS.items()},
-        "full_cycle": True,
-        "training": [_entry(source, row) for row in training],
-        "validation": [_entry(source, row) for row in validation],
-    }
-    with whole_file(target) as partial:
-        partial.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    return target
+    source = existing_folder(source_dir)
+    entries = [_entry(source, row) for row in _read_index(source / "index.csv")]
+    return write_study_list(
+        output_json,
+        split_by_group(entries, seed, validation_fraction),
+        name=source.name,
+        description=f"cine MR, annotated at end-diastole and end-systole; split by patient and group, seed {seed}",
+        label_map=ACDC_LABELS,
+        modality="MR",
+        full_cycle=True,
+        overwrite=overwrite,
+    )
 
 
 def _read_index(path: Path) -> list[dict[str, str]]:
@@ -81,24 +72,10 @@ def _read_index(path: Path) -> list[dict[str, str]]:
     return rows
 
 
-def _split(rows: Sequence[dict[str, str]], seed: int, fraction: float) -> tuple[list[dict], list[dict]]:
-    groups: dict[str, list[dict[str, str]]] = defaultdict(list)
-    for row in sorted(rows, key=lambda r: r["id"]):
-        groups[row["group"]].append(row)
-    generator = random.Random(seed)
-    training, validation = [], []
-    for _, members in sorted(groups.items()):
-        generator.shuffle(members)
-        held_back = max(1, round(len(members) * fraction))
-        validation += members[:held_back]
-        training += members[held_back:]
-    return sorted(training, key=lambda r: r["id"]), sorted(validation, key=lambda r: r["id"])
-
-
 def _entry(source: Path, row: Mapping[str, str]) -> dict[str, Any]:
     frames = [int(row["ed_frame"]), int(row["es_frame"])]
     label = source / f"{row['id']}_4d_sparse_gt.nii.gz"
-    diastole, systole = (np.count_nonzero(frame == _CAVITY) for frame in open_sequence(label).frames(frames))
+    diastole, systole = (np.count_nonzero(frame == _CAVITY) for frame in open_sequence(str(label)).frames(frames))
     if diastole == 0:
         raise InputError(label, f"no cavity (label {_CAVITY}) at end-diastole", "correct index.csv", "ed_frame")
     low, high = REFERENCE_EF_RANGE_PERCENT

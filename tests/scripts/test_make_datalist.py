@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line that writes a cine data list."""
+"""The command line that lists other people's folders."""
 
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 
 from cardiac4d.io import load_datalist
 from tests.helpers.process import run_python
@@ -25,7 +28,8 @@ def test_the_script_writes_a_list_that_loads(tmp_path: Path, repo_root: Path) ->
     (tmp_path / "index.csv").write_text("\n".join(rows))
     output = tmp_path / "lists" / "dataset.json"
     run_python(
-        "scripts/make_cine_datalist.py",
+        "scripts/make_datalist.py",
+        "cine",
         tmp_path,
         output,
         "--validation_fraction=0.5",
@@ -34,3 +38,21 @@ def test_the_script_writes_a_list_that_loads(tmp_path: Path, repo_root: Path) ->
     )
     assert [len(load_datalist(output, section)) for section in ("training", "validation")] == [2, 2]
     assert load_datalist(output, "training")[0]["ef_percent"] == 50.0
+
+
+@pytest.mark.parametrize(
+    ("layout", "options", "expected"),
+    [
+        ("acdc2", {}, "no layout 'acdc2'. Fix: name one of acdc, cine, mnms, nnunet, phases"),
+        ("mnms", {}, "the layout mnms needs --table_csv"),
+        ("nnunet", {"lv": "LV"}, "the layout nnunet needs --lvm"),
+        ("acdc", {"images": "*.nii"}, "--images means nothing for the layout acdc"),
+        ("acdc", {}, "no Info.cfg in any folder below"),
+    ],
+)
+def test_wrong_call_is_one_sentence(
+    tmp_path: Path, repo_root: Path, layout: str, options: dict[str, Any], expected: str
+) -> None:
+    make = runpy.run_path(str(repo_root / "scripts" / "make_datalist.py"))["make_datalist"]
+    with pytest.raises(SystemExit, match=expected):
+        make(layout, str(tmp_path), str(tmp_path / "list.json"), **options)

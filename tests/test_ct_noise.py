@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import map_coordinates
 
-from cardiac4d.phantom.noise import REFERENCE_SPACING_MM, NoiseModel, coarse_voxel_factor, draw_noise, sample_noise
+from cardiac4d.ct_noise import REFERENCE_SPACING_MM, NoiseModel, coarse_voxel_factor, draw_noise, sample_noise
 
 SPACING = np.array(REFERENCE_SPACING_MM)
 

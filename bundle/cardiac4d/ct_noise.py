@@ -4,6 +4,8 @@
 The measured autocorrelation of a real study resampled to 1 mm is .64 / .34 in-plane and .81 / .46 along z at lags of 1
 and 2 mm. In-plane it is the sum of a short and a long Gaussian component; along z, once 2 mm slices are interpolated
 to 1 mm, neighbouring slices must correlate by .31. Voxels coarser than the reference average the noise within them.
+
+The phantom scans with this noise, and an augmentation adds it: hence a module of its own, below both.
 """
 
 from __future__ import annotations
@@ -59,11 +61,25 @@ def draw_noise(
 ) -> NDArray[np.float32]:
     """Correlated noise ``(H, W, D)`` of standard deviation one at the reference voxel size, less on coarser voxels."""
     total = np.zeros(shape, np.float32)
+    for variance, widths in noise_components(spacing_mm):
+        total += _smoothed(shape, widths, rng) * np.float32(np.sqrt(variance))
+    return total
+
+
+def noise_components(spacing_mm: NDArray[np.floating]) -> list[tuple[float, NDArray[np.floating]]]:
+    """What :func:`draw_noise` adds up on voxels of ``spacing_mm``: variance, and filter widths in voxels per axis."""
+    parts = []
     for share, width_mm in _COMPONENTS:
         widths = (width_mm, width_mm, _WIDTH_Z_MM)
-        scale = np.sqrt(share) * coarse_voxel_factor(spacing_mm, widths)
-        total += _smoothed(shape, np.asarray(widths) / spacing_mm, rng) * np.float32(scale)
-    return total
+        parts.append((share * coarse_voxel_factor(spacing_mm, widths) ** 2, np.asarray(widths) / spacing_mm))
+    return parts
+
+
+def correlation(width: float, lags: NDArray[np.integer]) -> NDArray[np.floating]:
+    """Correlation of white noise, filtered by a Gaussian of ``width`` voxels, at ``lags`` in voxels."""
+    kernel = _kernel(width)
+    by_lag = np.correlate(kernel, kernel, "full")[len(kernel) - 1 :] / (kernel**2).sum()
+    return np.where(np.abs(lags) < len(kernel), by_lag[np.minimum(np.abs(lags), len(kernel) - 1)], 0.0)
 
 
 def coarse_voxel_factor(spacing_mm: NDArray[np.floating], widths_mm: tuple[float, float, float]) -> float:
@@ -93,6 +109,10 @@ def _smoothed(shape: tuple[int, ...], widths: NDArray[np.floating], rng: np.rand
 
 def _filter_gain(width: float) -> np.float32:
     """Standard deviation that the filter of :func:`_smoothed` leaves of unit white noise."""
-    radius = int(3.0 * width + 0.5)
-    kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / width) ** 2)
+    kernel = _kernel(width)
     return np.float32(np.sqrt((kernel**2).sum()) / kernel.sum())
+
+
+def _kernel(width: float) -> NDArray[np.floating]:
+    radius = int(3.0 * width + 0.5)
+    return np.exp(-0.5 * (np.arange(-radius, radius + 1) / width) ** 2)

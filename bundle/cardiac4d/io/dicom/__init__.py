@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Multi-phase DICOM studies: which images are which slice and phase, where they lie, and their numbers."""
+
+from __future__ import annotations
+
+from .image import SourceFrame
+from .sequence import DicomSequence
+from .studies import dicom_studies, holds_dicom
+
+__all__ = ["DicomSequence", "SourceFrame", "dicom_studies", "holds_dicom"]

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which studies a folder holds: itself, or one per sub-folder."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+
+from ...errors import InputError
+from .files import files_below, is_dicom, read_header
+
+
+def holds_dicom(folder: str | PathLike[str]) -> bool:
+    """Whether a folder tree holds a file that says it is DICOM."""
+    return first_dicom(Path(folder)) is not None
+
+
+def first_dicom(folder: Path) -> Path | None:
+    """The first DICOM file of a folder tree, or None."""
+    return next((path for path in files_below(folder) if is_dicom(path)), None)
+
+
+def dicom_studies(folder: str | PathLike[str]) -> list[Path]:
+    """The folders that hold one study each.
+
+    The folder itself, if DICOM files lie in it, or if all its sub-folders hold series of one study; else each sub-folder
+    that holds DICOM files. Studies are told apart by StudyInstanceUID, read of one file per sub-folder.
+
+    Returns:
+        Folders in the order of their names; none where there is no DICOM file.
+
+    Raises:
+        InputError: if some sub-folders share a study while others do not.
+    """
+    place = Path(folder)
+    if any(is_dicom(path) for path in place.iterdir()):
+        return [place]
+    homes: dict[str, list[Path]] = {}
+    for inner in sorted(path for path in place.iterdir() if path.is_dir() and not path.name.startswith(".")):
+        first = first_dicom(inner)
+        if first is not None:
+            homes.setdefault(_study_uid(place, first), []).append(inner)
+    if len(homes) == 1:
+        return [place]
+    shared = next((members for members in homes.values() if len(members) > 1), None)
+    if shared is not None:
+        names = ", ".join(path.name for path in shared[:2])
+        problem = f"its sub-folders hold several studies, and some share one ({names})"
+        fix = "keep each study in one sub-folder, or name the studies in a data list"
+        raise InputError(place, problem, fix)
+    return [members[0] for members in homes.values()]
+
+
+def _study_uid(place: Path, path: Path) -> str:
+    header = read_header(place, path, ["SOPClassUID", "StudyInstanceUID"])
+    return "" if header is None else str(header.get("StudyInstanceUID", ""))

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""pydicom, imported when the first DICOM file is met, and a sentence where it or a decoder is absent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ...errors import InputError
+
+INSTALL = "pip install 'cardiac4d[dicom]'"
+
+
+def pydicom_for(place: Path) -> Any:
+    """Return the module ``pydicom``; :class:`InputError` naming ``place`` where it is not installed."""
+    try:
+        import pydicom
+    except ModuleNotFoundError as error:
+        raise InputError(place, "DICOM is read with pydicom, which is not installed", INSTALL) from error
+    return pydicom
+
+
+def check_decoder(path: Path, syntax: str) -> None:
+    """Raise :class:`InputError` where no installed decoder takes the transfer syntax ``syntax`` of ``path``."""
+    from pydicom.pixels import get_decoder
+    from pydicom.uid import UID
+
+    try:
+        available = get_decoder(UID(syntax)).is_available
+    except NotImplementedError as error:
+        problem = f"its pixels are stored as {UID(syntax).name}, which pydicom does not decode"
+        raise InputError(path, problem, "save the study uncompressed", "TransferSyntaxUID") from error
+    if not available:
+        problem = f"its pixels are compressed as {UID(syntax).name}, and no decoder for it is installed"
+        raise InputError(path, problem, INSTALL, "TransferSyntaxUID")

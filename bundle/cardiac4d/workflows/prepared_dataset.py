@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Resample every study once, and train from what was written: an epoch then costs crops."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import monai
+from monai.data import Dataset
+from monai.transforms import apply_transform
+from tqdm import tqdm
+
+from .. import __version__
+from ..conventions import CASE_ID_KEY
+from ..errors import InputError
+from ..io.fingerprint import Fingerprints
+from ..io.prepared import SUFFIX, read_prepared, write_prepared
+from ..transforms.description import describe
+from .distributed import process_rank
+from .input_errors import find_input_error
+
+logger = logging.getLogger(__name__)
+
+FORMAT = 1
+"""Goes up when files of an older version must not be read any more."""
+
+MEMORY_NAME = "fingerprints.json"
+SHOWN = 3
+"""So many studies that cannot be prepared stand in the error; the log has all of them."""
+
+
+class PreparedDataset(Dataset):
+    """A data set whose deterministic transforms run once per study, in this run or an earlier one.
+
+    What they give is written to ``folder``, one file per study, under a name that follows from the content of the
+    study's files, the fields of its entry, the transforms with their parameters, and the versions of this package and
+    MONAI. A change of any of them gives another name, so the study is prepared again and the old file stays, for the
+    experiments that still use it; whatever is in the folder can be removed at any time. Preparation that was
+    interrupted goes on with the studies that are missing. Several processes, of one training or of many, may share the
+    folder: each takes its part of the missing studies, and whole files replace each other.
+
+    Items are mapped into memory, floating-point voxels in ``dtype``: a transform that cuts a crop reads the crop only.
+    Cast to float32 after it.
+
+    Args:
+        data: entries, such as those of :func:`cardiac4d.io.load_datalist`.
+        preparation: deterministic transforms, from an entry to an item.
+        transform: random transforms, applied to every item anew; ``None`` for none.
+        folder: where prepared studies are kept.
+        dtype: ``float16`` or ``float32``, see :func:`cardiac4d.io.prepared.write_prepared`.
+        num_workers: studies prepared at the same time, in threads; each needs the memory that loading it takes.
+        progress: show a progress bar.
+
+    Raises:
+        InputError: if studies cannot be prepared, when all others are; or the disk is full.
+        TypeError: if a change of ``preparation`` could not be noticed, see
+            :func:`cardiac4d.transforms.description.describe`.
+        ValueError: if ``num_workers`` is less than 1.
+    """
+
+    def __init__(
+        self,
+        data: Sequence[Mapping[str, Any]],
+        preparation: Callable[[Any], Any],
+        transform: Callable[[Any], Any] | None = None,
+        *,
+        folder: str | PathLike[str],
+        dtype: str = "float16",
+        num_workers: int = 1,
+        progress: bool = True,
+    ) -> None:
+        if num_workers < 1:
+            raise ValueError(f"`num_workers` must be at least 1, got {num_workers}")
+        super().__init__(data, transform)
+        self.preparation, self.folder, self.dtype = preparation, Path(folder), dtype
+        self.num_workers, self.progress = num_workers, progress
+        self.files = self._names()
+        self._prepare([index for index, file in enumerate(self.files) if not file.exists()])
+
+    def _transform(self, index: int) -> Any:
+        item = read_prepared(self.files[index])
+        return item if self.transform is None else apply_transform(self.transform, item)
+
+    def _names(self) -> list[Path]:
+        """The file of each entry. Reading the studies to name them is what a first run waits for: so in threads too."""
+        how = {"format": FORMAT, "versions": [__version__, monai.__version__], "dtype": self.dtype}
+        described = json.dumps({**how, "preparation": describe(self.preparation)}, sort_keys=True)
+        known = Fingerprints(self.folder / MEMORY_NAME)
+
+        def name(entry: Mapping[str, Any]) -> Path:
+            content = json.dumps(known.of(entry), sort_keys=True, default=repr)
+            digest = hashlib.sha256(f"{described}\n{content}".encode()).hexdigest()
+            return self.folder / f"{entry[CASE_ID_KEY]}-{digest[:20]}{SUFFIX}"
+
+        with ThreadPoolExecutor(self.num_workers) as pool:
+            files = list(pool.map(name, self.data))
+        known.save()
+        return files
+
+    def _prepare(self, missing: Sequence[int]) -> None:
+        if not missing:
+            logger.info("all %d studies are prepared: %s", len(self.files), self.folder)
+            return
+        start = process_rank() % len(missing)  # processes that share the work begin at different studies
+        order = [*missing[start:], *missing[:start]]
+        with ThreadPoolExecutor(self.num_workers) as pool:
+            problems = [problem for problem in self._watched(pool.map(self._prepare_one, order), len(order)) if problem]
+        if problems:
+            raise _failure(self.folder, problems)
+        size = sum(self.files[index].stat().st_size for index in missing)
+        logger.info("prepared %d of %d studies, %.1f GB: %s", len(missing), len(self.files), size / 1e9, self.folder)
+
+    def _watched(self, results: Iterable[Any], count: int) -> Iterable[Any]:
+        return tqdm(results, "preparing studies", count, disable=not self.progress, leave=False)
+
+    def _prepare_one(self, index: int) -> InputError | None:
+        """Prepare a study unless another process has done so by now; what is wrong with it, if anything."""
+        if self.files[index].exists():
+            return None
+        try:
+            item: Any = apply_transform(self.preparation, dict(self.data[index]))
+            write_prepared(self.files[index], item, self.dtype)
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                fix = "free space, name another folder, or use a larger spacing"
+                raise InputError(self.folder, "the disk is full", fix) from error
+            raise
+        except Exception as error:
+            problem = find_input_error(error)
+            if problem is None:
+                raise
+            logger.error("%s cannot be prepared: %s", self.data[index][CASE_ID_KEY], problem)
+            return problem
+        return None
+
+
+def _failure(folder: Path, problems: Sequence[InputError]) -> InputError:
+    if len(problems) == 1:
+        return problems[0]
+    named = [str(problem).rstrip(".") for problem in problems[:SHOWN]]
+    named += [f"{len(problems) - SHOWN} more, see the log"] if len(problems) > SHOWN else []
+    problem = f"{len(problems)} studies cannot be prepared, all others are: {'; '.join(named)}"
+    return InputError(folder, problem, "mend these files, or take them out of the data list")

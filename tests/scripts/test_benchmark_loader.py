@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The loader benchmark measures three ways to feed a training, and prints what it measured."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+from tests.helpers.studies import write_small_dataset
+
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "benchmark_loader.py"
+
+
+def test_rates_and_ratios_belong_together(tmp_path: Path) -> None:
+    benchmark = runpy.run_path(str(SCRIPT))["benchmark_loader"]
+    found = benchmark(str(write_small_dataset(tmp_path)), ["quick"], crops_per_way=4, crops_on_the_fly=2)
+    assert found["prepared_mb_per_study"] > 0
+    for way in ("in_memory", "prepared"):
+        ratio = found[f"{way}_crops_per_s"] / found["on_the_fly_crops_per_s"]
+        assert abs(found[f"{way}_times_on_the_fly"] / ratio - 1) < 0.1
