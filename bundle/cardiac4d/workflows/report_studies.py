@@ -34,7 +34,7 @@ from ..measure import MeasureOptions, measure_study
 from ..report import write_cohort_report, write_study_report
 from .case_results import case_name
 from .distributed import gather_rows, is_main_process
-from .runs import SUFFIX, remove_other_reports
+from .runs import remove_other_reports
 
 logger = logging.getLogger(__name__)
 
@@ -197,7 +197,7 @@ def _pairs(image: Path, labels: Path) -> dict[str, tuple[Path, Path]]:
     """Image and label map of each study, by case id."""
     if not (image.is_dir() and labels.is_dir() and _by_name(image)):
         return {case_stem(image): (image, labels)}
-    maps = {stem.removesuffix(SUFFIX.split(".")[0]): path for stem, path in _by_name(labels).items()}
+    maps = {stem.removesuffix("_seg"): path for stem, path in _by_name(labels).items()}
     found = {stem: (path, maps[stem]) for stem, path in _by_name(image).items() if stem in maps}
     if not found:
         raise InputError(labels, f"no label map is named like an image in {image}", "name it <image>_seg.nii.gz")
