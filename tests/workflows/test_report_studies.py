@@ -16,9 +16,10 @@ from monai.data import MetaTensor
 from cardiac4d.errors import InputError
 from cardiac4d.geometry import TimeAxis
 from cardiac4d.io import write_sequence
+from cardiac4d.io.fingerprint import file_sha256
 from cardiac4d.transforms import LoadSequence
 from cardiac4d.workflows import StudyReports, report_label_maps
-from cardiac4d.workflows.report_studies import file_sha256, origin
+from cardiac4d.workflows.report_studies import origin
 from tests.helpers.process import run_python
 from tests.helpers.studies import AFFINE, FRAME_DURATION_S, beating_ball, write_study
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,22 +21,25 @@ from ..errors import InputError
 from ..io import (
     LabelConvention,
     SequenceSource,
+    case_stem,
     check_same_grid,
-    nifti_stem,
     open_sequence,
     prepare_output_dir,
     read_labels,
+    reopen,
 )
-from ..io.nifti import has_nifti_suffix
+from ..io.fingerprint import file_sha256
+from ..io.places import image_files
 from ..measure import MeasureOptions, measure_study
 from ..report import write_cohort_report, write_study_report
 from .case_results import case_name
 from .distributed import gather_rows, is_main_process
-from .runs import SUFFIX, remove_other_reports
+from .runs import remove_other_reports
 
 logger = logging.getLogger(__name__)
 
-_BLOCK = 1 << 20
+_checksum = cache(file_sha256)
+"""Weights are read once per run, not once per study."""
 
 
 @dataclass(frozen=True)
@@ -95,9 +97,9 @@ class StudyReports:
 
     def _report(self, case: Mapping[str, Any]) -> dict[str, Any]:
         pred, case_id = case[PRED_KEY], case_name(case)
-        place = Path(pred.meta["filename_or_obj"])
-        source = open_sequence(place)
-        model = {"model": self.model_name, "weights_sha256": self.checkpoint and file_sha256(Path(self.checkpoint))}
+        source = reopen(pred.meta)
+        place = source.path
+        model = {"model": self.model_name, "weights_sha256": self.checkpoint and _checksum(Path(self.checkpoint))}
         cycle_ms = float(pred.meta.get(META_CYCLE_LENGTH_MS, math.nan))
         document = measure_study(
             pred[0],
@@ -178,18 +180,8 @@ def origin(place: Path, case_id: str) -> dict[str, Any]:
     A file name that does not begin with the case id may name the patient whom the id hides: it is left out.
     """
     name = place.name if place.name.startswith(case_id) else "name withheld, it differs from the case id"
-    checksum = file_sha256(place) if place.is_file() else None
+    checksum = _checksum(place) if place.is_file() else None
     return {"input": name, "input_sha256": checksum, "version": __version__}
-
-
-@cache
-def file_sha256(path: Path) -> str:
-    """Checksum of a file, as hexadecimal text; read once per run."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def reference_ejection_fractions(cases_csv: str | Path | None) -> dict[str, float]:
@@ -204,8 +196,8 @@ def reference_ejection_fractions(cases_csv: str | Path | None) -> dict[str, floa
 def _pairs(image: Path, labels: Path) -> dict[str, tuple[Path, Path]]:
     """Image and label map of each study, by case id."""
     if not (image.is_dir() and labels.is_dir() and _by_name(image)):
-        return {nifti_stem(image): (image, labels)}
-    maps = {stem.removesuffix(SUFFIX.split(".")[0]): path for stem, path in _by_name(labels).items()}
+        return {case_stem(image): (image, labels)}
+    maps = {stem.removesuffix("_seg"): path for stem, path in _by_name(labels).items()}
     found = {stem: (path, maps[stem]) for stem, path in _by_name(image).items() if stem in maps}
     if not found:
         raise InputError(labels, f"no label map is named like an image in {image}", "name it <image>_seg.nii.gz")
@@ -213,5 +205,4 @@ def _pairs(image: Path, labels: Path) -> dict[str, tuple[Path, Path]]:
 
 
 def _by_name(folder: Path) -> dict[str, Path]:
-    files = sorted(path for path in folder.iterdir() if path.is_file() and has_nifti_suffix(path))
-    return {nifti_stem(path): path for path in files if not path.name.startswith(".")}
+    return {case_stem(path): path for path in image_files(folder)}
