@@ -6,15 +6,17 @@ from __future__ import annotations
 from .acdc import write_acdc_datalist
 from .cine_index import write_cine_datalist
 from .datalist import frames_as_cases, load_datalist
+from .dicom import DicomSequence, SourceFrame, write_nifti
 from .entries import label_convention
 from .folders import find_inputs, prepare_output_dir
 from .image_names import case_stem
+from .image_reader import SequenceReader
 from .labels import LabelConvention, annotated_frames, check_frame_range, read_labels
 from .metaimage import MetaImageSequence
 from .mnms import write_mnms_datalist
 from .nifti import NiftiSequence
 from .nrrd import NrrdSequence
-from .open_sequence import open_sequence, open_volume
+from .open_sequence import open_sequence, open_volume, reopen
 from .outputs import OUTPUT_FORMATS, PROBABILITIES, OutputFormat, Segmentation, check_outputs
 from .phase_files import PhaseFiles
 from .phase_folders import write_nnunet_datalist, write_phase_datalist
@@ -28,6 +30,7 @@ from .writer import write_fractions, write_sequence
 __all__ = [
     "OUTPUT_FORMATS",
     "PROBABILITIES",
+    "DicomSequence",
     "LabelConvention",
     "LoadedGrid",
     "MetaImageSequence",
@@ -37,7 +40,9 @@ __all__ = [
     "PhaseFiles",
     "Place",
     "Segmentation",
+    "SequenceReader",
     "SequenceSource",
+    "SourceFrame",
     "annotated_frames",
     "case_stem",
     "check_frame_range",
@@ -53,10 +58,12 @@ __all__ = [
     "prepare_output_dir",
     "read_labels",
     "read_prepared",
+    "reopen",
     "write_acdc_datalist",
     "write_cine_datalist",
     "write_fractions",
     "write_mnms_datalist",
+    "write_nifti",
     "write_nnunet_datalist",
     "write_phase_datalist",
     "write_prepared",

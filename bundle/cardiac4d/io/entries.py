@@ -25,7 +25,17 @@ from .label_names import numbered_label_map
 from .labeled_phases import LENGTH_KEY, NUMBERS_KEY
 from .labels import LabelConvention
 from .open_sequence import open_sequence
-from .places import AXIS_ORDER_KEY, FILES, FRAME_TIMES_KEY, OPTIONS, RR_INTERVAL_KEY, Place, listed_files, place_name
+from .places import (
+    AXIS_ORDER_KEY,
+    DICOM_OPTIONS,
+    FILES,
+    FRAME_TIMES_KEY,
+    OPTIONS,
+    RR_INTERVAL_KEY,
+    Place,
+    listed_files,
+    place_name,
+)
 
 Entry: TypeAlias = dict[str, Any]
 
@@ -48,7 +58,7 @@ SHARED_FIELDS = tuple(_DEFAULTS)
 """Fields that may stand at the top level of a data list, for all entries."""
 FIELDS = (
     *(CASE_ID_KEY, *_PATHS, LABELED_FRAMES_KEY, FRAMES_KEY, REFERENCE_EF_KEY, *SHARED_FIELDS),
-    *(FRAME_TIMES_KEY, RR_INTERVAL_KEY),
+    *(FRAME_TIMES_KEY, RR_INTERVAL_KEY, *DICOM_OPTIONS),
 )
 """Every field of an entry that means something to this package."""
 

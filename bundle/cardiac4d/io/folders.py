@@ -12,6 +12,7 @@ from pathlib import Path
 from ..conventions import CASE_ID_KEY, FULL_CYCLE_KEY, IMAGE_KEY, REFERENCE_EF_KEY
 from ..errors import InputError
 from .datalist import load_datalist
+from .dicom import dicom_studies
 from .entries import Entry, check_case_id, check_flag
 from .image_names import case_stem, has_wildcard
 from .open_sequence import open_sequence, open_volume
@@ -35,8 +36,8 @@ def find_inputs(
     Args:
         dataset_dir: one 4D file (``.nii``, ``.nii.gz``, ``.nrrd``, ``.mha``, ``.mhd``), or a folder of such files (its
             own level only), or a folder without such files that holds a ``dataset.json``, of which ``section`` is
-            taken; or a pattern such as ``data/*_ct.nii.gz``, of 4D files, or of 3D files that are the phases of **one**
-            sequence.
+            taken; or the folder of a DICOM study, or one whose sub-folders are one study each; or a pattern such as
+            ``data/*_ct.nii.gz``, of 4D files, or of 3D files that are the phases of **one** sequence.
         datalist: a data list, of which ``section`` is taken instead; a relative path is looked for in the current
             directory, then in ``dataset_dir``.
         section: the list to take from the data list.
@@ -62,6 +63,7 @@ def find_inputs(
     if not files and (place / DATALIST_NAME).is_file():
         logger.info("%s holds no sequence of its own: taking %r of its %s", place, section, DATALIST_NAME)
         return load_datalist(place / DATALIST_NAME, section)
+    files = files or dicom_studies(place)
     if not files:
         raise _nothing_found(place)
     _refuse_equal_names(place, files)
@@ -114,8 +116,12 @@ def _matching(pattern: Path, full_cycle: bool) -> list[Entry]:
 
 def _nothing_found(folder: Path) -> InputError:
     lists = sorted(f.name for f in folder.glob("*.json"))
-    fix = f"name the data list ({', '.join(lists)})" if lists else "give a folder of 4D files, or one file"
-    problem = f"no image file (.nii, .nii.gz, .nrrd, .mha, .mhd) and no {DATALIST_NAME} in this folder"
+    fix = (
+        f"name the data list ({', '.join(lists)})"
+        if lists
+        else "give a folder of 4D files or of DICOM studies, or one file"
+    )
+    problem = f"no image file (.nii, .nii.gz, .nrrd, .mha, .mhd), no {DATALIST_NAME} and no DICOM file in this folder"
     inner = sorted(f.name for f in folder.iterdir() if f.is_dir() and not f.name.startswith("."))
     if inner and not lists:
         problem += f", and its {len(inner)} sub-folder{'s are' if len(inner) > 1 else ' is'} not searched"
@@ -132,9 +138,10 @@ def _refuse_equal_names(folder: Path, files: Sequence[Path]) -> None:
 
 
 def _entry(file: Path, full_cycle: bool) -> Entry:
-    check_case_id(file, case_stem(file), CASE_ID_KEY)
+    case_id = case_stem(file.resolve())
+    check_case_id(file, case_id, CASE_ID_KEY)
     open_sequence(file)
-    return _fields(case_stem(file), str(file.resolve()), full_cycle)
+    return _fields(case_id, str(file.resolve()), full_cycle)
 
 
 def _phases(pattern: Path, files: Sequence[Path], full_cycle: bool) -> Entry:

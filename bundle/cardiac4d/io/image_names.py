@@ -13,7 +13,7 @@ METAIMAGE_SUFFIXES = (".mha", ".mhd")
 IMAGE_SUFFIXES = (*NIFTI_SUFFIXES, *NRRD_SUFFIXES, *METAIMAGE_SUFFIXES)
 """What readers of files take, by the end of the name; case does not matter."""
 
-_SUFFIX = re.compile(r"(\.nii\.gz|\.nii|(\.seq|\.seg)*\.(nrrd|nhdr)|\.mha|\.mhd)$", re.IGNORECASE)
+_SUFFIX = re.compile(r"(\.nii\.gz|\.nii|(\.seq|\.seg)*\.(nrrd|nhdr)|\.mha|\.mhd|\.dcm|\.dicom|\.ima)$", re.IGNORECASE)
 _WILDCARDS = re.compile(r"[*?\[]")
 
 

@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..conventions import META_PLACE
 from ..errors import InputError
+from .dicom import DicomSequence, is_dicom_study
 from .given_times import TimedSequence
 from .image_names import METAIMAGE_SUFFIXES, NIFTI_SUFFIXES, NRRD_SUFFIXES, has_suffix
 from .labeled_phases import LENGTH_KEY, NUMBERS_KEY, LabeledPhases
@@ -15,7 +17,17 @@ from .metaimage import MetaImageSequence
 from .nifti import AXIS_ORDERS, NiftiSequence
 from .nrrd import NrrdSequence
 from .phase_files import PhaseFiles, percent_times_ms, warn_of_other_order
-from .places import AXIS_ORDER_KEY, FRAME_TIMES_KEY, OPTIONS, RR_INTERVAL_KEY, Place, listed_files
+from .places import (
+    AXIS_ORDER_KEY,
+    DICOM_OPTIONS,
+    FRAME_TIMES_KEY,
+    OPTIONS,
+    RR_INTERVAL_KEY,
+    Place,
+    listed_files,
+    place_of_text,
+    place_text,
+)
 from .source import SequenceSource
 
 
@@ -24,10 +36,11 @@ def open_sequence(place: Place) -> SequenceSource:
 
     Args:
         place: a 4D file (NIfTI, NRRD, MetaImage); a folder or a pattern (``phases/*.nii.gz``) of 3D files, one per
-            phase, taken in natural order; a list of such files in order of time; or a mapping of ``files`` (one of
-            these) and, where the files do not tell, ``axis_order`` (``"xytz"``), ``frame_times_ms`` (one number per
-            frame) or ``rr_interval_ms`` (the names then hold percentages of it); for labels ``frame_numbers`` and
-            ``num_frames``, where there is one file for each annotated frame.
+            phase, taken in natural order; a list of such files in order of time; a folder, list or file of DICOM; or a
+            mapping of ``files`` (one of these) and, where the files do not tell, ``axis_order`` (``"xytz"``),
+            ``frame_times_ms`` (one number per frame) or ``rr_interval_ms`` (the names, or the DICOM phases, then hold
+            percentages of it), and of DICOM ``phase_key``, ``series`` and ``study``; for labels ``frame_numbers``
+            and ``num_frames``, where there is one file for each annotated frame.
 
     Returns:
         The reader that takes it.
@@ -35,12 +48,31 @@ def open_sequence(place: Place) -> SequenceSource:
     Raises:
         InputError: if nothing is there, no reader takes it, or its reader refuses it.
     """
+    source = _opened(place)
+    source.place = place_text(place)
+    return source
+
+
+def reopen(meta: Mapping[str, Any]) -> SequenceSource:
+    """Open the sequence that a loaded image came from.
+
+    Args:
+        meta: of the image, or of what was made from it, such as a prediction.
+
+    Raises:
+        InputError: if it is not there any more, or has become unusable.
+        KeyError: if the image was not loaded by this package's loaders.
+    """
+    return open_sequence(place_of_text(meta[META_PLACE]))
+
+
+def _opened(place: Place) -> SequenceSource:
     options = _options(place)
     files = listed_files(place)
     if isinstance(place, Sequence) and not isinstance(place, str):
         warn_of_other_order(files)
     by_frame = isinstance(place, Mapping) and NUMBERS_KEY in place
-    source = _open(files, options.get(AXIS_ORDER_KEY), phases=by_frame)
+    source = _open(files, options, phases=by_frame)
     if isinstance(place, Mapping) and by_frame:
         return LabeledPhases(source, place[NUMBERS_KEY], place[LENGTH_KEY])
     if options.get(FRAME_TIMES_KEY) is not None:
@@ -59,7 +91,13 @@ def open_volume(path: Path) -> SequenceSource:
     return _open_file(path, None, one_frame=True)
 
 
-def _open(files: list[Path], axis_order: str | None, *, phases: bool = False) -> SequenceSource:
+def _open(files: list[Path], options: Mapping[str, Any], *, phases: bool = False) -> SequenceSource:
+    axis_order = options.get(AXIS_ORDER_KEY)
+    of_dicom = {key: options[key] for key in DICOM_OPTIONS if options.get(key) is not None}
+    if axis_order is None and not phases and is_dicom_study(files):
+        return DicomSequence(files[0] if len(files) == 1 else files, **of_dicom)
+    if of_dicom:
+        raise InputError(files[0], "it is for DICOM studies only", "leave it out", next(iter(of_dicom)))
     if len(files) > 1 and axis_order is not None:
         raise InputError(files[0], "several files can have no axis of time", "leave it out", AXIS_ORDER_KEY)
     if len(files) > 1 or phases:
@@ -77,8 +115,8 @@ def _open_file(path: Path, axis_order: str | None, *, one_frame: bool) -> Sequen
         return NrrdSequence(path, one_frame=one_frame)
     if is_file and has_suffix(path, METAIMAGE_SUFFIXES):
         return MetaImageSequence(path, one_frame=one_frame)
-    fix = "give a 4D file (.nii, .nii.gz, .nrrd, .mha, .mhd), or 3D files, one per phase; convert other formats first"
-    raise InputError(path, "not a NIfTI, NRRD or MetaImage file", fix)
+    fix = "give a 4D file (.nii, .nii.gz, .nrrd, .mha, .mhd), 3D files, one per phase, or a folder of DICOM files"
+    raise InputError(path, "not a NIfTI, NRRD, MetaImage or DICOM file", fix)
 
 
 def _options(place: Place) -> Mapping[str, Any]:
@@ -90,5 +128,6 @@ def _timed_by_names(source: SequenceSource, files: list[Path], rr_interval_ms: A
     if not is_number or not rr_interval_ms > 0:
         fix = "give the length of the R-R interval in milliseconds"
         raise InputError(source.path, f"{rr_interval_ms!r} is not a length of time", fix, RR_INTERVAL_KEY)
-    times = percent_times_ms(files, float(rr_interval_ms))
+    percents = source.phase_percents if isinstance(source, DicomSequence) else None
+    times = percent_times_ms(files, float(rr_interval_ms)) if percents is None else percents * rr_interval_ms / 100
     return TimedSequence(source, times, cycle_length_ms=float(rr_interval_ms), field=RR_INTERVAL_KEY)

@@ -11,7 +11,7 @@ from monai.data import MetaTensor
 from monai.transforms import InvertibleTransform
 from monai.utils import TraceKeys
 
-from ..conventions import FRAMES_KEY
+from ..conventions import FRAMES_KEY, META_PLACE
 from ..geometry import Grid, GridMap, Spacing, TimeAxis, plan_grid
 from ..io import SequenceSource, check_frame_range
 from .resample import NEAREST, FrameResampler
@@ -59,6 +59,7 @@ class SequenceLoader(InvertibleTransform):
             "original_channel_dim": 0,
             "space": "RAS",
             "filename_or_obj": str(source.path),
+            META_PLACE: source.place,
             **source.header_meta(),
             **time.to_meta(),
         }

@@ -102,7 +102,7 @@ RULES = {
     "foreground_prob": _FRACTION,
     "prepared_dtype": Rule(f"one of {', '.join(STORED_TYPES)}", lambda value: value in STORED_TYPES),
     **dict.fromkeys(("poly_power", "smoothness_weight"), _NOT_NEGATIVE),
-    **dict.fromkeys(("resume", "overwrite", "framewise", "full_cycle", "amp", "cpu_autocast"), _FLAG),
+    **dict.fromkeys(("resume", "overwrite", "framewise", "full_cycle", "amp", "cpu_autocast", "report"), _FLAG),
     "learning_rate": Rule("a number above 0", lambda value: _is_number(value) and value > 0),
     "sw_overlap": Rule("a number from 0 to below 1", lambda value: _is_number(value) and 0 <= value < 1),
     "window_frames": Rule(

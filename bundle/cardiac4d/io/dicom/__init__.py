@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+from .convert import write_nifti
 from .image import SourceFrame
 from .sequence import DicomSequence
-from .studies import dicom_studies, holds_dicom
+from .studies import dicom_studies, holds_dicom, is_dicom_study
 
-__all__ = ["DicomSequence", "SourceFrame", "dicom_studies", "holds_dicom"]
+__all__ = ["DicomSequence", "SourceFrame", "dicom_studies", "holds_dicom", "is_dicom_study", "write_nifti"]

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from ...errors import InputError
 from .headers import ENHANCED, PLAIN, images_of, is_localizer, wanted_tags
 from .image import SliceImage
 from .keys import PhaseKey
-from .toolkit import pydicom_for
+from .toolkit import pydicom_for, quiet
 
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 _MAGIC, _MAGIC_OFFSET = b"DICM", 128
@@ -91,15 +90,16 @@ def read_header(place: Path, path: Path, tags: Sequence[Any]) -> Any | None:
     if not claims and path.suffix and not path.suffix[1:].isdigit():
         return None  # files without a preamble have no suffix, or one of a UID
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # they quote values
+        with quiet():
             dataset = pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=list(tags))
             dataset.SOPClassUID = pydicom.uid.UID(dataset.get("SOPClassUID") or _media_class(dataset))
             _decode(dataset)
     except Exception as error:  # what a parser raises on damaged bytes has no end, and its text may quote them
-        return _unreadable(path, claims, type(error).__name__)
+        _refuse_if(claims, path, type(error).__name__)
+        return None
     if not dataset.SOPClassUID or "TransferSyntaxUID" not in dataset.file_meta:
-        return _unreadable(path, claims, "it does not say what it holds")
+        _refuse_if(claims, path, "it does not say what it holds")
+        return None
     return dataset
 
 
@@ -113,7 +113,8 @@ def _decode(dataset: Any) -> None:
         pass
 
 
-def _unreadable(path: Path, claims: bool, reason: str) -> None:
+def _refuse_if(claims: bool, path: Path, reason: str) -> None:
+    """Refuse a file that claims to be DICOM; another one is none of this reader's."""
     if claims:
         problem = f"it cannot be read as DICOM ({reason})"
         raise InputError(path, problem, "copy or export the file again, or remove it")

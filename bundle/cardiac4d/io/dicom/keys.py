@@ -104,6 +104,8 @@ def phase_key(place: Path, name: str) -> PhaseKey:
     """
     from pydicom.datadict import keyword_for_tag, tag_for_keyword
 
+    if not isinstance(name, str):
+        raise InputError(place, f"{name!r} is no text", "give a DICOM keyword such as TriggerTime", "phase_key")
     known = next((key for key in KEYS if name.strip().lower() in (key.keyword.lower(), key.tag.lower())), None)
     if known is not None:
         return known

@@ -14,7 +14,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...geometry import TimeAxis
-from ..source import SequenceSource
+from ..source import SCANNER_SPACE, SequenceSource, check_index
 from .files import files_below, find_images
 from .image import SourceFrame
 from .keys import phase_key as key_named
@@ -66,7 +66,7 @@ class DicomSequence(SequenceSource):
         study: str | None = None,
     ) -> None:
         self.path, files = _files(place)
-        extra = key_named(self.path, phase_key) if phase_key else None
+        extra = None if phase_key is None else key_named(self.path, phase_key)
         found = find_images(self.path, files, extra)
         images = choose(self.path, found.images, study, series)
         for syntax, image in {image.syntax: image for image in images}.items():
@@ -101,9 +101,7 @@ class DicomSequence(SequenceSource):
     def header_meta(self) -> dict[str, Any]:
         """Codes for the writer, and how the phases were told."""
         return {
-            "sform_code": 1,
-            "qform_code": 1,
-            "space_unit": "mm",
+            **SCANNER_SPACE,
             "modality": self._table.slices[0][0].series.modality,
             "phase_key": self.phase_key,
             "phase_values": ", ".join(self.phase_values),
@@ -115,7 +113,8 @@ class DicomSequence(SequenceSource):
         Raises:
             InputError: if a file is truncated or cannot be decoded.
         """
-        return read_slices([images[self._checked(index)] for images in self._table.slices], self.dtype)
+        check_index(self, index)
+        return read_slices([images[index] for images in self._table.slices], self.dtype)
 
     def source_files(self, frame: int) -> list[SourceFrame]:
         """Where the slices of a frame come from, in the order of the array's third axis.
@@ -123,7 +122,8 @@ class DicomSequence(SequenceSource):
         Element k belongs to ``array[:, :, k]``, whose transpose is the image's rows and columns: what a DICOM SEG or SR
         of this frame references.
         """
-        return [images[self._checked(frame)].source for images in self._table.slices]
+        check_index(self, frame)
+        return [images[frame].source for images in self._table.slices]
 
     def describe(self) -> str:
         """What was found and chosen, one fact per line; nothing in it tells who the patient is."""
@@ -140,11 +140,6 @@ class DicomSequence(SequenceSource):
             f"{times}, R-R interval {f'{cycle:.4g} ms' if np.isfinite(cycle) else 'not known'}",
         ]
         return "\n".join([*lines, *self.notes])
-
-    def _checked(self, index: int) -> int:
-        if not 0 <= index < self.num_frames:
-            raise ValueError(f"`index` must lie in 0..{self.num_frames - 1}, got {index}")
-        return index
 
 
 def _files(place: Place) -> tuple[Path, list[Path]]:

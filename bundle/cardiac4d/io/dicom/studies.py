@@ -3,16 +3,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 
 from ...errors import InputError
+from ..image_names import has_suffix
 from .files import files_below, is_dicom, read_header
 
 
 def holds_dicom(folder: str | PathLike[str]) -> bool:
     """Whether a folder tree holds a file that says it is DICOM."""
     return first_dicom(Path(folder)) is not None
+
+
+def is_dicom_study(files: Sequence[Path]) -> bool:
+    """Whether one place or several files are DICOM: a folder tree that holds a DICOM file, or files that are."""
+    first = files[0]
+    return holds_dicom(first) if first.is_dir() else not has_suffix(first) and is_dicom(first)
 
 
 def first_dicom(folder: Path) -> Path | None:
@@ -23,8 +31,8 @@ def first_dicom(folder: Path) -> Path | None:
 def dicom_studies(folder: str | PathLike[str]) -> list[Path]:
     """The folders that hold one study each.
 
-    The folder itself, if DICOM files lie in it, or if all its sub-folders hold series of one study; else each sub-folder
-    that holds DICOM files. Studies are told apart by StudyInstanceUID, read of one file per sub-folder.
+    The folder itself, if DICOM files lie in it, or if all its sub-folders hold series of one study; else each
+    sub-folder that holds DICOM files. Studies are told apart by StudyInstanceUID, read of one file per sub-folder.
 
     Returns:
         Folders in the order of their names; none where there is no DICOM file.

@@ -14,7 +14,7 @@ from .phases import PhaseTable
 
 _DELAYS = ("TriggerTime", "NominalCardiacTriggerDelayTime")
 _COVERAGE_TOLERANCE = 0.5
-"""Frames cover the cycle evenly if the step from the last to the next first differs from theirs by at most this part."""
+"""Part of a step by which the way from the last frame to the next first may differ from it in an evenly covered cycle."""
 
 
 def phase_percents(table: PhaseTable) -> np.ndarray | None:

@@ -3,6 +3,10 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +22,19 @@ def pydicom_for(place: Path) -> Any:
     except ModuleNotFoundError as error:
         raise InputError(place, "DICOM is read with pydicom, which is not installed", INSTALL) from error
     return pydicom
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep pydicom's warnings and log messages back: they quote values, and one comes per file."""
+    log = logging.getLogger("pydicom")
+    before, log.disabled = log.disabled, True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.disabled = before
 
 
 def check_decoder(path: Path, syntax: str) -> None:
