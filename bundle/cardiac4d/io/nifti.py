@@ -197,21 +197,8 @@ def _trusted_affine(path: Path, image: Any) -> np.ndarray:
     return check_affine(path, affine, "sform, qform and pixdim")
 
 
-def _qform(path: Path, header: Any) -> np.ndarray:
-    try:
-        return np.asarray(header.get_qform(), dtype=np.float64)
-    except ValueError as error:  # a quaternion longer than one
-        raise InputError(
-            path, f"the qform cannot be read ({error})", "repair it, or set the sform", "quatern"
-        ) from error
-
-
 def _warn_of_other_qform(path: Path, grid: Grid, header: Any) -> None:
-    try:
-        distance = grid.distance_mm(Grid(grid.shape, _qform(path, header)))
-    except InputError:  # it is not needed
-        _warn_once("qform", "%s: the qform cannot be read; the sform is used.", path)
-        return
+    distance = grid.distance_mm(Grid(grid.shape, _qform(path, header)))
     if distance > FORMS_TOLERANCE * grid.spacing_mm.min():
         _warn_once("forms", "%s: sform and qform place voxels up to %.3g mm apart; the sform is used.", path, distance)
 
@@ -229,6 +216,14 @@ def _repaired_affine(path: Path, header: Any, sform: np.ndarray, zooms: np.ndarr
     with np.errstate(divide="ignore", invalid="ignore"):  # a singular sform is refused by the caller
         repaired[:3, :3] *= zooms / spacing
     return repaired
+
+
+def _qform(path: Path, header: Any) -> np.ndarray:
+    try:
+        return np.asarray(header.get_qform(), dtype=np.float64)
+    except ValueError as error:
+        fix = "repair it, or set qform_code to 0 if the sform is right"
+        raise InputError(path, f"the qform is no rotation ({error})", fix, "qform") from error
 
 
 def _warn_once(kind: str, message: str, *arguments: Any) -> None:
