@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from cardiac4d.io.dicom import DicomSequence, SourceFrame
+from cardiac4d.io.dicom.keys import KEYS
 from tests.helpers.dicom_studies import PerImage, Study, make, stored_voxels, write_enhanced, write_images
 
 PHASES = 3
@@ -267,3 +268,10 @@ def test_a_real_cine_is_its_reference_exactly() -> None:
     np.testing.assert_array_equal(np.stack(list(sequence.frames()), axis=-1), np.asarray(reference.dataobj))
     assert sequence.time_axis().frame_duration_ms == pytest.approx(1000 * float(reference.header["pixdim"][4]))
     assert sequence.time_axis().cycle_length_ms == pytest.approx(828.8, abs=0.1)
+
+
+def test_the_documentation_lists_the_keys_in_their_order(repo_root: Path) -> None:
+    rules = (repo_root / "docs" / "dicom.md").read_text(encoding="utf-8").split("## How slices")[1]
+    places = [rules.index(key.keyword) for key in KEYS]
+    assert places == sorted(places)
+    assert all(key.tag in rules for key in KEYS if key.trusted)

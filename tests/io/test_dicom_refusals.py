@@ -70,7 +70,8 @@ def test_phases_that_nothing_tells_apart_are_refused(tmp_path: Path) -> None:
     write_images(tmp_path, Study(lambda k, t: {"InstanceNumber": 1, "ScanOptions": None if t else "A"}))
     refused(
         tmp_path,
-        r"nothing tells the 3 images of a slice position apart \(ScanOptions is missing in some, InstanceNumber repeats",
+        r"nothing tells the 3 images of a slice position apart "
+        r"\(ScanOptions is missing in some, InstanceNumber repeats",
     )
 
 
@@ -185,6 +186,7 @@ def test_a_header_that_announces_more_than_the_file_holds_is_refused(folder: Pat
     ("tags", "match"),
     [
         ({"ImagePositionPatient": None}, "ImagePositionPatient: missing, but an image needs it"),
+        ({"RescaleIntercept": None}, "RescaleIntercept: missing, but an image needs it"),
         ({"PixelSpacing": [0, 0.5]}, "PixelSpacing: 0 x 0.5 mm"),
         ({"ImageOrientationPatient": [1, 0, 0, 1, 0, 0]}, "not two perpendicular unit vectors"),
         ({"SamplesPerPixel": 3}, "a colour picture"),

@@ -162,6 +162,7 @@ def _image(view: _View, series: Series, frame_number: int, extra: PhaseKey | Non
     words = view.words("ImageType")
     keys = (*KEYS, extra) if extra is not None else KEYS
     values = {key.keyword: _value(view, key, frame_number) for key in keys}
+    unscaled = {} if series.modality == "CT" else {"RescaleSlope": 1.0, "RescaleIntercept": 0.0}  # CT must tell
     return SliceImage(
         source=SourceFrame(view.path, frame_number),
         instance_uid=str(view.get("SOPInstanceUID") or ""),
@@ -171,8 +172,8 @@ def _image(view: _View, series: Series, frame_number: int, extra: PhaseKey | Non
         size=(rows, columns),
         pixel_spacing_mm=_pixel_spacing(view),
         thickness_mm=view.number("SpacingBetweenSlices", 0) or view.number("SliceThickness", 0),
-        slope=view.number("RescaleSlope", 1),
-        intercept=view.number("RescaleIntercept", 0),
+        slope=view.number("RescaleSlope", unscaled.get("RescaleSlope")),
+        intercept=view.number("RescaleIntercept", unscaled.get("RescaleIntercept")),
         stored_range=_stored_range(view),
         syntax=syntax,
         kind=(*view.words("ConvolutionKernel"), *(words[2:3] if series.modality == "MR" else ())),
