@@ -31,6 +31,7 @@ UNIT_TOLERANCE = 1e-3
 MAX_COMPRESSION = 1000
 """No image compresses by more; a header that announces more pixels is damaged or hostile."""
 SHORTEST_HEADER_BYTES = 132
+MAX_BITS = 32
 
 _FRAME_GROUPS = ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence")
 READ = (
@@ -201,6 +202,8 @@ def _pixel_spacing(view: _View) -> tuple[float, float]:
 
 def _stored_range(view: _View) -> tuple[int, int]:
     bits = int(view.number("BitsStored", view.number("BitsAllocated")))
+    if not 1 <= bits <= MAX_BITS:
+        raise InputError(view.path, f"{bits} bits per pixel", "export the study again", "BitsStored")
     return (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if view.number("PixelRepresentation", 0) else (0, 2**bits - 1)
 
 
