@@ -49,6 +49,16 @@ LAYOUTS: dict[str, tuple[PerImage, str]] = {
         lambda k, t: one_series(k, t, TemporalPositionIdentifier=1 + t, TriggerTime=0, InstanceNumber=100 - t),
         "TemporalPositionIdentifier (0020,0100)",
     ),
+    "ge_delta_start_time": (
+        lambda k, t: one_series(
+            k, t, **{"(0043,0010)": "GEMS_PARM_01", "(0043,101E)": 0.5 * t, "InstanceNumber": 100 - t}
+        ),
+        "DeltaStartTime (0043,101E)",
+    ),
+    "private_tag_of_another_maker": (
+        lambda k, t: one_series(k, t, **{"(0043,0010)": "ACME", "(0043,101E)": 0.5 * (3 - t)}),
+        "InstanceNumber (0020,0013)",
+    ),
     "siemens_scan_options": (
         lambda k, t: one_series(k, t, ScanOptions=["GATED", f"TP {5 * (t + 1)}"], InstanceNumber=k),
         "ScanOptions (0018,0022)",
