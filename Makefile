@@ -19,7 +19,7 @@ OPS    := bundle/cardiac4d/ops
 CSRC   := $(wildcard $(OPS)/csrc/*.cpp $(OPS)/csrc/*.h $(OPS)/csrc/cpu/*.cpp $(OPS)/csrc/cpu/*.h)
 
 .DEFAULT_GOAL := help
-.PHONY: help install native demo test test-all lint format clean-outputs clean-caches clean-venv
+.PHONY: help install native demo test test-all sanitize lint format clean-outputs clean-caches clean-venv
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -60,6 +60,13 @@ test: $(STAMP) $(NATIVE)  ## the quick test suite
 
 test-all: $(STAMP) $(NATIVE)  ## every test, also those that take minutes
 	$(BIN)/python -m pytest
+
+# The libraries of the sanitizers go first of all, also before Python's own; its leaks are not ours.
+sanitize: $(STAMP)  ## the CPU kernels under g++'s address and undefined-behaviour sanitizers, on all problems; 10 minutes
+	CARDIAC4D_TEST_CXXFLAGS='-fsanitize=address,undefined -fno-sanitize-recover=all -g -O1' \
+		ASAN_OPTIONS=detect_leaks=0 \
+		LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so)" \
+		$(BIN)/python -m pytest -m 'not slow' tests/ops/test_cpu_kernels.py tests/ops/test_cpu_fused.py
 
 lint: $(STAMP)  ## style, formatting, types and spelling, as CI checks them
 	$(BIN)/ruff check $(CODE)

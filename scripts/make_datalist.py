@@ -26,12 +26,15 @@ LAYOUTS: dict[str, tuple[Callable[..., Path], tuple[str, ...]]] = {
     "phases": (write_phase_datalist, ("images", "labels", "label_map", "full_cycle")),
 }
 """The writer of each layout, and the options that it has beside those of all."""
+REQUIRED = ("table_csv", "lv", "lvm")
+"""Options without a default, of the layouts that have them."""
 
 
 def make_datalist(
     layout: str,
     source_dir: str,
     output_json: str,
+    *,
     seed: int = 0,
     validation_fraction: float = 0.2,
     overwrite: bool = False,
@@ -65,22 +68,27 @@ def make_datalist(
         The path written.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    if layout not in LAYOUTS:
-        raise SystemExit(f"no layout {layout!r}. Fix: name one of {', '.join(LAYOUTS)}")
-    write, own = LAYOUTS[layout]
     given = {"table_csv": table_csv, "images": images, "labels": labels, "label_map": label_map}
     given |= {"lv": lv, "lvm": lvm, "full_cycle": full_cycle}
-    options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    for name in sorted(set(options) - set(own)):
-        raise SystemExit(f"--{name} means nothing for the layout {layout}. Fix: leave it out")
-    missing = [name for name in ("table_csv", "lv", "lvm") if name in own and name not in options]
-    if missing:
-        raise SystemExit(f"the layout {layout} needs --{' and --'.join(missing)}")
+    write, options = _chosen(layout, {name: value for name, value in given.items() if value is not None})
     common = {"seed": seed, "validation_fraction": validation_fraction, "overwrite": overwrite}
     try:
         return str(write(source_dir, output_json=output_json, **common, **options))
     except InputError as error:
         raise SystemExit(str(error)) from error
+
+
+def _chosen(layout: str, options: dict[str, Any]) -> tuple[Callable[..., Path], dict[str, Any]]:
+    """The writer of a layout, and its options; one sentence where they do not fit together."""
+    if layout not in LAYOUTS:
+        raise SystemExit(f"no layout {layout!r}. Fix: name one of {', '.join(LAYOUTS)}")
+    write, own = LAYOUTS[layout]
+    for name in sorted(set(options) - set(own)):
+        raise SystemExit(f"--{name} means nothing for the layout {layout}. Fix: leave it out")
+    missing = [name for name in REQUIRED if name in own and name not in options]
+    if missing:
+        raise SystemExit(f"the layout {layout} needs --{' and --'.join(missing)}")
+    return write, options
 
 
 if __name__ == "__main__":

@@ -44,7 +44,8 @@ def _restore_process_state() -> Iterator[None]:
     np.random.set_state(states[1])  # noqa: NPY002
     torch.set_rng_state(states[2])
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = flags
-    torch.use_deterministic_algorithms(deterministic)
+    if torch.are_deterministic_algorithms_enabled() != deterministic:  # the call alone imports torch's compiler
+        torch.use_deterministic_algorithms(deterministic)
     sys.path[:] = path
 
 

@@ -45,7 +45,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     **dict.fromkeys(("conventions", "errors", "geometry", "ops"), CORE),
     "__init__": set(),
     "io": SCIENTIFIC | {"nibabel", "pydicom", "highdicom", "itk", "nrrd"},
-    "report": SCIENTIFIC | {"matplotlib"},
+    "report": SCIENTIFIC | {"matplotlib", "contourpy"},
     "workflows": SCIENTIFIC | {"ignite"},
     "command_line": {"fire"},
     "scripts": SCIENTIFIC,

@@ -150,7 +150,7 @@ def test_ci_runs_the_targets_a_developer_runs() -> None:
     assert set(called) <= set(targets)
 
 
-@pytest.mark.parametrize("target", ["install", "native", "demo", "test", "test-all", "lint", "format"])
+@pytest.mark.parametrize("target", ["install", "native", "demo", "test", "test-all", "sanitize", "lint", "format"])
 def test_target_sets_itself_up(target: str) -> None:
     """Every target that needs the environment depends on its stamp, so that it works on a fresh clone."""
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")

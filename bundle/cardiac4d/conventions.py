@@ -58,6 +58,9 @@ META_FRAME_DURATION_MS: Final = "frame_duration_ms"
 META_CYCLE_LENGTH_MS: Final = "cycle_length_ms"
 META_FULL_CYCLE: Final = "full_cycle"
 
+META_PLACE: Final = "place"
+"""Key of ``MetaTensor.meta``: where the sequence was loaded from, to open it again (:func:`cardiac4d.io.reopen`)."""
+
 HU_RANGE: Final = (-1024.0, 1024.0)
 """Intensities that ``scale_intensity`` of the CT workflows maps to -1 and 1; those beyond are not clipped."""
 

@@ -35,3 +35,18 @@ def assert_near(actual: Tensor, expected: Tensor, dtype: torch.dtype | None = No
     error = (actual.detach().double() - expected.detach().double()).abs().max()
     scale = expected.detach().double().abs().max().clamp(min=1e-3)
     assert error <= relative_error(dtype or actual.dtype) * scale, f"error {error:.2e} at scale {scale:.2e}"
+
+
+MEASURES = {
+    "volume_percent": 1.0,
+    "thickness_voxels": 0.3,
+    "phantom_ef_points": 1.0,
+    "phantom_mass_percent": 2.0,
+    "phantom_thickness_mm": 0.5,
+    "phantom_segment_mm": 1.0,
+    "axis_degrees": 3.0,
+    "axis_voxels": 1.0,
+}
+"""How close measurements of a label map come to the truth: volumes and thickness of bodies known by formula, then of
+the phantom at every size, thickness of rings and of AHA segments, and long axis. ``docs/measures.md`` has the same
+table."""

@@ -60,7 +60,7 @@ def test_unchanged_file_is_not_read_again(tmp_path: Path, study: Path, monkeypat
     first = Fingerprints(tmp_path / "memory.json")
     digest = first.of(str(study))
     first.save()
-    monkeypatch.setattr(fingerprint, "_sha256", lambda path: pytest.fail(f"{path} is read again"))
+    monkeypatch.setattr(fingerprint, "file_sha256", lambda path: pytest.fail(f"{path} is read again"))
     assert Fingerprints(tmp_path / "memory.json").of(str(study)) == digest
 
 

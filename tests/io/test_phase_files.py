@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from cardiac4d.errors import InputError
-from cardiac4d.io import find_inputs, listed_files, load_datalist, open_sequence
+from cardiac4d.io import find_inputs, listed_files, load_datalist, open_sequence, reopen
+from cardiac4d.transforms import LoadSequence
 from tests.helpers.formats import write_metaimage, write_slicer_sequence
 from tests.helpers.sequences import AFFINES, ball_labels, noise, write_nifti
 
@@ -207,3 +208,12 @@ def test_a_real_sequence_is_read_as_nibabel_reads_it() -> None:
     assert open_sequence(NIBABEL_4D).time_axis().frame_duration_ms == 2000e3, (
         "a repetition time in the wrong unit, as it stands"
     )
+
+
+def test_loaded_sequence_can_be_opened_again_with_its_options(tmp_path: Path) -> None:
+    files = [write_nifti(tmp_path / f"tf{t}_{50 * t}%.nii.gz", np.full((3, 3, 3), t, np.int16)) for t in range(2)]
+    place = {"files": [str(file) for file in files], "rr_interval_ms": 800.0}
+    image = LoadSequence(spacing_mm=None, orientation=None)(place)
+    again = reopen(image.meta)
+    assert [int(frame[0, 0, 0]) for frame in again.frames()] == [0, 1]
+    assert again.time_axis().frame_times_ms.tolist() == [0.0, 400.0]

@@ -149,15 +149,34 @@ def test_block_runs_layer_by_layer_where_it_is_recorded_or_transformed(fused_cal
 
 @needs_native
 @pytest.mark.usefixtures("_auto")
-def test_second_derivative_of_the_fused_block_is_right() -> None:
+@pytest.mark.parametrize("order", [2, 3])
+def test_higher_derivatives_of_the_fused_block_are_right(order: int) -> None:
     block, x = ResidualBlock(4, 4, num_groups=2, bias=True), torch.randn(1, 4, 2, 3, 2, 2).requires_grad_()
     results = []
     for net, at in ((block, x), (copy.deepcopy(block).double(), x.detach().double().requires_grad_())):
         with use_backend(precision="exact"):
-            (first,) = torch.autograd.grad(net(at).pow(3).sum(), at, create_graph=True)
-            results.append(torch.autograd.grad(first.square().sum(), [at, *net.parameters()]))
+            number = net(at).pow(3).sum()
+            for _ in range(order - 1):
+                number = torch.autograd.grad(number, at, create_graph=True)[0].square().sum()
+            results.append(torch.autograd.grad(number, [at, *net.parameters()]))
     for ours, theirs in zip(*results, strict=True):
         assert (ours - theirs).abs().max() <= 1e-4 * theirs.abs().max().clamp(min=1e-2)
+
+
+@needs_native
+@pytest.mark.parametrize(
+    "choice",
+    [{"backend": "composed"}, {"fused": False}, {"precision": "direct"}],
+    ids=lambda choice: next(iter(choice)),
+)
+def test_recomputed_block_runs_again_as_it_ran(choice: dict[str, Any]) -> None:
+    """The choice holds for the gradients, too, which come after it has ended."""
+    block, x = ResidualBlock(4, 8, num_groups=2, recompute=True), X.clone().requires_grad_()
+    with use_backend("auto", precision="fast", fused=True):
+        with use_backend(**choice):
+            out = block(x)
+            (expected,) = torch.autograd.grad(block(x).sum(), x)
+        assert torch.equal(torch.autograd.grad(out.sum(), x)[0], expected)
 
 
 @needs_native

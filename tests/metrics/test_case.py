@@ -11,7 +11,15 @@ import torch
 
 from cardiac4d.errors import InputError
 from cardiac4d.measure import measure_left_ventricle
-from cardiac4d.metrics import dice_per_frame, evaluate_case, temporal_l2, temporal_surface_distance
+from cardiac4d.metrics import (
+    dice_per_frame,
+    evaluate_case,
+    roughness_percent,
+    surface_agreement,
+    temporal_consistency,
+    temporal_l2,
+    temporal_surface_distance,
+)
 
 COLUMNS = [
     "case_id",
@@ -21,6 +29,14 @@ COLUMNS = [
     "dice_lvm",
     "dice_all_lv",
     "dice_all_lvm",
+    "hd95_lv_mm",
+    "assd_lv_mm",
+    "nsd_lv",
+    "num_unmatched_frames_lv",
+    "hd95_lvm_mm",
+    "assd_lvm_mm",
+    "nsd_lvm",
+    "num_unmatched_frames_lvm",
     "l2",
     "l2_lv",
     "l2_lvm",
@@ -29,6 +45,12 @@ COLUMNS = [
     "surf_lvm_mm",
     "l2_reference",
     "surf_reference_mm",
+    "roughness_percent",
+    "inconsistent_frames_percent",
+    "consistency_ratio",
+    "roughness_reference_percent",
+    "inconsistent_frames_reference_percent",
+    "consistency_ratio_reference",
     "num_empty_frames_lv",
     "num_empty_frames_lvm",
     "edv_ml",
@@ -46,6 +68,8 @@ COLUMNS = [
     "ef_reference_percent",
     "ef_reference_source",
     "ef_error_points",
+    "ed_error_frames",
+    "es_error_frames",
 ]
 
 
@@ -69,6 +93,24 @@ def test_row_holds_what_the_functions_return(pred, label, truth, affine) -> None
     assert [row["edv_reference_ml"], row["esv_reference_ml"]] == [reference.edv_ml, reference.esv_ml]
     assert row["ef_error_points"] == pytest.approx(function.ef_percent - reference.ef_percent)
     assert (row["num_frames"], row["num_annotated_frames"]) == (5, 2)
+    assert row["hd95_lvm_mm"] == np.nanmean(surface_agreement(pred, label, affine, "LVM")["hd95_mm"])
+    assert row["nsd_lv"] == np.nanmean(surface_agreement(pred, label, affine, "LV")["nsd"])
+    assert row["roughness_percent"] == roughness_percent(function.lv_volumes_ml, cyclic=True)
+    assert row["roughness_reference_percent"] == roughness_percent(reference.lv_volumes_ml, cyclic=True)
+    assert row["consistency_ratio"] == temporal_consistency(pred, affine, cyclic=True).mean_ratio
+    assert [row["ed_error_frames"], row["es_error_frames"]] == [0, 0]
+
+
+def test_phases_are_compared_round_the_cycle_and_frames_without_distance_are_counted(
+    pred, label, truth, affine
+) -> None:
+    late = np.roll(pred, -1, axis=-1)  # end-diastole in the last frame, end-systole in frame 1
+    late[..., 2] = np.where(late[..., 2] == 1, 0, late[..., 2])  # and no cavity in the annotated frame 2
+    row = evaluate_case("a", late, label, truth, affine=affine, full_cycle=True)
+    assert [row["ed_error_frames"], row["es_error_frames"]] == [1, 0]
+    assert evaluate_case("a", late, label, truth, affine=affine)["ed_error_frames"] == 4
+    assert [row["num_unmatched_frames_lv"], row["num_unmatched_frames_lvm"]] == [1, 0]
+    assert row["nsd_lv"] == surface_agreement(late, label, affine, "LV")["nsd"][0] / 2
 
 
 def test_numbers_are_plain_python(pred, label, truth, affine) -> None:
@@ -105,9 +147,9 @@ def test_without_reference_the_columns_stay_and_are_undefined(pred, affine) -> N
     row = evaluate_case("a", pred, affine=affine)
     assert list(row) == COLUMNS
     undefined = {name for name, value in row.items() if isinstance(value, float) and math.isnan(value)}
-    assert undefined == {name for name in COLUMNS if "dice" in name or "reference" in name or "time" in name} - {
-        "ef_reference_source"
-    } | {"ef_error_points"}
+    needs_reference = ("dice", "hd95", "assd", "nsd", "reference", "time", "error")
+    wanted = {name for name in COLUMNS if any(part in name for part in needs_reference)}
+    assert undefined == wanted - {"ef_reference_source"}
 
 
 def test_lost_structures_are_counted(pred, affine) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 import gc
 import io
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from cardiac4d.ops import use_backend
 from cardiac4d.ops.backend import BackendWarning
 from cardiac4d.ops.layout import to_frames
 from tests.helpers.backends import BACKENDS, needs_native
+from tests.helpers.process import run_python
 
 # Table 1 of Myronenko et al. 2019: module, operation, output. The input is 1x96x96x64x16.
 TABLE = {
@@ -318,3 +320,69 @@ def test_checkpointed_blocks_keep_less_and_give_the_same_gradients(backend: str)
             assert torch.equal(net(x), frugal(x))
     assert kept_frugal < 0.8 * kept
     assert all(torch.equal(a, b) for a, b in zip(actual, expected, strict=True))
+
+
+@needs_native
+def test_one_argument_chooses_the_backend_of_a_network() -> None:
+    x = torch.randn(1, 1, 6, 5, 4, 5)
+    nets = {name: _small(blocks_down=(1, 1), blocks_up=(1,), backend=name) for name in ("auto", "native", "composed")}
+    for net in nets.values():
+        net.load_state_dict(nets["auto"].state_dict())
+    with use_backend("auto", strict=False):
+        lies_plain = {name: net(x).is_contiguous() for name, net in nets.items()}
+        assert lies_plain == {"auto": True, "native": True, "composed": False}
+        compiled = torch.compile(nets["composed"], fullgraph=True, backend="eager")(x)
+        torch.testing.assert_close(compiled, nets["auto"](x))
+        exported = torch.export.export(nets["composed"].eval(), (x,))
+    assert not any("cardiac4d" in str(node.target) for node in exported.graph.nodes)
+    with use_backend("composed"):
+        assert not nets["auto"](x).is_contiguous()
+        assert nets["native"](x).is_contiguous()
+    with pytest.raises(ValueError, match=r"`backend` \(='cuda'\) must be one of auto, native, composed"):
+        _small(backend="cuda")
+
+
+TWO_PROCESSES = """
+import sys, torch, torch.distributed as dist
+from cardiac4d import EncoderDecoder
+rank, backend = int(sys.argv[1]), sys.argv[2]
+torch.manual_seed(rank)  # the wrapper gives both the weights of the first
+net = EncoderDecoder(init_filters=4, num_groups=2, blocks_down=(1, 1), blocks_up=(1,), backend=backend)
+dist.init_process_group("gloo", init_method="file://" + sys.argv[3], rank=rank, world_size=2)
+parallel = torch.nn.parallel.DistributedDataParallel(net)
+parallel(torch.load("images.pt")[rank : rank + 1]).square().mean().backward()
+if rank == 0:
+    torch.save((net.state_dict(), [p.grad for p in net.parameters()]), "rank0.pt")
+del parallel
+dist.barrier()
+dist.destroy_process_group()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_two_processes_average_the_gradients_of_their_samples(backend: str, tmp_path: Path) -> None:
+    images = torch.randn(2, 1, 6, 5, 4, 5)
+    torch.save(images, tmp_path / "images.pt")
+
+    def run(rank: int) -> str:
+        return run_python("-c", TWO_PROCESSES, str(rank), backend, str(tmp_path / "store"), cwd=tmp_path)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(run, range(2)))
+    state, gradients = torch.load(tmp_path / "rank0.pt")
+    net = _small(blocks_down=(1, 1), blocks_up=(1,), backend=backend)
+    net.load_state_dict(state)
+    expected = torch.autograd.grad(net(images).square().mean(), list(net.parameters()))
+    for ours, theirs in zip(gradients, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4 * theirs.abs().max().item())
+
+
+@pytest.mark.filterwarnings("ignore::cardiac4d.ops.backend.BackendWarning")
+def test_forward_mode_derivative_is_that_of_finite_differences() -> None:
+    net, step = _small(blocks_down=(1, 1), blocks_up=(1,)).double(), 1e-6
+    x, tangent = torch.randn(2, 1, 1, 6, 5, 4, 5, dtype=torch.float64)
+    with use_backend("auto", strict=False):
+        _, actual = torch.func.jvp(net, (x,), (tangent,))
+    expected = (net(x + step * tangent) - net(x - step * tangent)) / (2 * step)
+    torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-5)

@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The fused CPU kernels against float64 formulas, called through their C interface.
-
-``test_cpu_kernels.py`` says how to run both with the sanitizers.
-"""
+"""The fused CPU kernels against float64 formulas, called through their C interface."""
 
 from __future__ import annotations
 

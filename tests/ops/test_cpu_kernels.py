@@ -1,18 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The C++ CPU kernels against float64, called through their C interface.
 
-With the sanitizers (on Linux, g++)::
-
-    CARDIAC4D_TEST_CXXFLAGS="-fsanitize=address,undefined -fno-sanitize-recover=all -g -O1" \
-    ASAN_OPTIONS=detect_leaks=0 \
-    LD_PRELOAD="$(g++ -print-file-name=libasan.so) $(g++ -print-file-name=libstdc++.so)" \
-    python -m pytest tests/ops/test_cpu_kernels.py tests/ops/test_cpu_fused.py
+``make sanitize`` runs this file and ``test_cpu_fused.py`` under the sanitizers of g++.
 """
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
+import subprocess
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +19,7 @@ import torch
 from torch import Tensor
 
 from tests.helpers.conv4d_cases import CASES
+from tests.helpers.conv4d_table import TABLE, expected
 from tests.helpers.cpu_kernels import DTYPES, OPERATIONS, PRECISIONS, Kernels, Shape, load, reference
 from tests.helpers.tolerances import assert_near
 
@@ -96,11 +96,11 @@ def check(kernels: Kernels, operation: str, shape: Shape, dtype: torch.dtype, pr
     operands = draw(operation, shape, dtype)
     poison(kernels, shape.stride)
     actual = kernels.run(operation, shape, *operands, precision=precision)
-    expected = reference(operation, shape, *operands)
+    right = reference(operation, shape, *operands)
     if dtype != torch.float32:
-        assert_near(actual, expected)
+        assert_near(actual, right)
         return
-    error = (actual.double() - expected).abs().max() / expected.abs().max().clamp(min=1e-3)
+    error = (actual.double() - right).abs().max() / right.abs().max().clamp(min=1e-3)
     assert error <= LIMITS[precision]
 
 
@@ -117,6 +117,17 @@ def poison(kernels: Kernels, stride: Any) -> None:
 @pytest.mark.parametrize("name", GENERAL)
 def test_every_problem_is_the_reference(kernels: Kernels, name: str, operation: str, dtype: torch.dtype) -> None:
     check(kernels, operation, GENERAL[name], dtype)
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_whole_table_in_float32_writes_nothing_else(kernels: Kernels, name: str) -> None:
+    problem = expected(name)
+    shape = Shape(**{"batch": 2, **TABLE[name]})
+    x, w, bias = (operand.float() for operand in problem.operands)
+    dy, by_x, by_w = problem.seed.float(), *problem.gradients[:2]
+    assert_near(kernels.run("forward", shape, x, w, bias), problem.result)
+    assert_near(kernels.run("grad_input", shape, dy, w), by_x)
+    assert_near(kernels.run("grad_weight", shape, x, dy), by_w)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -246,6 +257,20 @@ def test_half_types_are_rounded_to_nearest_even(kernels: Kernels, dtype: torch.d
     x = patterns.to(torch.int16).view(dtype).reshape(1, 2, 1, 1, 1, -1)
     shape = Shape((1, 1, 1, x.shape[-1]), (2, 1), kernel=1)
     result = kernels.run("forward", shape, x, torch.ones(shape.w_shape, dtype=dtype), None)
-    expected = (x[:, :1].float() + x[:, 1:].float()).to(dtype)
-    assert torch.equal(result.isnan(), expected.isnan())
-    assert torch.equal(result.nan_to_num(), expected.nan_to_num())
+    right = (x[:, :1].float() + x[:, 1:].float()).to(dtype)
+    assert torch.equal(result.isnan(), right.isnan())
+    assert torch.equal(result.nan_to_num(), right.nan_to_num())
+
+
+@pytest.mark.skipif(shutil.which("nm") is None, reason="needs nm, of the GNU binutils")
+@pytest.mark.skipif("CARDIAC4D_TEST_CXXFLAGS" in os.environ, reason="looks at what the package compiles")
+def test_units_of_instruction_sets_hold_no_code_that_the_linker_may_share(library: Path) -> None:
+    """Of an inline function in two units it keeps one copy, and that might be the one for AVX-512, on every machine."""
+    objects = sorted(library.parent.glob("kernels_*.o"))
+    assert objects
+    for path in objects:
+        listed = subprocess.run(["nm", "-C", "--defined-only", path], capture_output=True, text=True, check=True).stdout
+        symbols = [line.split(maxsplit=2)[1:] for line in listed.splitlines()]
+        assert [name for kind, name in symbols if kind in "VWuvw"] == [], path.name
+        (table,) = (name for kind, name in symbols if kind.isupper())
+        assert re.fullmatch(r"c4d::k\w+Kernels", table), path.name

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``conv4d`` on every backend: against the float64 reference, and against ``conv3d`` where an axis has extent one."""
+"""``conv4d`` on every backend: against ``conv3d`` where an axis has extent one, any strides, arguments, autocast.
+
+``test_table.py`` compares it with the float64 reference.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ from tests.helpers.conv4d_cases import CASES, channels_innermost, make_problem
 from tests.helpers.tolerances import assert_near
 
 BATCHED_CUBE = make_problem("cube", batch=3)
+HALF = [torch.bfloat16, torch.float16]
 
 
 @pytest.fixture(autouse=True, params=BACKENDS)
@@ -25,41 +29,6 @@ def backend(request: pytest.FixtureRequest) -> Iterator[str]:
     """Run every test on every backend; a fallback is an error."""
     with use_backend(request.param):
         yield request.param
-
-
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-@pytest.mark.parametrize("name", CASES)
-def test_forward_is_the_reference(name: str, dtype: torch.dtype) -> None:
-    x, weight, bias, options = make_problem(name)
-    expected = conv4d_reference(x, weight, bias, **options)
-    actual = conv4d(x.to(dtype), weight.to(dtype), bias.to(dtype), **options)
-    assert actual.dtype == dtype
-    assert_near(actual, expected)
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-@pytest.mark.parametrize("name", ["cube", "one_input_channel", "wide", "stride_2_odd_frames", "groups"])
-def test_forward_in_half_types_is_the_reference_of_the_rounded_input(name: str, dtype: torch.dtype) -> None:
-    x, weight, bias, options = make_problem(name)
-    x, weight, bias = x.to(dtype), weight.to(dtype), bias.to(dtype)
-    actual = conv4d(x, weight, bias, **options)
-    assert actual.dtype == dtype
-    assert_near(actual, conv4d_reference(x, weight, bias, **options))
-
-
-@pytest.mark.parametrize("batch", [1, 3])
-@pytest.mark.parametrize("name", CASES)
-def test_gradients_are_those_of_the_reference(name: str, batch: int) -> None:
-    x, weight, bias, options = make_problem(name, batch=batch, requires_grad=True)
-    expected = conv4d_reference(x, weight, bias, **options)
-    seed = torch.randn(expected.shape, dtype=torch.float64)
-    actual = conv4d(x, weight, bias, **options)
-    for ours, theirs in zip(
-        torch.autograd.grad(actual, (x, weight, bias), seed),
-        torch.autograd.grad(expected, (x, weight, bias), seed),
-        strict=True,
-    ):
-        assert_near(ours, theirs)
 
 
 @pytest.mark.parametrize("name", ["cube", "one_input_channel_strided", "groups_strided_dilated"])
@@ -175,20 +144,22 @@ def test_bad_argument_is_named(arguments: dict, message: str) -> None:
         conv4d(**{**valid, **arguments})
 
 
-def test_autocast_decides_the_dtype_as_for_conv3d() -> None:
+@pytest.mark.parametrize("dtype", HALF)
+def test_autocast_decides_the_dtype_as_for_conv3d(dtype: torch.dtype) -> None:
     x, weight, bias, options = make_problem("cube")
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast("cpu", dtype):
         from_float = conv4d(x.float(), weight.float(), bias.float(), **options)
         from_double = conv4d(x, weight, bias, **options)
-        assert conv3d(x[..., 0].float(), weight[..., 0].float()).dtype == from_float.dtype == torch.bfloat16
+        assert conv3d(x[..., 0].float(), weight[..., 0].float()).dtype == from_float.dtype == dtype
         assert conv3d(x[..., 0], weight[..., 0]).dtype == from_double.dtype == torch.float64
     assert_near(from_float, conv4d_reference(x, weight, bias, **options))
 
 
-def test_autocast_returns_gradients_in_the_dtype_of_the_parameters() -> None:
+@pytest.mark.parametrize("dtype", HALF)
+def test_autocast_returns_gradients_in_the_dtype_of_the_parameters(dtype: torch.dtype) -> None:
     x, weight, bias, options = make_problem("cube")
     weight, bias = weight.float().requires_grad_(), bias.float().requires_grad_()
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast("cpu", dtype):
         out = conv4d(x.float(), weight, bias, **options)
     grads = torch.autograd.grad(out.float().sum(), (weight, bias))
     assert [grad.dtype for grad in grads] == [torch.float32, torch.float32]

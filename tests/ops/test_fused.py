@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn.functional import group_norm
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from cardiac4d.layers import UpsampleAdd
 from cardiac4d.ops import use_backend
@@ -100,14 +101,47 @@ def test_gradient_of_the_gradient_is_that_of_the_layers() -> None:
     _check(*results, 1e-4)
 
 
-def test_gradients_come_only_for_what_needs_them() -> None:
+@pytest.mark.parametrize("wanted", [(0,), (3,), (7,), (8,), (0, 7), (2, 5), (4,), (6, 3), (1, 2, 4, 5, 6)], ids=str)
+def test_gradients_come_only_for_what_needs_them(wanted: tuple[int, ...]) -> None:
     tensors = [tensor.detach() for tensor in _given(_tensors((1, 4, 3, 4, 3, 5)))]
     assert not _fused(tensors, 2).requires_grad
+    exact = [tensor.double() for tensor in tensors]
+    leaves = [[operands[i].requires_grad_() for i in wanted] for operands in (tensors, exact)]
+    seed = torch.randn_like(tensors[0]).requires_grad_()
+    ours = torch.autograd.grad(_fused(tensors, 2), leaves[0], seed, create_graph=True)
+    wide = seed.detach().double().requires_grad_()
+    theirs = torch.autograd.grad(_layers(exact, 2), leaves[1], wide, create_graph=True)
+    _check(ours, theirs, LIMITS["fast"])
+    if wanted != (8,):  # of the second bias: the sum of the seed
+        second = torch.autograd.grad(sum(g.square().sum() for g in ours), seed)
+        _check(second, torch.autograd.grad(sum(g.square().sum() for g in theirs), wide), 1e-4)
+
+
+class _Calls(TorchDispatchMode):
+    """Notes what the fused gradient was asked for, and the sizes that it gave."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[int, list[int]]] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if func is torch.ops.cardiac4d.residual_block_backward.default:
+            self.seen.append((args[-1], [tensor.numel() for tensor in result]))
+        return result
+
+
+def test_frozen_weights_cost_nothing() -> None:
+    tensors = [tensor.detach() for tensor in _given(_tensors((1, 4, 3, 4, 3, 5)))]
     tensors[0].requires_grad_()
-    out = _fused(tensors, 2)
-    (grad,) = torch.autograd.grad(out.sum(), tensors[0])
-    exact = _doubles(tensors)
-    _check((grad,), torch.autograd.grad(_layers(exact, 2).sum(), exact[0]), LIMITS["fast"])
+    with _Calls() as calls:
+        _fused(tensors, 2).sum().backward()
+    assert calls.seen == [(1, [tensors[0].numel(), *[0] * 7])]
+    bias = [tensor.detach() for tensor in tensors]
+    bias[8].requires_grad_()
+    with _Calls() as calls:
+        _fused(bias, 2).sum().backward()
+    assert calls.seen == []
 
 
 def test_only_the_two_inputs_of_the_norms_are_saved() -> None:
@@ -159,12 +193,13 @@ def _gradient_call() -> tuple[Any, ...]:
     tensors = [tensor.detach() for tensor in _given(_tensors((2, 4, 3, 4, 3, 5)))]
     _, *saved = torch.ops.cardiac4d.residual_block(*tensors, *OPTIONS)
     x, *parameters = (tensor.requires_grad_() for tensor in tensors[:-1])
-    return (torch.randn_like(x).requires_grad_(), x, *saved, *parameters, *OPTIONS)
+    return (torch.randn_like(x).requires_grad_(), x, *saved, *parameters, *OPTIONS, 255)
 
 
 CALLS = {
     "residual_block": _block_call,
     "residual_block_backward": _gradient_call,
+    "residual_block_backward of some": lambda: (*_gradient_call()[:-1], 1 + 2 + 128),
     "upsample_add": lambda: (
         torch.randn(2, 3, 2, 3, 1, 2).requires_grad_(),
         torch.randn(2, 3, 4, 5, 1, 3).requires_grad_(),
@@ -173,9 +208,17 @@ CALLS = {
 }
 
 
+def test_every_operator_that_gives_tensors_is_checked() -> None:
+    names = {
+        name.partition("::")[2] for name in torch._C._dispatch_get_all_op_names() if name.startswith("cardiac4d::")
+    }
+    of_text = {"conv4d_algorithm", "cpu_isa"}
+    assert names == {name.split()[0] for name in CALLS} | {"conv4d", "conv4d_input", "conv4d_weight"} | of_text
+
+
 @pytest.mark.parametrize("name", CALLS)
 def test_opcheck(name: str) -> None:
-    operator = getattr(torch.ops.cardiac4d, name).default
+    operator = getattr(torch.ops.cardiac4d, name.split()[0]).default
     torch.library.opcheck(operator, CALLS[name](), rtol=1e-4, atol=1e-4)
 
 
@@ -186,7 +229,7 @@ def test_fake_results_are_like_the_real_ones_whatever_the_strides(name: str) -> 
         return tensor.detach().transpose(2, 5).contiguous().transpose(2, 5) if is_volume else tensor
 
     arguments = [turned(argument) for argument in CALLS[name]()]
-    operator = getattr(torch.ops.cardiac4d, name)
+    operator = getattr(torch.ops.cardiac4d, name.split()[0])
     real = operator(*arguments)
     with torch._subclasses.FakeTensorMode() as mode:
         fake = operator(*(mode.from_tensor(a) if isinstance(a, Tensor) else a for a in arguments))

@@ -32,7 +32,7 @@ def _tiny_problem() -> tuple[Tensor, Tensor, Tensor]:
     return x.requires_grad_(), weight.requires_grad_(), grad.requires_grad_()
 
 
-@pytest.mark.parametrize("batch", [0, 1, 2])
+@pytest.mark.parametrize("batch", [0, 2])
 @pytest.mark.parametrize("name", CASES)
 def test_transposes_are_the_gradients_of_the_reference(name: str, batch: int) -> None:
     x, weight, _, options = make_problem(name, batch=batch, requires_grad=True)
@@ -109,12 +109,13 @@ def test_strided_and_expanded_tensors_are_taken() -> None:
         )
 
 
-def test_autocast_computes_in_its_dtype() -> None:
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_autocast_computes_in_its_dtype(dtype: torch.dtype) -> None:
     x, weight, _, options = make_problem("cube")
     grad = torch.randn(2, 3, 4, 5, 3, 6)
-    with torch.autocast("cpu", torch.bfloat16):
-        assert conv4d_input(x.shape, weight.float(), grad, **options).dtype == torch.bfloat16
-        assert conv4d_weight(x.float(), weight.shape, grad, **options).dtype == torch.bfloat16
+    with torch.autocast("cpu", dtype):
+        assert conv4d_input(x.shape, weight.float(), grad, **options).dtype == dtype
+        assert conv4d_weight(x.float(), weight.shape, grad, **options).dtype == dtype
         assert conv4d_input(x.shape, weight, grad.double(), **options).dtype == torch.float64
 
 

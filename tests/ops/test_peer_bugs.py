@@ -3,14 +3,27 @@
 
 from __future__ import annotations
 
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 import torch
 
+import cardiac4d
 from cardiac4d import Conv4d
-from cardiac4d.ops import conv4d
+from cardiac4d.ops import conv4d, use_backend
 from cardiac4d.ops.reference import conv4d_reference
+from tests.helpers.backends import BACKENDS
 from tests.helpers.conv4d_cases import make_problem
 from tests.helpers.tolerances import assert_near
+
+
+@pytest.fixture(autouse=True, params=BACKENDS)
+def backend(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Run every test on every backend; a fallback is an error."""
+    with use_backend(request.param):
+        yield request.param
 
 
 @pytest.mark.parametrize("channels", [1, 2, 32])
@@ -92,3 +105,40 @@ def test_initial_weights_are_not_one_constant() -> None:
     assert weight.abs().max() <= bound
     assert weight.std() == pytest.approx(bound / 3**0.5, rel=0.05)
     assert weight.mean().abs() < 0.05 * bound
+
+
+def test_every_module_compiles_and_none_uses_what_torch_has_removed() -> None:
+    """One peer lacks a comma, another calls ``ctx.saved_variables`` and ``tensor.data<T>()``."""
+    package = Path(cardiac4d.__file__).parent
+    for path in package.rglob("*.py"):
+        names = {node.attr for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)}
+        assert not names & {"saved_variables", "Variable"}, path
+    for path in (*package.rglob("*.cpp"), *package.rglob("*.h")):
+        assert ".data<" not in path.read_text(), path
+
+
+def test_input_that_is_a_leaf_gets_its_gradient() -> None:
+    """Writing into views of the input, or of a result, breaks its graph."""
+    x, weight, _, options = make_problem("cube")
+    leaf = x.requires_grad_()
+    conv4d(leaf, weight, **options).sum().backward()
+    (expected,) = torch.autograd.grad(conv4d_reference(leaf, weight, **options).sum(), leaf)
+    assert_near(leaf.grad, expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_autocast_does_not_widen_to_the_dtype_of_a_buffer(dtype: torch.dtype) -> None:
+    conv = Conv4d(2, 3, 3, padding=1)
+    with torch.autocast("cpu", dtype):
+        assert conv(torch.randn(1, 2, 3, 3, 3, 4)).dtype == dtype
+
+
+@pytest.mark.parametrize("tap", range(3))
+def test_every_time_tap_reads_its_own_frame(tap: int) -> None:
+    """No 3D case tells: a loop that mixes up the taps, or flips them in time alone, is right for symmetric kernels."""
+    x, weight = torch.randn(1, 1, 3, 3, 3, 7).double(), torch.zeros(1, 1, 3, 3, 3, 3).double()
+    weight[..., 0, 2, 1, tap] = 1
+    out, at = conv4d(x, weight, padding=1), conv4d_reference(x, weight, padding=1)
+    assert_near(out, at)
+    frames = slice(max(0, 1 - tap), 7 - max(0, tap - 1))
+    assert torch.equal(out[0, 0, 1, 1, 1, frames], x[0, 0, 0, 2, 1].roll(1 - tap)[frames])

@@ -101,11 +101,19 @@ def test_files_hold_no_noise_of_arithmetic(tmp_path):
     assert document["cases"][0]["edv_ml"] == document["summary"]["edv_ml_mean"] == 8.0
 
 
+def test_frame_that_lost_its_cavity_is_warned_of(tmp_path, caplog):
+    case = _case("lost")
+    case["pred"][..., 1] = 0
+    _run(tmp_path, [_case("fine"), case])
+    assert "lost: no cavity in frame 1 of 0..1: the end-systolic volume is 0" in caplog.text
+    assert "fine: no cavity" not in caplog.text
+
+
 def test_myocardium_that_is_not_conserved_is_warned_of(tmp_path, caplog):
     case = _case("lost")
     case["pred"][0, 0, ..., 0] = 2
     case["pred"][0, 0, :2, :, 1] = 2
     _run(tmp_path, [_case("fine"), case])
     (warning,) = [record.message for record in caplog.records if record.levelname == "WARNING"]
-    assert warning.startswith("lost: the predicted myocardial volume varies by 67 %")
+    assert warning.startswith("lost: the myocardial volume varies by 67 %")
     assert [row["lvm_variation_percent"] for row in _rows(tmp_path / "cases.csv")] == ["nan", "66.67"]

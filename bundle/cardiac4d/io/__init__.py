@@ -16,30 +16,37 @@ from .metaimage import MetaImageSequence
 from .mnms import write_mnms_datalist
 from .nifti import NiftiSequence
 from .nrrd import NrrdSequence
-from .open_sequence import open_sequence, open_volume
+from .open_sequence import open_sequence, open_volume, reopen
+from .outputs import OUTPUT_FORMATS, PROBABILITIES, OutputFormat, Segmentation, check_outputs
 from .phase_files import PhaseFiles
 from .phase_folders import write_nnunet_datalist, write_phase_datalist
 from .places import Place, listed_files
 from .prepared import read_prepared, write_prepared
 from .same_grid import LoadedGrid, check_same_grid
+from .slicer_writer import write_slicer_sequence
 from .source import SequenceSource
-from .writer import write_sequence
+from .writer import write_fractions, write_sequence
 
 __all__ = [
+    "OUTPUT_FORMATS",
+    "PROBABILITIES",
     "DicomSequence",
     "LabelConvention",
     "LoadedGrid",
     "MetaImageSequence",
     "NiftiSequence",
     "NrrdSequence",
+    "OutputFormat",
     "PhaseFiles",
     "Place",
+    "Segmentation",
     "SequenceReader",
     "SequenceSource",
     "SourceFrame",
     "annotated_frames",
     "case_stem",
     "check_frame_range",
+    "check_outputs",
     "check_same_grid",
     "find_inputs",
     "frames_as_cases",
@@ -51,12 +58,15 @@ __all__ = [
     "prepare_output_dir",
     "read_labels",
     "read_prepared",
+    "reopen",
     "write_acdc_datalist",
     "write_cine_datalist",
+    "write_fractions",
     "write_mnms_datalist",
     "write_nifti",
     "write_nnunet_datalist",
     "write_phase_datalist",
     "write_prepared",
     "write_sequence",
+    "write_slicer_sequence",
 ]

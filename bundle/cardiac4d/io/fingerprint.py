@@ -72,7 +72,7 @@ class Fingerprints:
         known = self._known.get(name)
         if known is not None and known[:3] == state:
             return str(known[3])
-        digest = _sha256(path)
+        digest = file_sha256(path)
         if time.time_ns() - stat.st_mtime_ns > _SETTLED_NS:
             with self._lock:
                 self._known[name] = [*state, digest]
@@ -88,7 +88,8 @@ def _read(memory: Path) -> dict[str, list[Any]]:
     return document if isinstance(document, dict) else {}
 
 
-def _sha256(path: Path) -> str:
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, as hexadecimal text."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK_BYTES):

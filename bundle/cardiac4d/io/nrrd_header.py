@@ -45,7 +45,7 @@ def read_header(path: Path) -> tuple[Mapping[str, Any], int]:
     Raises:
         InputError: if the file is no NRRD file, or pynrrd is not installed.
     """
-    nrrd = _pynrrd(path)
+    nrrd = pynrrd(path)
     with path.open("rb") as file:
         start = file.read(LARGEST_HEADER_BYTES)
     end = re.search(rb"\r?\n\r?\n", start)
@@ -58,7 +58,8 @@ def read_header(path: Path) -> tuple[Mapping[str, Any], int]:
         raise InputError(path, f"the header cannot be read as NRRD ({error})", "export the file again") from error
 
 
-def _pynrrd(path: Path) -> Any:
+def pynrrd(path: Path) -> Any:
+    """The package, imported where it is needed; :class:`InputError` says how to install it."""
     try:
         import nrrd
     except ImportError as error:

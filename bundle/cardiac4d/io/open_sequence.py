@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..conventions import META_PLACE
 from ..errors import InputError
 from .dicom import DicomSequence, is_dicom_study
 from .given_times import TimedSequence
@@ -16,7 +17,17 @@ from .metaimage import MetaImageSequence
 from .nifti import AXIS_ORDERS, NiftiSequence
 from .nrrd import NrrdSequence
 from .phase_files import PhaseFiles, percent_times_ms, warn_of_other_order
-from .places import AXIS_ORDER_KEY, DICOM_OPTIONS, FRAME_TIMES_KEY, OPTIONS, RR_INTERVAL_KEY, Place, listed_files
+from .places import (
+    AXIS_ORDER_KEY,
+    DICOM_OPTIONS,
+    FRAME_TIMES_KEY,
+    OPTIONS,
+    RR_INTERVAL_KEY,
+    Place,
+    listed_files,
+    place_of_text,
+    place_text,
+)
 from .source import SequenceSource
 
 
@@ -37,6 +48,25 @@ def open_sequence(place: Place) -> SequenceSource:
     Raises:
         InputError: if nothing is there, no reader takes it, or its reader refuses it.
     """
+    source = _opened(place)
+    source.place = place_text(place)
+    return source
+
+
+def reopen(meta: Mapping[str, Any]) -> SequenceSource:
+    """Open the sequence that a loaded image came from.
+
+    Args:
+        meta: of the image, or of what was made from it, such as a prediction.
+
+    Raises:
+        InputError: if it is not there any more, or has become unusable.
+        KeyError: if the image was not loaded by this package's loaders.
+    """
+    return open_sequence(place_of_text(meta[META_PLACE]))
+
+
+def _opened(place: Place) -> SequenceSource:
     options = _options(place)
     files = listed_files(place)
     if isinstance(place, Sequence) and not isinstance(place, str) and not is_dicom_study(files):

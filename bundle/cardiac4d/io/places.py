@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import glob
+import json
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -53,6 +54,26 @@ def listed_files(place: Place) -> list[Path]:
     if not path.exists() and has_wildcard(place):
         return _matches(path)
     return image_files(_existing(path)) or [path]
+
+
+def place_text(place: Place) -> str:
+    """A place as text, which metadata can hold; :func:`place_of_text` reads it back.
+
+    Example:
+        >>> place_of_text(place_text({"files": [Path("a.nii"), "b.nii"], "rr_interval_ms": 800}))
+        {'files': ['a.nii', 'b.nii'], 'rr_interval_ms': 800}
+    """
+    return json.dumps(place, default=_as_plain)
+
+
+def place_of_text(text: str) -> Place:
+    """The place that :func:`place_text` wrote."""
+    place: Place = json.loads(text)
+    return place
+
+
+def _as_plain(value: Any) -> Any:
+    return str(value) if isinstance(value, PathLike) else list(value)
 
 
 def image_files(path: Path) -> list[Path]:

@@ -27,11 +27,14 @@ class SequenceSource(ABC):
         path: the file, or the folder where a sequence is many files; errors name it.
         grid: spatial shape ``(H, W, D)`` and affine, voxel index to RAS millimetres.
         num_frames: T.
+        place: what it was opened by, as text (:func:`~cardiac4d.io.places.place_text`); empty where a reader was made
+            directly.
     """
 
     path: Path
     grid: Grid
     num_frames: int
+    place: str = ""
 
     @abstractmethod
     def time_axis(self, *, full_cycle: bool = False) -> TimeAxis:

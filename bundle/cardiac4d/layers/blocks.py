@@ -10,6 +10,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ..ops.fused import HalfBlock, residual_block
 from ..ops.fusion import fuses_block
+from ..ops.settings import same_backend_again
 from .conv import Conv4d
 from .conv3d import Conv3d
 from .norm import GroupNorm
@@ -67,7 +68,9 @@ class ResidualBlock(nn.Module):
         """Map ``(N, channels, *size)`` to the same shape."""
         if not torch.jit.is_scripting():  # noqa: SIM102  (TorchScript leaves out what stands under this condition alone)
             if self.recompute and torch.is_grad_enabled() and not torch.jit.is_tracing():
-                return checkpoint(self._compute, x, use_reentrant=False, preserve_rng_state=False)
+                return checkpoint(
+                    self._compute, x, use_reentrant=False, preserve_rng_state=False, context_fn=same_backend_again
+                )
         return self._compute(x)
 
     def _compute(self, x: Tensor) -> Tensor:

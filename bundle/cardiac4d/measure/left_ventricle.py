@@ -92,11 +92,37 @@ def measure_left_ventricle(
         (100, 40, 60)
     """
     lv_ml, lvm_ml = volumes_ml(labels, affine, "LV"), volumes_ml(labels, affine, "LVM")
+    return function_of_curves(lv_ml, lvm_ml, frame_times_ms)
+
+
+def function_of_curves(
+    lv_ml: Curve,
+    lvm_ml: Curve,
+    frame_times_ms: Sequence[float] | Array | torch.Tensor | None = None,
+    frames: tuple[int, int] | None = None,
+) -> LeftVentricleFunction:
+    """Derive the measurements from the two volume curves.
+
+    Args:
+        lv_ml: ``(T,)`` cavity volume per frame; NaN where not annotated.
+        lvm_ml: ``(T,)`` myocardial volume per frame.
+        frame_times_ms: ``(T,)`` time of each frame, if known.
+        frames: end-diastolic and end-systolic frame, where they are not those of the largest and smallest volume.
+
+    Returns:
+        The measurements.
+
+    Raises:
+        ValueError: if no frame is annotated, one of ``frames`` is not, or the number of frame times is wrong.
+    """
     num_measured = np.isfinite(lv_ml).sum()
     if num_measured == 0:
         raise ValueError("`labels` must hold at least one annotated frame, all voxels are 255")
     times_ms = _frame_times_ms(frame_times_ms, len(lv_ml))
-    ed, es = int(np.nanargmax(lv_ml)), int(np.nanargmin(lv_ml))
+    ed, es = (int(np.nanargmax(lv_ml)), int(np.nanargmin(lv_ml))) if frames is None else frames
+    for frame in (ed, es):
+        if not 0 <= frame < len(lv_ml) or np.isnan(lv_ml[frame]):
+            raise ValueError(f"frame {frame} is not an annotated frame of 0..{len(lv_ml) - 1}")
     edv_ml, esv_ml = float(lv_ml[ed]), float(lv_ml[es])
     defined = num_measured > 1 and edv_ml > 0
     return LeftVentricleFunction(

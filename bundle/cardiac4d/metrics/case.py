@@ -11,12 +11,15 @@ from torch import Tensor
 
 from ..conventions import REFERENCE_EF_KEY, REFERENCE_EF_RANGE_PERCENT, STRUCTURES
 from ..errors import InputError
-from ..measure import LeftVentricleFunction, measure_left_ventricle
+from ..measure import LeftVentricleFunction, measure_left_ventricle, volumes_ml
 from ..measure.inputs import Array, LabelMap, as_label_map, measured_frames
 from .averages import mean_of_defined
+from .consistency import temporal_consistency
 from .dice import dice_per_frame
 from .smoothness import temporal_l2
 from .surface import temporal_surface_distance
+from .surface_agreement import SURFACE_MEASURES, surface_agreement
+from .volume_curve import phase_error_frames, roughness_percent
 
 Row: TypeAlias = "dict[str, str | int | float]"
 
@@ -51,12 +54,17 @@ def evaluate_case(
 
     Returns:
         In this order: ``case_id``; ``num_frames``, ``num_annotated_frames``; ``dice_lv``, ``dice_lvm`` (annotated
-        frames); ``dice_all_lv``, ``dice_all_lvm`` (every frame, against ``truth``); ``l2``, ``l2_lv``, ``l2_lvm``
+        frames); ``dice_all_lv``, ``dice_all_lvm`` (every frame, against ``truth``); ``hd95_lv_mm``, ``assd_lv_mm``,
+        ``nsd_lv`` (annotated frames), ``num_unmatched_frames_lv`` (annotated frames in which only one of the two holds
+        the structure, so that they have no distance) and the same of ``lvm``; ``l2``, ``l2_lv``, ``l2_lvm``
         (mL^0.5), ``surf_mm``, ``surf_lv_mm``, ``surf_lvm_mm`` and ``l2_reference``, ``surf_reference_mm`` (the same of
-        ``truth``); ``num_empty_frames_lv``, ``num_empty_frames_lvm``; ``edv_ml``, ``esv_ml``, ``sv_ml``,
-        ``ef_percent``, ``ed_mass_g``, ``lvm_variation_percent``, ``ed_frame``, ``es_frame``, ``ed_time_ms``,
-        ``es_time_ms``; ``edv_reference_ml``, ``esv_reference_ml``, ``ef_reference_percent``, ``ef_reference_source``,
-        ``ef_error_points`` (predicted minus reference).
+        ``truth``); ``roughness_percent``, ``inconsistent_frames_percent``, ``consistency_ratio``, and each of
+        ``truth`` (``roughness_reference_percent``, ...); ``num_empty_frames_lv``, ``num_empty_frames_lvm``;
+        ``edv_ml``, ``esv_ml``, ``sv_ml``, ``ef_percent``, ``ed_mass_g``, ``lvm_variation_percent``, ``ed_frame``,
+        ``es_frame``, ``ed_time_ms``, ``es_time_ms``; ``edv_reference_ml``, ``esv_reference_ml``,
+        ``ef_reference_percent``, ``ef_reference_source``, ``ef_error_points`` (predicted minus reference),
+        ``ed_error_frames``, ``es_error_frames`` (distance of the phases from those of ``truth``, else of the annotated
+        frames).
 
         The reference ejection fraction is, by ``ef_reference_source``: ``given``; else from ``truth``; else from the
         ``annotated_frames``, largest and smallest cavity volume, which needs two of them and is right only if
@@ -76,11 +84,13 @@ def evaluate_case(
         "num_annotated_frames": 0 if maps["label"] is None else int(measured_frames(maps["label"]).sum()),
     }
     row |= _dice("dice", pred, maps["label"]) | _dice("dice_all", pred, maps["truth"])
+    row |= _surfaces(pred, maps["label"], affine)
     row |= _smoothness(pred, maps["truth"], affine, full_cycle)
+    row |= _motion(pred, "", affine, full_cycle) | _motion(maps["truth"], "_reference", affine, full_cycle)
+    row |= _empty_frames(pred)
     function = measure_left_ventricle(pred, affine, frame_times_ms)
     row |= _function(function)
-    row |= _reference(function.ef_percent, maps, affine, reference_ef_percent)
-    return row
+    return row | _reference(function, maps, affine, reference_ef_percent, full_cycle)
 
 
 def _ready(labels: Array | Tensor, name: str) -> LabelMap:
@@ -107,16 +117,42 @@ def _dice(prefix: str, pred: LabelMap, reference: LabelMap | None) -> Row:
     return {name: mean_of_defined(scores) for name, scores in zip(names, dice_per_frame(pred, reference), strict=True)}
 
 
+def _surfaces(pred: LabelMap, label: LabelMap | None, affine: Array | Tensor) -> Row:
+    row: Row = {}
+    for name in STRUCTURES:
+        values = None if label is None else surface_agreement(pred, label, affine, name)
+        for measure in SURFACE_MEASURES:
+            quantity, *unit = measure.split("_")
+            column = "_".join([quantity, name.lower(), *unit])
+            row[column] = _NAN if values is None else mean_of_defined(values[measure])
+        # A structure that only one of the two shows has a surface Dice of 0 and no distance.
+        unmatched = 0 if values is None else int((np.isnan(values["assd_mm"]) & (values["nsd"] == 0)).sum())
+        row[f"num_unmatched_frames_{name.lower()}"] = unmatched
+    return row
+
+
 def _smoothness(pred: LabelMap, truth: LabelMap | None, affine: Array | Tensor, cyclic: bool) -> Row:
     l2, surface = temporal_l2(pred, affine, cyclic=cyclic), temporal_surface_distance(pred, affine, cyclic=cyclic)
     row: Row = {"l2": l2["mean"], **{f"l2_{name.lower()}": l2[name] for name in STRUCTURES}}
     row |= {"surf_mm": surface["mean"], **{f"surf_{name.lower()}_mm": surface[name] for name in STRUCTURES}}
-    row |= {
+    return row | {
         "l2_reference": _NAN if truth is None else temporal_l2(truth, affine, cyclic=cyclic)["mean"],
         "surf_reference_mm": _NAN if truth is None else temporal_surface_distance(truth, affine, cyclic=cyclic)["mean"],
     }
+
+
+def _motion(labels: LabelMap | None, whose: str, affine: Array | Tensor, cyclic: bool) -> Row:
+    names = f"roughness{whose}_percent", f"inconsistent_frames{whose}_percent", f"consistency_ratio{whose}"
+    if labels is None:
+        return dict.fromkeys(names, _NAN)
+    roughness = roughness_percent(volumes_ml(labels, affine, "LV"), cyclic=cyclic)
+    motion = temporal_consistency(labels, affine, cyclic=cyclic)
+    return dict(zip(names, (roughness, motion.inconsistent_percent, motion.mean_ratio), strict=True))
+
+
+def _empty_frames(pred: LabelMap) -> Row:
     present = {name: (pred == value).any(axis=(0, 1, 2)) for name, value in STRUCTURES.items()}
-    return row | {f"num_empty_frames_{name.lower()}": int((~frames).sum()) for name, frames in present.items()}
+    return {f"num_empty_frames_{name.lower()}": int((~frames).sum()) for name, frames in present.items()}
 
 
 def _function(function: LeftVentricleFunction) -> Row:
@@ -126,21 +162,37 @@ def _function(function: LeftVentricleFunction) -> Row:
 
 
 def _reference(
-    ef_percent: float, maps: dict[str, LabelMap | None], affine: Array | Tensor, given_percent: float | None
+    predicted: LeftVentricleFunction,
+    maps: dict[str, LabelMap | None],
+    affine: Array | Tensor,
+    given_percent: float | None,
+    cyclic: bool,
 ) -> Row:
-    edv_ml = esv_ml = reference_percent = _NAN
-    source = "none"
-    for labels, name in ((maps["truth"], "truth"), (maps["label"], "annotated_frames")):
-        if labels is not None and measured_frames(labels).sum() > 1:
-            function = measure_left_ventricle(labels, affine)
-            edv_ml, esv_ml, reference_percent, source = function.edv_ml, function.esv_ml, function.ef_percent, name
-            break
+    reference, source = _reference_function(maps, affine)
+    edv_ml = esv_ml = percent = ed_error = es_error = _NAN
+    if reference is not None:
+        edv_ml, esv_ml, percent = reference.edv_ml, reference.esv_ml, reference.ef_percent
+        num_frames = len(predicted.lv_volumes_ml)
+        pairs = (predicted.ed_frame, reference.ed_frame), (predicted.es_frame, reference.es_frame)
+        ed_error, es_error = (float(phase_error_frames(*pair, num_frames, cyclic=cyclic)) for pair in pairs)
     if given_percent is not None and not np.isnan(given_percent):
-        reference_percent, source = float(given_percent), "given"
+        percent, source = float(given_percent), "given"
     return {
         "edv_reference_ml": edv_ml,
         "esv_reference_ml": esv_ml,
-        "ef_reference_percent": reference_percent,
+        "ef_reference_percent": percent,
         "ef_reference_source": source,
-        "ef_error_points": ef_percent - reference_percent,
+        "ef_error_points": predicted.ef_percent - percent,
+        "ed_error_frames": ed_error,
+        "es_error_frames": es_error,
     }
+
+
+def _reference_function(
+    maps: dict[str, LabelMap | None], affine: Array | Tensor
+) -> tuple[LeftVentricleFunction | None, str]:
+    """What the best reference with at least two frames says, and its name."""
+    for labels, name in ((maps["truth"], "truth"), (maps["label"], "annotated_frames")):
+        if labels is not None and measured_frames(labels).sum() > 1:
+            return measure_left_ventricle(labels, affine), name
+    return None, "none"

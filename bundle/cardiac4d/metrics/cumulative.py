@@ -10,7 +10,8 @@ import torch
 from monai.metrics import CumulativeIterationMetric
 from torch import Tensor
 
-from ..measure.inputs import LabelMap, as_label_map
+from ..conventions import META_FULL_CYCLE
+from ..measure.inputs import Array, LabelMap, as_label_map
 
 Reduction = Literal["mean", "mean_batch", "none"]
 
@@ -108,3 +109,20 @@ def require(label: Tensor | None, metric: str) -> Tensor:
     if label is None:
         raise ValueError(f"{metric} needs the label `y` beside `y_pred`")
     return label
+
+
+def affine_of(pred: Tensor, given: Array | Tensor | None, metric: str) -> Array | Tensor:
+    """Return the affine of a case: the one given, else that of the ``MetaTensor``.
+
+    Raises:
+        ValueError: if there is neither.
+    """
+    affine = given if given is not None else getattr(pred, "affine", None)
+    if affine is None:
+        raise ValueError(f"{metric} needs a MetaTensor with an affine, or its own argument `affine`")
+    return affine
+
+
+def covers_cycle(pred: Tensor, given: bool | None) -> bool:
+    """Whether the frames of a case are one whole R-R cycle: as given, else by its ``full_cycle`` metadata."""
+    return bool(getattr(pred, "meta", {}).get(META_FULL_CYCLE, False)) if given is None else given

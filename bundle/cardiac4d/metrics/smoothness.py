@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from ..conventions import META_FULL_CYCLE, STRUCTURES
+from ..conventions import STRUCTURES
 from ..geometry import voxel_volume_ml
 from ..measure.inputs import Array, as_affine, as_label_map, measured_frames, structure_id
 from .averages import mean_of_defined, with_mean
-from .cumulative import CaseMetric, Reduction, label_map_of
+from .cumulative import CaseMetric, Reduction, affine_of, covers_cycle, label_map_of
 from .surface import temporal_surface_distance
 
 Measure = Literal["l2", "surface"]
@@ -109,12 +109,8 @@ class TemporalSmoothness(CaseMetric):
 
     def row(self, pred: Tensor, label: Tensor | None) -> list[float]:
         """See :meth:`CaseMetric.row`."""
-        affine = self.affine if self.affine is not None else getattr(pred, "affine", None)
-        if affine is None:
-            raise ValueError("TemporalSmoothness needs a MetaTensor with an affine, or its own argument `affine`")
-        meta = getattr(pred, "meta", {})
-        cyclic = bool(meta.get(META_FULL_CYCLE, False)) if self.cyclic is None else self.cyclic
-        values = self.measure(label_map_of(pred, "y_pred"), affine, cyclic=cyclic)
+        affine = affine_of(pred, self.affine, "TemporalSmoothness")
+        values = self.measure(label_map_of(pred, "y_pred"), affine, cyclic=covers_cycle(pred, self.cyclic))
         return [values[name] for name in STRUCTURES]
 
 

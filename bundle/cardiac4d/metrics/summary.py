@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From rows of cases to the numbers of a study, and to the paper's Table 2."""
+"""From rows of cases to the numbers of a study."""
 
 from __future__ import annotations
 
@@ -11,17 +11,22 @@ import numpy.typing as npt
 
 from ..conventions import REDUCED_EF_PERCENT
 from .averages import mean_of_defined
-from .tables import aligned
 
 Summary: TypeAlias = "dict[str, int | float]"
 
 AVERAGED = (
     *("dice_lv", "dice_lvm", "dice_all_lv", "dice_all_lvm"),
+    *("hd95_lv_mm", "hd95_lvm_mm", "assd_lv_mm", "assd_lvm_mm", "nsd_lv", "nsd_lvm"),
     *("l2", "l2_lv", "l2_lvm", "surf_mm", "surf_lv_mm", "surf_lvm_mm", "l2_reference", "surf_reference_mm"),
+    *("roughness_percent", "roughness_reference_percent"),
+    *("inconsistent_frames_percent", "inconsistent_frames_reference_percent"),
+    *("consistency_ratio", "consistency_ratio_reference"),
     *("edv_ml", "esv_ml", "sv_ml", "ef_percent", "ed_mass_g", "lvm_variation_percent"),
-    *("edv_reference_ml", "esv_reference_ml", "ef_reference_percent"),
+    *("edv_reference_ml", "esv_reference_ml", "ef_reference_percent", "ed_error_frames", "es_error_frames"),
 )
 """Columns of :func:`~cardiac4d.metrics.evaluate_case` of which a mean over cases means something."""
+
+UNMATCHED = ("num_unmatched_frames_lv", "num_unmatched_frames_lvm")
 
 
 def summarize_cases(rows: Sequence[Mapping[str, Any]], *, reduced_below_percent: float = REDUCED_EF_PERCENT) -> Summary:
@@ -37,9 +42,11 @@ def summarize_cases(rows: Sequence[Mapping[str, Any]], *, reduced_below_percent:
     Returns:
         ``num_cases``; for each column of ``AVERAGED`` its ``*_mean``, ``*_sd`` (``n - 1`` in the denominator) and
         ``*_count`` over the cases that define it; ``ef_mae_points``, ``ef_bias_points`` (predicted minus reference),
-        ``ef_error_sd_points``, ``ef_error_count``; and for the finding "reduced ejection fraction" ``sensitivity``,
-        ``specificity`` (0 .. 1), ``num_reduced``, ``num_reduced_found``, ``num_normal``, ``num_normal_found``,
-        ``num_ef_undefined``.
+        ``ef_error_sd_points``, ``ef_error_count``, ``ef_limit_low_points``, ``ef_limit_high_points`` (95 % limits of
+        agreement, bias -+ 1.96 standard deviations, from three cases on; Bland and Altman 1986);
+        ``num_unmatched_frames`` over cases and structures; and for the finding "reduced ejection fraction"
+        ``sensitivity``, ``specificity`` (0 .. 1), ``num_reduced``, ``num_reduced_found``, ``num_normal``,
+        ``num_normal_found``, ``num_ef_undefined``.
 
         NaN where nothing defines a number: a sensitivity without reduced cases, a standard deviation of one case. A
         case whose reference is known but whose prediction defines no ejection fraction counts as found in neither
@@ -60,53 +67,11 @@ def summarize_cases(rows: Sequence[Mapping[str, Any]], *, reduced_below_percent:
         "ef_bias_points": moments["ef_error_mean"],
         "ef_error_sd_points": moments["ef_error_sd"],
         "ef_error_count": moments["ef_error_count"],
+        **_limits_of_agreement(moments),
+        "num_unmatched_frames": int(sum(np.nansum(_column(rows, name)) for name in UNMATCHED)),
     }
     predicted, reference = _column(rows, "ef_percent"), _column(rows, "ef_reference_percent")
     return summary | _screening(predicted, reference, reduced_below_percent)
-
-
-def format_table(summaries: Mapping[str, Summary]) -> str:
-    """Set models side by side in the columns of the paper's Table 2, with the error of the ejection fraction.
-
-    Args:
-        summaries: of :func:`summarize_cases`, by the name of the model; or read back from a JSON file, where ``None``
-            stands for NaN.
-
-    Returns:
-        A table in Markdown, aligned for reading as plain text; ``-`` where a number is not defined. Where a dense truth
-        exists it adds Dice over all frames and a row with the truth's own smoothness, the value to aim at: a mask that
-        never moves scores 0.
-
-    Raises:
-        ValueError: if there are no summaries.
-    """
-    if not summaries:
-        raise ValueError("`summaries` must hold at least one model")
-    dense = any(summary["dice_all_lv_count"] for summary in summaries.values())
-    columns = _COLUMNS | _DENSE_COLUMNS | _EF_COLUMNS if dense else _COLUMNS | _EF_COLUMNS
-    lines = [["Model", *columns]]
-    lines += [[model, *(show(summary) for show in columns.values())] for model, summary in summaries.items()]
-    if dense:
-        first = next(iter(summaries.values()))
-        own = {
-            "L2 [mL^0.5]": _number(first["l2_reference_mean"], 2),
-            "Surf [mm]": _number(first["surf_reference_mm_mean"], 2),
-        }
-        lines.append(["reference labels", *(own.get(column, "-") for column in columns)])
-    return aligned(lines)
-
-
-def format_cases(rows: Sequence[Mapping[str, Any]]) -> str:
-    """List cases with what was measured in them, for segmentations that have nothing to be compared with.
-
-    Args:
-        rows: from :func:`~cardiac4d.metrics.evaluate_case`.
-
-    Returns:
-        A table in Markdown like that of :func:`format_table`.
-    """
-    cells = [list(_CASE_COLUMNS), *([show(row) for show in _CASE_COLUMNS.values()] for row in rows)]
-    return aligned(cells)
 
 
 def _column(rows: Sequence[Mapping[str, Any]], name: str) -> npt.NDArray[np.float64]:
@@ -117,6 +82,13 @@ def _moments(name: str, values: npt.NDArray[np.float64]) -> Summary:
     defined = values[np.isfinite(values)]
     sd = float(defined.std(ddof=1)) if len(defined) > 1 else float("nan")
     return {f"{name}_mean": mean_of_defined(values), f"{name}_sd": sd, f"{name}_count": len(defined)}
+
+
+def _limits_of_agreement(moments: Summary) -> Summary:
+    """Bias -+ 1.96 SD; two cases give no limits worth the name."""
+    half = 1.96 * moments["ef_error_sd"] if moments["ef_error_count"] > 2 else float("nan")
+    bias = moments["ef_error_mean"]
+    return {"ef_limit_low_points": bias - half, "ef_limit_high_points": bias + half}
 
 
 def _screening(
@@ -135,41 +107,3 @@ def _screening(
         "num_normal_found": found_normal,
         "num_ef_undefined": int((np.isfinite(reference) & np.isnan(predicted)).sum()),
     }
-
-
-def _number(value: float | None, digits: int, signed: bool = False) -> str:
-    return "-" if value is None or np.isnan(value) else f"{value:{'+' if signed else ''}.{digits}f}"
-
-
-def _share(found: float, total: float) -> str:
-    return f"{100 * found / total:.0f} % ({found}/{total})" if total else "-"
-
-
-_COLUMNS = {
-    "Dice LVM": lambda s: _number(s["dice_lvm_mean"], 3),
-    "Dice LV": lambda s: _number(s["dice_lv_mean"], 3),
-    "L2 [mL^0.5]": lambda s: _number(s["l2_mean"], 2),
-    "Surf [mm]": lambda s: _number(s["surf_mm_mean"], 2),
-}
-_DENSE_COLUMNS = {
-    "Dice LVM all": lambda s: _number(s["dice_all_lvm_mean"], 3),
-    "Dice LV all": lambda s: _number(s["dice_all_lv_mean"], 3),
-}
-_EF_COLUMNS = {
-    "EF MAE [points]": lambda s: _number(s["ef_mae_points"], 1),
-    "EF bias [points]": lambda s: _number(s["ef_bias_points"], 1, signed=True),
-    "Sensitivity": lambda s: _share(s["num_reduced_found"], s["num_reduced"]),
-    "Specificity": lambda s: _share(s["num_normal_found"], s["num_normal"]),
-    "Cases": lambda s: str(s["num_cases"]),
-}
-
-_CASE_COLUMNS = {
-    "Case": lambda row: str(row["case_id"]),
-    "Frames": lambda row: str(row["num_frames"]),
-    "EDV [mL]": lambda row: _number(row["edv_ml"], 1),
-    "ESV [mL]": lambda row: _number(row["esv_ml"], 1),
-    "EF [%]": lambda row: _number(row["ef_percent"], 1),
-    "ED mass [g]": lambda row: _number(row["ed_mass_g"], 1),
-    "ED frame": lambda row: str(row["ed_frame"]),
-    "ES frame": lambda row: str(row["es_frame"]),
-}

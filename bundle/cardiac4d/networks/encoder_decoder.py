@@ -4,9 +4,11 @@
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from ..layers.blocks import ResidualBlock, make_conv
+from ..layers.chosen_backend import check_backend, chosen_backend
 from ..layers.norm import GroupNorm
 from ..layers.upsampling import UpsampleAdd
 
@@ -60,6 +62,9 @@ class EncoderDecoder(nn.Module):
         final_norm_act: GN and ReLU before the last convolution, as the network's BraTS ancestor has them; table 1
             does not list them.
         time_padding_mode: padding on the time axis, see :class:`cardiac4d.Conv4d`; 4D only.
+        backend: what computes the 4D convolutions of this network: ``"native"`` or ``"composed"`` as
+            :func:`cardiac4d.ops.use_backend` has it; ``"auto"`` leaves the choice to that function. Files for
+            TorchScript and ONNX are written with the composed one in every case but ``"native"``.
         checkpoint_blocks: compute every residual block once more for its gradient instead of keeping what is inside it:
             less memory in training, more time, the same results.
 
@@ -86,12 +91,14 @@ class EncoderDecoder(nn.Module):
         final_norm_act: bool = False,
         time_padding_mode: str = "zeros",
         checkpoint_blocks: bool = False,
+        backend: str = "auto",
     ) -> None:
         super().__init__()
         down = tuple(BLOCKS_DOWN.get(spatial_dims, ()) if blocks_down is None else blocks_down)
         up = tuple(BLOCKS_UP.get(spatial_dims, ()) if blocks_up is None else blocks_up)
         _check(spatial_dims, init_filters, num_groups, down, up, time_padding_mode)
         self.spatial_dims, self.in_channels = spatial_dims, in_channels
+        self.backend = check_backend(backend)
         options: dict[str, Any] = {"bias": bias}
         if spatial_dims == 4:
             options["time_padding_mode"] = time_padding_mode
@@ -120,6 +127,12 @@ class EncoderDecoder(nn.Module):
             ValueError: if the number of axes or channels is not the network's.
         """
         self._check_input(x)
+        if not torch.jit.is_scripting():  # TorchScript leaves out what stands under this condition alone
+            with chosen_backend(self.backend):
+                return self._compute(x)
+        return self._compute(x)
+
+    def _compute(self, x: Tensor) -> Tensor:
         skips: list[Tensor] = []
         for stage in self.encoder:
             x = stage(x)

@@ -57,6 +57,12 @@ def could_run_native(*tensors: Tensor | None) -> bool:
     return not _is_ruled_out() and not _obstacle([tensor for tensor in tensors if tensor is not None])
 
 
+def is_forward_mode() -> bool:
+    """Tell whether derivatives are computed forwards: by ``torch.func.jvp``, or in a ``dual_level``."""
+    # Asking each tensor for its tangent would miss nested transforms, as in `torch.func.hessian`.
+    return not torch.compiler.is_compiling() and forward_ad._current_level >= 0
+
+
 def precision_code() -> int:
     """The precision in force, as the kernels number it."""
     return PRECISIONS.index(active().precision)
@@ -84,8 +90,7 @@ def _obstacle(tensors: Sequence[Tensor]) -> str:
         return f"there are no native kernels for {first.dtype}"
     if any(tensor.dtype != first.dtype or tensor.device != first.device for tensor in tensors):
         return "the tensors differ in dtype or device"
-    if not torch.compiler.is_compiling() and forward_ad._current_level >= 0:
-        # Asking each tensor for its tangent would miss nested transforms, as in `torch.func.hessian`.
+    if is_forward_mode():
         return "the native kernels have no forward-mode derivative"
     return ""
 

@@ -49,26 +49,31 @@ def _setup_block(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) 
 def _backward_block(ctx: Any, h: Tensor | None, *unused: Any) -> tuple[Tensor | None, ...]:
     if h is None:
         return (None,) * 12
-    gradients = torch.ops.cardiac4d.residual_block_backward(h.contiguous(), *ctx.saved_tensors, *ctx.options)
+    needed = ctx.needs_input_grad[:8]
+    bits = sum(1 << place for place, is_needed in enumerate(needed) if is_needed)
+    gradients = [None] * 8
+    if bits:
+        gradients = torch.ops.cardiac4d.residual_block_backward(h.contiguous(), *ctx.saved_tensors, *ctx.options, bits)
     second_bias = h.sum((0, 2, 3, 4, 5)) if ctx.needs_input_grad[8] else None
-    wanted = [g if needed else None for g, needed in zip(gradients, ctx.needs_input_grad, strict=False)]
+    wanted = [g if is_needed else None for g, is_needed in zip(gradients, needed, strict=True)]
     return *wanted, second_bias, *[None] * len(ctx.options)
 
 
-# Its gradient: (h, x, y, sums of x, sums of y, the parameters without the second bias, groups, eps, precision) -> the
-# gradients of x and of these parameters. y and the sums depend on x and the parameters, and count as part of them.
+# Its gradient: (h, x, y, sums of x, sums of y, the parameters without the second bias, groups, eps, precision, wanted)
+# -> the gradients of x and of these parameters, empty where their bit of `wanted` is 0. y and the sums depend on x and
+# the parameters, and count as part of them.
 
 
 def _fake_block_gradient(h: Tensor, x: Tensor, *others: Any) -> tuple[Tensor, ...]:
     norm1_weight, norm1_bias, weight1, _, norm2_weight, norm2_bias, weight2 = others[3:10]
-    alike = norm1_weight, norm1_bias, weight1, norm1_bias, norm2_weight, norm2_bias, weight2
-    return x.new_empty(x.shape), *(parameter.new_empty(parameter.shape) for parameter in alike)
+    alike = x, norm1_weight, norm1_bias, weight1, norm1_bias, norm2_weight, norm2_bias, weight2
+    return tuple(like.new_empty(like.shape if others[-1] >> place & 1 else [0]) for place, like in enumerate(alike))
 
 
 def _setup_block_gradient(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     h, x = inputs[:2]
     ctx.save_for_backward(h, x, *inputs[5:12])
-    ctx.options = inputs[12:]
+    *ctx.options, ctx.wanted = inputs[12:]
 
 
 def _backward_block_gradient(ctx: Any, *seeds: Tensor) -> tuple[Tensor | None, ...]:
@@ -78,12 +83,13 @@ def _backward_block_gradient(ctx: Any, *seeds: Tensor) -> tuple[Tensor | None, .
         parameters[3] = torch.zeros_like(parameters[1])
 
     def gradient(h: Tensor, *point: Tensor) -> tuple[Tensor, ...]:
-        return torch.func.vjp(lambda x, *parameters: _layers(x, parameters, ctx.options), *point)[1](h)
+        gradients = torch.func.vjp(lambda x, *parameters: _layers(x, parameters, ctx.options), *point)[1](h)
+        return tuple(g if ctx.wanted >> place & 1 else g.new_empty([0]) for place, g in enumerate(gradients))
 
     by_h, by_x, *by_parameters = torch.func.vjp(gradient, h, x, *parameters)[1](seeds)
     if not has_bias:
         by_parameters[3] = None
-    return by_h, by_x, None, None, None, *by_parameters, *[None] * len(ctx.options)
+    return by_h, by_x, None, None, None, *by_parameters, *[None] * (len(ctx.options) + 1)
 
 
 def _layers(x: Tensor, parameters: Sequence[Any], options: Sequence[Any]) -> Tensor:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,36 +19,14 @@ from ..errors import InputError
 from ..geometry import spacing_from_affine
 from ..io import SequenceSource, load_datalist, open_sequence
 from ..measure import as_affine, measure_left_ventricle, measured_frames
+from .cut_planes import CutPlane, Points, unit, voxel_indices
 from .overlay import CONTRAST_CT_WINDOW_HU
 from .style import OVERLAY_COLOURS, STRUCTURE_NAMES, draw_scale_bar, new_figure, save_png
 
 Array = npt.NDArray[np.generic]
-Points = npt.NDArray[np.float64]
 
 _CHEST_HALF_WIDTH_MM = 86.0
 _HEART_HALF_WIDTH_MM = 70.0
-
-
-@dataclass(frozen=True)
-class CutPlane:
-    """A square plane through the ventricle, free in space.
-
-    Attributes:
-        name: as in the row's title.
-        right: RAS unit vector from left to right in the picture.
-        down: RAS unit vector from top to bottom.
-        half_width_mm: from the centre to each edge.
-    """
-
-    name: str
-    right: Points
-    down: Points
-    half_width_mm: float
-
-    def points_mm(self, center_mm: Points, step_mm: float) -> Points:
-        """RAS points ``(rows, columns, 3)`` of the picture's pixels."""
-        ticks = np.arange(-self.half_width_mm, self.half_width_mm + step_mm / 2, step_mm)
-        return center_mm + ticks[:, None, None] * self.down + ticks[None, :, None] * self.right
 
 
 def ventricle_planes(labels: Array, affine: Points) -> tuple[Points, list[CutPlane]]:
@@ -71,13 +48,13 @@ def ventricle_planes(labels: Array, affine: Points) -> tuple[Points, list[CutPla
     center = points.mean(axis=0)
     long_axis = np.linalg.svd(points[:: max(1, len(points) // 20000)] - center, full_matrices=False)[2][0]
     long_axis *= np.sign(long_axis @ [-1.0, 1.0, -1.0]) or 1.0  # towards the apex: left, front, down
-    across = _unit(np.cross(long_axis, [0.0, 0.0, 1.0]))
+    across = unit(np.cross(long_axis, [0.0, 0.0, 1.0]))
     left, back, down = np.diag([-1.0, -1.0, -1.0])
     return center, [
         CutPlane("axial", left, back, _CHEST_HALF_WIDTH_MM),
         CutPlane("coronal", left, down, _CHEST_HALF_WIDTH_MM),
         CutPlane("long axis", -across, -long_axis, _HEART_HALF_WIDTH_MM),
-        CutPlane("short axis", -across, _unit(np.cross(long_axis, across)), _HEART_HALF_WIDTH_MM),
+        CutPlane("short axis", -across, unit(np.cross(long_axis, across)), _HEART_HALF_WIDTH_MM),
     ]
 
 
@@ -114,7 +91,7 @@ def sequence_montage(
     figure = new_figure(1.5 * len(frames), 1.5 * len(planes) + 0.5)
     grid = figure.subplots(len(planes), len(frames), squeeze=False)
     for row, plane in zip(grid, planes, strict=True):
-        indices = _voxel_indices(plane.points_mm(center, step_mm), to_ras_mm)
+        indices = voxel_indices(plane.points_mm(center, step_mm), to_ras_mm)
         for axes, frame in zip(row, frames.values(), strict=True):
             _draw(axes, image[..., frame], labels[..., frame], indices, window)
         draw_scale_bar(row[0], 2 * plane.half_width_mm)
@@ -169,12 +146,6 @@ def _voxels(sequence: SequenceSource) -> npt.NDArray[Any]:
     return np.stack(list(sequence.frames()), axis=-1)
 
 
-def _voxel_indices(points_mm: Points, affine: Points) -> Points:
-    """Array indices ``(3, rows, columns)`` of RAS points."""
-    inverse = np.linalg.inv(affine)
-    return np.moveaxis(points_mm @ inverse[:3, :3].T + inverse[:3, 3], -1, 0)
-
-
 def _draw(axes: Axes, image: Array, labels: Array, indices: Points, window: tuple[float, float]) -> None:
     picture = map_coordinates(image.astype(np.float32), indices, order=1, cval=window[0])
     axes.imshow(picture, cmap="gray", vmin=window[0], vmax=window[1], interpolation="bilinear")
@@ -189,7 +160,3 @@ def _draw(axes: Axes, image: Array, labels: Array, indices: Points, window: tupl
 def _legend(figure: Figure) -> None:
     handles = [Line2D([], [], color=OVERLAY_COLOURS[key], label=STRUCTURE_NAMES[key]) for key in OVERLAY_COLOURS]
     figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, fontsize=8)
-
-
-def _unit(vector: Points) -> Points:
-    return vector / np.linalg.norm(vector)

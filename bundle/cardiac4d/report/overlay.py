@@ -65,7 +65,7 @@ def overlay(
     image, affine, pred = _as_array(image), as_affine(affine), as_label_map(pred, "pred")
     truth = None if reference is None else as_label_map(reference, "reference")
     _check(image, pred, frames, truth)
-    view = view_around(_foreground(pred, truth, list(frames.values())), affine)
+    view = view_around(ventricle_voxels(pred, truth, list(frames.values())), affine)
     figure = new_figure(9.0, 3.0 * len(frames) + 0.6)
     grid = figure.subplots(len(frames), len(PLANES), squeeze=False)
     for row, (name, frame) in zip(grid, frames.items(), strict=True):
@@ -76,7 +76,7 @@ def overlay(
     for axes, plane in zip(grid[0], PLANES, strict=True):
         axes.set_title(plane.name, fontsize=10)
     figure.suptitle(title, fontsize=11, fontweight="bold")
-    _legend(figure, with_reference=truth is not None)
+    legend(figure, with_reference=truth is not None)
     return figure
 
 
@@ -89,9 +89,9 @@ def _draw_frame(
 ) -> None:
     """Draw one row of the figure: a frame in RAS order, its prediction and, if there is one, its reference."""
     for axes, plane in zip(row, PLANES, strict=True):
-        _draw_image(axes, plane, view.cut(image, plane), view, window)
+        draw_image(axes, plane, view.cut(image, plane), view, window)
         for array, (colours, linestyle) in zip(labels, _CONTOURS, strict=False):
-            _draw_contours(axes, view.cut(array, plane), colours, linestyle)
+            draw_contours(axes, view.cut(array, plane), colours, linestyle)
 
 
 def _check(image: Array, pred: Array, frames: Mapping[str, int], reference: Array | None) -> None:
@@ -105,7 +105,7 @@ def _check(image: Array, pred: Array, frames: Mapping[str, int], reference: Arra
         raise ValueError(f"`frames` must lie within 0 to {image.shape[-1] - 1}, got {beyond}")
 
 
-def _foreground(pred: Array, reference: Array | None, frames: list[int]) -> npt.NDArray[np.bool_]:
+def ventricle_voxels(pred: Array, reference: Array | None, frames: list[int]) -> npt.NDArray[np.bool_]:
     """Voxels of the ventricle in any shown frame; of the reference if the prediction is empty; all if both are."""
     for labels in (pred, reference):
         if labels is not None:
@@ -115,7 +115,8 @@ def _foreground(pred: Array, reference: Array | None, frames: list[int]) -> npt.
     return np.ones(pred.shape[:3], dtype=bool)
 
 
-def _draw_image(axes: Axes, plane: Plane, picture: Array, view: View, window: tuple[float, float] | None) -> None:
+def draw_image(axes: Axes, plane: Plane, picture: Array, view: View, window: tuple[float, float] | None) -> None:
+    """Show a cut of a volume, with its scale bar and the letters of its edges; ``window`` as in :func:`overlay`."""
     low, high = window if window is not None else np.percentile(picture.astype(np.float64), (1, 99)).tolist()
     axes.imshow(picture, cmap="gray", vmin=low, vmax=high, aspect=view.aspect(plane), interpolation="bilinear")
     left_right, bottom_top = view.limits(plane, picture.shape)
@@ -128,7 +129,7 @@ def _draw_image(axes: Axes, plane: Plane, picture: Array, view: View, window: tu
         axes.text(*edge, letter, transform=axes.transAxes, ha=horizontal, va=vertical, color="white", fontsize=8)
 
 
-def _draw_contours(axes: Axes, labels: Array, colours: Mapping[str, str], linestyle: Linestyle) -> None:
+def draw_contours(axes: Axes, labels: Array, colours: Mapping[str, str], linestyle: Linestyle) -> None:
     """The outer contour of the myocardium and that of the cavity; nothing where there is none in this plane."""
     if min(labels.shape) < 2:  # a study of one slice, seen from the side: matplotlib refuses
         return
@@ -137,7 +138,8 @@ def _draw_contours(axes: Axes, labels: Array, colours: Mapping[str, str], linest
             axes.contour(inside, levels=[0.5], colors=[colours[structure]], linewidths=1.4, linestyles=[linestyle])
 
 
-def _legend(figure: Figure, *, with_reference: bool) -> None:
+def legend(figure: Figure, *, with_reference: bool) -> None:
+    """Name the colours of the structures, and the line of a reference, below the figure."""
     handles = [Line2D([], [], color=OVERLAY_COLOURS[key], label=STRUCTURE_NAMES[key]) for key in OVERLAY_COLOURS]
     if with_reference:
         handles.append(Line2D([], [], color=GUIDE_COLOUR, linestyle="--", label="reference (white on the image)"))

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -92,6 +94,17 @@ def save_png(figure: Figure, path: str | Path) -> Path:
     with whole_file(path) as partial:
         figure.savefig(partial, format="png", metadata={"Software": None})
     return path
+
+
+def as_pixels(figure: Figure) -> npt.NDArray[np.uint8]:
+    """Draw a figure into an array, for loggers that take images.
+
+    Returns:
+        ``(rows, columns, 3)`` red, green and blue.
+    """
+    canvas = figure.canvas
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()  # type: ignore[attr-defined]
 
 
 def png_path(path: str | Path) -> Path:

@@ -46,12 +46,24 @@ def volume_curve(
     Raises:
         ValueError: if frame times or reference have another number of frames.
     """
+    figure = new_figure(7.5, 4.5)
+    draw_volume_curve(figure.add_subplot(), function, frame_times_ms, reference=reference, title=title)
+    return figure
+
+
+def draw_volume_curve(
+    axes: Axes,
+    function: LeftVentricleFunction,
+    frame_times_ms: Sequence[float] | npt.NDArray[np.generic] | torch.Tensor | None = None,
+    *,
+    reference: LeftVentricleFunction | None = None,
+    title: str = "",
+) -> None:
+    """Draw what :func:`volume_curve` shows into axes of another figure; the same arguments."""
     num_frames = len(function.lv_volumes_ml)
     times, time_label = _time_axis(frame_times_ms, num_frames)
     if reference is not None and len(reference.lv_volumes_ml) != num_frames:
         raise ValueError(f"`reference` must have {num_frames} frames, got {len(reference.lv_volumes_ml)}")
-    figure = new_figure(7.5, 4.5)
-    axes = figure.add_subplot()
     quiet_axes(axes)
     for structure, volumes_ml in _curves(function).items():
         (line,) = axes.plot(times, volumes_ml, label=STRUCTURE_NAMES[structure], linewidth=2, markersize=4)
@@ -66,7 +78,6 @@ def volume_curve(
     axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
     axes.set_title(_ejection_text(function, reference), loc="right", fontsize=10)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=4, frameon=False, fontsize=9)
-    return figure
 
 
 def _time_axis(

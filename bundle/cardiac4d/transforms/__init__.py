@@ -13,6 +13,7 @@ from .rand_sparse_crop import RandSparseCrop, RandSparseCropd, SequenceCrop
 from .rand_spatial_warp import RandSpatialWarpd, SpatialWarp
 from .rand_time_reversal import RandTimeReversald, TimeReversal
 from .rand_time_subsample import RandTimeSubsampled, TimeSubsample
+from .save_probabilities import SaveProbabilitiesd
 from .save_sequence import SaveSequence, SaveSequenced
 from .scale_sequence import ScaleSequenceRange, ScaleSequenceRanged
 from .time_last import TimeLast, TimeLastd
@@ -35,6 +36,7 @@ __all__ = [
     "RandSpatialWarpd",
     "RandTimeReversald",
     "RandTimeSubsampled",
+    "SaveProbabilitiesd",
     "SaveSequence",
     "SaveSequenced",
     "ScaleSequenceRange",

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Save a sequence as 4D NIfTI on its grid, with spacing, frame duration and units intact."""
+"""Save a sequence on its grid, with spacing, frame times and units intact, in the formats that are asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,14 @@ from monai.transforms import MapTransform, Transform
 
 from ..conventions import CASE_ID_KEY, PRED_KEY
 from ..geometry import TimeAxis
-from ..io import case_stem, write_sequence
+from ..io import OUTPUT_FORMATS, Segmentation, case_stem, check_outputs
+from ..io.outputs import NIFTI
 
 SAVED_TO = "saved_to"
 
 
 class SaveSequence(Transform):
-    """Write ``<output_dir>/<name>_<postfix>.nii.gz``, shape ``(H, W, D, T)``.
+    """Write ``<output_dir>/<name>_<postfix>.nii.gz``, shape ``(H, W, D, T)``, or other formats.
 
     Takes ``(T, H, W, D)``, as it comes from inverting this package's loaders, or ``(1, H, W, D, T)``; their ranks tell
     them apart. The header gets affine, form codes, frame duration, time offset and units from the metadata.
@@ -30,8 +31,13 @@ class SaveSequence(Transform):
         output_dir: folder, made where it does not exist.
         postfix: part of the name after the case; empty for none.
         output_dtype: type of the voxels on disk. An integer type refuses values that it would round or wrap.
-        overwrite: replace existing files instead of raising.
-        extension: ``.nii.gz`` or ``.nii``.
+        overwrite: replace existing files instead of raising, and remove those of the same case in other formats.
+        extension: ``.nii.gz`` or ``.nii``, of the format ``nifti``.
+        outputs: names among :data:`~cardiac4d.io.OUTPUT_FORMATS`, such as ``["nifti", "seq.nrrd"]``; ``probabilities``
+            is passed over, as :class:`SaveProbabilitiesd` writes them.
+
+    Raises:
+        ValueError: if ``outputs`` names anything else.
     """
 
     def __init__(
@@ -42,12 +48,14 @@ class SaveSequence(Transform):
         *,
         overwrite: bool = False,
         extension: str = ".nii.gz",
+        outputs: Sequence[str] = (NIFTI,),
     ) -> None:
+        self.formats = [name for name in check_outputs(outputs) if name in OUTPUT_FORMATS]
         self.output_dir, self.postfix, self.extension = Path(output_dir), postfix, extension
         self.output_dtype, self.overwrite = np.dtype(output_dtype), overwrite
 
     def __call__(self, img: MetaTensor, name: str | None = None) -> MetaTensor:
-        """Write ``img`` and note the path as ``saved_to`` in its metadata.
+        """Write ``img`` and note the path of its first format as ``saved_to`` in its metadata.
 
         Args:
             img: ``(T, H, W, D)`` or ``(1, H, W, D, T)`` with the metadata of this package's loaders.
@@ -65,12 +73,20 @@ class SaveSequence(Transform):
         if Path(case).name != case:
             raise ValueError(f"`name` must be a plain file name, got {case!r}")
         stem = f"{case}_{self.postfix}" if self.postfix else case
-        codes = {key: img.meta[key] for key in ("sform_code", "qform_code", "space_unit")}
-        time, affine = TimeAxis.from_meta(img.meta), img.affine.numpy(force=True)
-        path = self.output_dir / f"{stem}{self.extension}"
-        write_sequence(path, voxels, affine, time, **codes, overwrite=self.overwrite)
-        img.meta[SAVED_TO] = str(path)
+        result = Segmentation(voxels, img.affine.numpy(force=True), TimeAxis.from_meta(img.meta), img.meta)
+        for name, path in self._paths(stem).items():
+            if name in self.formats:
+                OUTPUT_FORMATS[name].write(path, result, self.overwrite)
+            elif self.overwrite:
+                path.unlink(missing_ok=True)  # what an earlier run with other outputs left is not this result
+        if self.formats:
+            img.meta[SAVED_TO] = str(self._paths(stem)[self.formats[0]])
         return img
+
+    def _paths(self, stem: str) -> dict[str, Path]:
+        """The file of each format, whether it is asked for or not."""
+        suffixes = {name: form.suffix for name, form in OUTPUT_FORMATS.items()} | {NIFTI: self.extension}
+        return {name: self.output_dir / f"{stem}{suffix}" for name, suffix in suffixes.items()}
 
     def _cast(self, voxels: np.ndarray) -> np.ndarray:
         if voxels.dtype == self.output_dtype:
@@ -101,6 +117,7 @@ class SaveSequenced(MapTransform):
         output_dtype: see :class:`SaveSequence`.
         overwrite: see :class:`SaveSequence`.
         extension: see :class:`SaveSequence`.
+        outputs: see :class:`SaveSequence`.
         allow_missing_keys: pass over keys that an entry does not have.
     """
 
@@ -113,10 +130,13 @@ class SaveSequenced(MapTransform):
         *,
         overwrite: bool = False,
         extension: str = ".nii.gz",
+        outputs: Sequence[str] = (NIFTI,),
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
-        self.saver = SaveSequence(output_dir, postfix, output_dtype, overwrite=overwrite, extension=extension)
+        self.saver = SaveSequence(
+            output_dir, postfix, output_dtype, overwrite=overwrite, extension=extension, outputs=outputs
+        )
 
     def __call__(self, data: Mapping[Any, Any]) -> dict[Any, Any]:
         """Save every key."""

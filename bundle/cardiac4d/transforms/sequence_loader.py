@@ -11,10 +11,13 @@ from monai.data import MetaTensor
 from monai.transforms import InvertibleTransform
 from monai.utils import TraceKeys
 
-from ..conventions import FRAMES_KEY
+from ..conventions import FRAMES_KEY, META_PLACE
 from ..geometry import Grid, GridMap, Spacing, TimeAxis, plan_grid
 from ..io import SequenceSource, check_frame_range
 from .resample import NEAREST, FrameResampler
+
+_HALF_TYPES = (torch.float16, torch.bfloat16)
+"""Interpolated in float32, one frame at a time: products in half types are slow on a CPU."""
 
 
 class SequenceLoader(InvertibleTransform):
@@ -56,6 +59,7 @@ class SequenceLoader(InvertibleTransform):
             "original_channel_dim": 0,
             "space": "RAS",
             "filename_or_obj": str(source.path),
+            META_PLACE: source.place,
             **source.header_meta(),
             **time.to_meta(),
         }
@@ -81,7 +85,7 @@ class SequenceLoader(InvertibleTransform):
         frames = data.as_tensor()
         out = torch.empty((len(frames), *grid.shape), dtype=data.dtype, device=data.device)
         for index, frame in enumerate(frames.cpu()):
-            out[index] = resample(frame)
+            out[index] = resample(frame.float() if frame.dtype in _HALF_TYPES else frame)
         restored = MetaTensor(out, meta=data.meta, applied_operations=data.applied_operations)
         restored.affine = torch.from_numpy(grid.affine)
         return restored

@@ -18,11 +18,14 @@ from .inferer import SequenceInferer
 from .input_errors import explain_input_errors
 from .poly_schedule import PolySchedule
 from .prepared_dataset import PreparedDataset
+from .report_studies import StudyReports, report_label_maps
 from .runs import prepare_results_dir, prepare_training_dir
 from .settings import check_settings
 from .skipping import SkippingDataset, SkippingEvaluator
 from .training_log import EpochLosses, EvaluationProgress, TrainingProgress
+from .training_summary import TrainingSummary
 from .unread_options import warn_of_unread_options
+from .validation_pictures import ValidationPictures
 from .weights import WeightsLoader
 
 __all__ = [
@@ -38,7 +41,10 @@ __all__ = [
     "SequenceInferer",
     "SkippingDataset",
     "SkippingEvaluator",
+    "StudyReports",
     "TrainingProgress",
+    "TrainingSummary",
+    "ValidationPictures",
     "WeightsLoader",
     "case_sampler",
     "check_settings",
@@ -49,6 +55,7 @@ __all__ = [
     "leave_process_group",
     "prepare_results_dir",
     "prepare_training_dir",
+    "report_label_maps",
     "run_evaluator",
     "warn_of_unread_options",
 ]

@@ -25,10 +25,10 @@ from ..conventions import (
 )
 from ..io import case_stem
 from ..io.whole_file import whole_file
-from ..metrics import evaluate_case, format_cases, format_table, implausible, rounded, summarize_cases
+from ..measure import Flag, lost_cavity, mass_variation, volumes_ml
+from ..metrics import evaluate_case, format_cases, format_table, rounded, summarize_cases
 from ..transforms.save_sequence import SAVED_TO
 from .distributed import gather_rows, is_main_process, process_rank
-from .lost_cavity import warn_of_lost_cavity
 from .runs import remove_other_segmentations, remove_tables
 
 logger = logging.getLogger(__name__)
@@ -71,8 +71,9 @@ class CaseResults:
         items: Any = engine.state.batch
         for output, item in zip(outputs, items, strict=True):
             self._rows.append(measure_case({**item, **output}))
-            warn_of_lost_cavity(self._rows[-1]["case_id"], output[PRED_KEY][0])
-            saved_to = output[PRED_KEY].meta.get(SAVED_TO)
+            pred = output[PRED_KEY]
+            _warn(self._rows[-1]["case_id"], lost_cavity(volumes_ml(pred[0], pred.affine, "LV")))
+            saved_to = pred.meta.get(SAVED_TO)
             self._saved_in |= {str(Path(saved_to).parent)} if saved_to else set()
 
     def _completed(self, engine: Engine) -> None:
@@ -99,8 +100,7 @@ class CaseResults:
 
     def _write(self, rows: Sequence[Mapping[str, Any]], summary: dict[str, Any]) -> None:
         for row in rows:
-            for problem in implausible(row):
-                logger.warning("%s: %s", row["case_id"], problem)
+            _warn(row["case_id"], mass_variation(row["lvm_variation_percent"]))
         written = [rounded(row) for row in rows]
         write_csv(written, self.output_dir / "cases.csv")
         document = without_nan({"model": self.model_name, "summary": rounded(summary), "cases": written})
@@ -112,6 +112,12 @@ class CaseResults:
         logger.info("%d cases: %s\n%s", len(rows), self.output_dir / "cases.csv", table)
         for folder in sorted(self._saved_in):
             logger.info("segmentations: %s", folder)
+
+
+def _warn(case_id: str, flag: Flag | None) -> None:
+    """Log a doubt about a case, if there is one."""
+    if flag is not None:
+        logger.warning("%s: %s.", case_id, flag.reason)
 
 
 def _has_reference(row: Mapping[str, Any]) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from ..metrics.tables import aligned
+from ..metrics.text_table import aligned
 from .data_check import CheckedStudy, DataCheck
 from .study_facts import StudyFacts
 

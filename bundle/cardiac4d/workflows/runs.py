@@ -7,14 +7,22 @@ from collections.abc import Collection
 from os import PathLike
 from pathlib import Path
 
+from ..conventions import STRUCTURES
 from ..errors import InputError
-from ..io import prepare_output_dir
+from ..io import OUTPUT_FORMATS, prepare_output_dir
 from ..io.entries import check_flag
+from ..report.study_report import SUFFIXES as REPORT_SUFFIXES
 from .checkpoint import BEST_MODEL, LAST_MODEL, list_checkpoints
 from .distributed import is_main_process
 
 TABLES = ("cases.csv", "summary.json", "failures.csv", "cases_before_failure_*.csv")
-SEGMENTATIONS, SUFFIX = "segmentations", "_seg.nii.gz"
+REPORTS = "reports"
+SEGMENTATIONS = "segmentations"
+SUFFIXES = (
+    *(f"_seg{form.suffix}" for form in OUTPUT_FORMATS.values()),
+    *(f"_prob_{name}.nii.gz" for name in STRUCTURES),
+)
+"""What follows the id of a case in the names of its results."""
 
 
 def prepare_training_dir(folder: str | PathLike[str], resume: bool = False) -> Path:
@@ -58,6 +66,16 @@ def remove_tables(folder: str | PathLike[str]) -> None:
 
 def remove_other_segmentations(folder: str | PathLike[str], case_ids: Collection[str]) -> None:
     """Remove the segmentations in ``folder`` of an earlier run, those of other cases than ``case_ids``."""
-    for path in (Path(folder) / SEGMENTATIONS).glob(f"*{SUFFIX}"):
-        if path.name.removesuffix(SUFFIX) not in case_ids:
-            path.unlink()
+    _remove_others(Path(folder) / SEGMENTATIONS, SUFFIXES, case_ids)
+
+
+def remove_other_reports(folder: str | PathLike[str], case_ids: Collection[str]) -> None:
+    """Remove the reports in ``folder`` of an earlier run, those of other cases than ``case_ids``."""
+    _remove_others(Path(folder), REPORT_SUFFIXES, case_ids)
+
+
+def _remove_others(folder: Path, suffixes: Collection[str], case_ids: Collection[str]) -> None:
+    for suffix in suffixes:
+        for path in folder.glob(f"*{suffix}"):
+            if path.name.removesuffix(suffix) not in case_ids:
+                path.unlink()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import InputError
+from ..io import OUTPUT_FORMATS, PROBABILITIES, check_outputs
 from ..io.prepared import STORED_TYPES
 from .distributed import is_main_process
 
@@ -75,6 +76,13 @@ def _is_spacing(value: Any) -> bool:
     return value is None or (_is_three(value) and all(_is_number(size) and size > 0 for size in value))
 
 
+def _is_outputs(value: Any) -> bool:
+    try:
+        return bool(check_outputs(value))
+    except ValueError:
+        return False
+
+
 def _at_least(low: int) -> Rule:
     return Rule(f"a whole number of at least {low}", lambda value: _is_whole(value) and value >= low)
 
@@ -94,7 +102,7 @@ RULES = {
     "foreground_prob": _FRACTION,
     "prepared_dtype": Rule(f"one of {', '.join(STORED_TYPES)}", lambda value: value in STORED_TYPES),
     **dict.fromkeys(("poly_power", "smoothness_weight"), _NOT_NEGATIVE),
-    **dict.fromkeys(("resume", "overwrite", "framewise", "full_cycle", "amp", "cpu_autocast"), _FLAG),
+    **dict.fromkeys(("resume", "overwrite", "framewise", "full_cycle", "amp", "cpu_autocast", "report"), _FLAG),
     "learning_rate": Rule("a number above 0", lambda value: _is_number(value) and value > 0),
     "sw_overlap": Rule("a number from 0 to below 1", lambda value: _is_number(value) and 0 <= value < 1),
     "window_frames": Rule(
@@ -102,6 +110,9 @@ RULES = {
         lambda value: _is_whole(value) and (value >= 1 or value == -1),
     ),
     "roi_size": _WINDOW,
+    "outputs": Rule(
+        f"some of {', '.join((*OUTPUT_FORMATS, PROBABILITIES))}, as in \"['nifti','seq.nrrd']\"", _is_outputs
+    ),
     "spacing_mm": Rule('three numbers above 0 in millimetres, such as "[1.0,1.0,1.0]"', _is_spacing),
     "orientation": Rule("three letters such as RAS: one of L and R, one of P and A, one of I and S", _is_orientation),
 }

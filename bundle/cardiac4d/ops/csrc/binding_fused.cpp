@@ -34,16 +34,19 @@ struct HalfBlock {
   }
 };
 
-// Memory for the gradients of a half block.
+// Memory for the gradients of a half block; that of the weight only if it is wanted.
 struct HalfGradients {
   Tensor norm_weight, norm_bias, weight, bias;
+  bool has_weight;
 
-  explicit HalfGradients(const HalfBlock& like)
+  HalfGradients(const HalfBlock& like, bool weight_wanted)
       : norm_weight(torch::stable::empty_like(like.norm_weight)), norm_bias(torch::stable::empty_like(like.norm_bias)),
-        weight(torch::stable::empty_like(like.weight)), bias(torch::stable::empty_like(like.norm_bias)) {}
+        weight(weight_wanted ? torch::stable::empty_like(like.weight) : torch::stable::new_empty(like.weight, {0})),
+        bias(torch::stable::empty_like(like.norm_bias)), has_weight(weight_wanted) {}
 
   c4d_half_gradients pointers() const {
-    return {floats_to_fill(norm_weight), floats_to_fill(norm_bias), floats_to_fill(weight), floats_to_fill(bias)};
+    return {floats_to_fill(norm_weight), floats_to_fill(norm_bias), has_weight ? floats_to_fill(weight) : nullptr,
+            floats_to_fill(bias)};
   }
 };
 
@@ -89,15 +92,19 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> residual_block(
 
 using EightTensors = std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor>;
 
+// Bits of `wanted`, in the order of the results.
+enum : int64_t { kInput = 1, kNorm1 = 2 + 4, kWeight1 = 8, kBias1 = 16, kNorm2 = 32 + 64, kWeight2 = 128 };
+
 // The gradients of input, norm1 weight and bias, conv1 weight and bias, norm2 weight and bias, conv2 weight. That of
-// the second bias is the sum of grad_output; that of the first is computed even if it is missing. The derivative of
-// this operator needs the first bias, the operator itself does not.
+// the second bias is the sum of grad_output. A gradient whose bit in `wanted` is 0 comes as an empty tensor, and is not
+// computed if it takes a pass of its own. The derivative of this operator needs the first bias, the operator itself
+// does not.
 EightTensors residual_block_backward(const Tensor& grad_output, const Tensor& input, const Tensor& hidden,
                                      const Tensor& input_sums, const Tensor& hidden_sums, const Tensor& norm1_weight,
                                      const Tensor& norm1_bias, const Tensor& conv1_weight,
                                      const std::optional<Tensor>& conv1_bias, const Tensor& norm2_weight,
                                      const Tensor& norm2_bias, const Tensor& conv2_weight, int64_t groups, double eps,
-                                     int64_t precision) {
+                                     int64_t precision, int64_t wanted) {
   const Sizes size = six_sizes(input);
   const Tensor grad_out = dense(grad_output, "grad_output", size, C4D_FLOAT32);
   const Tensor x = dense(input, "input", size, C4D_FLOAT32), y = dense(hidden, "hidden", size, C4D_FLOAT32);
@@ -106,15 +113,19 @@ EightTensors residual_block_backward(const Tensor& grad_output, const Tensor& in
   const HalfBlock first(norm1_weight, norm1_bias, conv1_weight, conv1_bias, size[1]);
   const HalfBlock second(norm2_weight, norm2_bias, conv2_weight, std::nullopt, size[1]);
   const c4d_residual_block block = describe(size, first, second, groups, eps, precision);
-  const HalfGradients grad1(first), grad2(second);
-  const Tensor dx = torch::stable::new_empty(x, size), work = torch::stable::new_empty(x, size);
+  const HalfGradients grad1(first, wanted & kWeight1), grad2(second, wanted & kWeight2);
+  const auto none = [&x] { return torch::stable::new_empty(x, {0}); };
+  const bool needs_dx = wanted & (kInput | kNorm1), needs_work = wanted & ~kWeight2;
+  const Tensor dx = needs_dx ? torch::stable::new_empty(x, size) : none();
+  const Tensor work = needs_work ? torch::stable::new_empty(x, size) : none();
   const c4d_half_gradients pointers1 = grad1.pointers(), pointers2 = grad2.pointers();
   check_status(c4d_cpu_residual_block_grad(
       &block, floats(grad_out), floats(x), floats(y), static_cast<const double*>(sums_x.const_data_ptr()),
-      static_cast<const double*>(sums_y.const_data_ptr()), floats_to_fill(work), floats_to_fill(dx), &pointers1,
-      &pointers2, run_in_torch_pool));
-  return {dx,         grad1.norm_weight, grad1.norm_bias, grad1.weight,
-          grad1.bias, grad2.norm_weight, grad2.norm_bias, grad2.weight};
+      static_cast<const double*>(sums_y.const_data_ptr()), needs_work ? floats_to_fill(work) : nullptr,
+      needs_dx ? floats_to_fill(dx) : nullptr, &pointers1, &pointers2, run_in_torch_pool));
+  const auto pick = [&](int place, const Tensor& tensor) { return wanted >> place & 1 ? tensor : none(); };
+  return {pick(0, dx),         pick(1, grad1.norm_weight), pick(2, grad1.norm_bias), pick(3, grad1.weight),
+          pick(4, grad1.bias), pick(5, grad2.norm_weight), pick(6, grad2.norm_bias), pick(7, grad2.weight)};
 }
 
 c4d_tensor tensor_of(const Sizes& size, int32_t dtype) {
@@ -158,7 +169,7 @@ STABLE_TORCH_LIBRARY_FRAGMENT(cardiac4d, m) {
   m.def(
       "residual_block_backward(Tensor grad_output, Tensor input, Tensor hidden, Tensor input_sums, Tensor hidden_sums, "
       "Tensor norm1_weight, Tensor norm1_bias, Tensor conv1_weight, Tensor? conv1_bias, Tensor norm2_weight, "
-      "Tensor norm2_bias, Tensor conv2_weight, int groups, float eps, int precision) "
+      "Tensor norm2_bias, Tensor conv2_weight, int groups, float eps, int precision, int wanted) "
       "-> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)");
   m.def("upsample_add(Tensor input, Tensor skip) -> Tensor");
   m.def("upsample_backward(Tensor grad_output) -> Tensor");

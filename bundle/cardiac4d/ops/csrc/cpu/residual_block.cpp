@@ -66,7 +66,8 @@ int half_forward(const c4d_residual_block& b, const c4d_half_block& half, const 
                                    sums_y, run);
 }
 
-// dx of conv(relu(norm(x))) from dy, plus `add`.
+// dx of conv(relu(norm(x))) from dy, plus `add`. Without memory for the weight's gradient or for dx these are left out,
+// the latter together with the gradients of the norm.
 int half_grad(const c4d_residual_block& b, const c4d_half_block& half, const float* dy, const float* x,
               const double* sums_x, const float* add, float* dx, const c4d_half_gradients& gradients, float* sum_dx,
               c4d_parallel_for run) {
@@ -76,8 +77,11 @@ int half_grad(const c4d_residual_block& b, const c4d_half_block& half, const flo
   const c4d_tensor like = tensor(b);
   const c4d_group_norm norm = group_norm(b, half, sums_x);
   c4d_cpu_norm_scale_shift(&norm, arrays.scale(), arrays.shift());
-  int status = c4d_cpu_norm_relu_grad_weight(&problem, x, arrays.scale(), arrays.shift(), dy, gradients.weight, run);
-  if (status != C4D_OK) return status;
+  int status = C4D_OK;
+  if (gradients.weight != nullptr) {
+    status = c4d_cpu_norm_relu_grad_weight(&problem, x, arrays.scale(), arrays.shift(), dy, gradients.weight, run);
+  }
+  if (status != C4D_OK || dx == nullptr) return status;
   status = c4d_cpu_norm_relu_grad_input(&problem, dy, half.weight, x, arrays.scale(), arrays.shift(), dx,
                                         arrays.sums(), run);
   if (status != C4D_OK) return status;
@@ -106,6 +110,6 @@ int c4d_cpu_residual_block_grad(const c4d_residual_block* b, const float* grad_o
   if (!is_valid(b)) return C4D_BAD_PROBLEM;
   // sum_dx of the second half is the gradient of the bias before its norm, that of the first convolution.
   const int status = half_grad(*b, b->second, grad_out, y, sums_y, nullptr, work, *second, first->bias, run);
-  if (status != C4D_OK) return status;
+  if (status != C4D_OK || work == nullptr) return status;
   return half_grad(*b, b->first, work, x, sums_x, grad_out, dx, *first, nullptr, run);
 }

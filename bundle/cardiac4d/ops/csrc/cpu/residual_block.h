@@ -30,7 +30,9 @@ typedef struct {
 // Also writes what the gradient needs: y, and the sums (N, C, 2) of x and y.
 int c4d_cpu_residual_block(const c4d_residual_block*, const float* x, float* out, float* y, double* sums_x,
                            double* sums_y, c4d_parallel_for);
-// work: memory like x. The gradient of the second bias, the sum of grad_out, is left to the caller.
+// work: memory like x. The gradient of the second bias, the sum of grad_out, is left to the caller. What need not be
+// computed is NULL: the gradient of a weight; dx, with the gradients of the first norm; work, with all but the gradient
+// of the second weight.
 int c4d_cpu_residual_block_grad(const c4d_residual_block*, const float* grad_out, const float* x, const float* y,
                                 const double* sums_x, const double* sums_y, float* work, float* dx,
                                 const c4d_half_gradients* first, const c4d_half_gradients* second, c4d_parallel_for);

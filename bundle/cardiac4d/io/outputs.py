@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The formats in which a segmentation can be written, by the names that configs have for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from ..geometry import TimeAxis
+from .slicer_writer import write_slicer_sequence
+from .writer import write_sequence
+
+PROBABILITIES: Final = "probabilities"
+"""Not a format of label maps, but chosen in the same list."""
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """A label map of every frame on the study's own grid, and what writers need to know of the study.
+
+    Attributes:
+        labels: ``(H, W, D, T)``.
+        affine: 4x4, voxel index to RAS millimetres.
+        time: T frames.
+        meta: metadata of the image: ``filename_or_obj``, and what its reader gave as ``header_meta``.
+    """
+
+    labels: np.ndarray
+    affine: np.ndarray
+    time: TimeAxis
+    meta: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class OutputFormat:
+    """One format.
+
+    Attributes:
+        suffix: what follows case and postfix in the name of the file.
+        write: ``write(path, segmentation, overwrite)``; the file appears under its name only when it is complete, and
+            an existing one is refused with :class:`~cardiac4d.errors.InputError` unless ``overwrite``.
+    """
+
+    suffix: str
+    write: Callable[[Path, Segmentation, bool], Path]
+
+
+def _nifti(path: Path, result: Segmentation, overwrite: bool) -> Path:
+    codes = {key: result.meta[key] for key in ("sform_code", "qform_code", "space_unit")}
+    return write_sequence(path, result.labels, result.affine, result.time, **codes, overwrite=overwrite)
+
+
+def _slicer(path: Path, result: Segmentation, overwrite: bool) -> Path:
+    return write_slicer_sequence(path, result.labels, result.affine, result.time, overwrite=overwrite)
+
+
+NIFTI: Final = "nifti"
+OUTPUT_FORMATS: Final[dict[str, OutputFormat]] = {
+    NIFTI: OutputFormat(".nii.gz", _nifti),
+    "seq.nrrd": OutputFormat(".seq.nrrd", _slicer),
+}
+"""Another format is added here: all that takes ``outputs`` in a config then knows it."""
+
+
+def check_outputs(outputs: Any) -> tuple[str, ...]:
+    """Give a list of names of outputs back.
+
+    Raises:
+        ValueError: if it is empty, or names something else than formats and ``probabilities``.
+    """
+    known = (*OUTPUT_FORMATS, PROBABILITIES)
+    is_list = isinstance(outputs, (list, tuple))
+    if not is_list or not outputs or not all(isinstance(name, str) and name in known for name in outputs):
+        raise ValueError(f"`outputs` must be a list of some of {', '.join(known)}, got {outputs!r}")
+    return tuple(outputs)

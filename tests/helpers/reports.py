@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A study to report on: its measures as a document, its voxels, and a sequence that hands out its frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from cardiac4d.measure import measure_study
+from tests.helpers.studies import AFFINE, beating_ball
+
+TIMES_MS = [0.0, 150.0, 300.0, 450.0, 600.0, 750.0]
+PROVENANCE = {"input": "c1.nii.gz", "version": "0.1.0", "created": "2026-01-02T03:04:05+00:00"}
+
+
+class Sequence:
+    """Frames of an array, one at a time."""
+
+    def __init__(self, voxels: np.ndarray) -> None:
+        self.voxels = voxels
+
+    def frames(self) -> Iterator[np.ndarray]:
+        """The frames."""
+        return iter(np.moveaxis(self.voxels, -1, 0))
+
+
+def study(case_id: str = "c1", *, seed: int = 0) -> tuple[dict[str, Any], Sequence, np.ndarray]:
+    """Measures, image and labels of a beating ball on the grid ``AFFINE``; frame 0 is end-diastole, frame 3 -systole."""
+    image, labels = beating_ball(seed=seed)
+    measures = measure_study(labels, AFFINE, TIMES_MS, full_cycle=True, cycle_length_ms=900.0)
+    return measures.to_document(case_id, PROVENANCE), Sequence(image), labels
+
+
+def complete(document: dict[str, Any]) -> dict[str, Any]:
+    """The document with everything that a study can have: axis, segments, intervals and flags of every severity."""
+    segments = [6.0 + 0.1 * k for k in range(17)]
+    rings = {"basal": 7.0, "mid": 6.5, "apical": 5.5}
+    wall = {"mean_mm": 6.81, "rings_mm": rings, "segments_mm": segments}
+    thicker = {"mean": 50.0, "rings": rings, "segments": [*segments[:16], None]}
+    names = ("edv_ml", "esv_ml", "sv_ml", "ef_percent", "ed_mass_g")
+    values = {**document["volumes"], **document["mass"]}
+    axis = {"apex_mm": [-5.0, 20.0, -5.0], "base_mm": [8.0, -4.0, 20.0], "length_mm": 37.0}
+    severities = ("info", "warning", "error")
+    return document | {
+        "wall_thickness": {"ed": wall, "es": wall, "thickening_percent": thicker},
+        "axis": axis | {"valve_normal": [0.4, -0.6, 0.7], "septal_direction": [1.0, 0.5, 0.0], "source": "given"},
+        "intervals": {"level": 0.9, "method": "by hand", "ed_thickness_mm": None}
+        | {name: [0.9 * values[name], 1.1 * values[name]] for name in names},
+        "flags": [
+            {"code": f"a_{s}", "severity": s, "frames": [2, 4], "reason": f"{s} <b>of</b> it"} for s in severities
+        ],
+    }

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Each rule fires where it should, names the frames, and is silent on what is in order."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from cardiac4d.measure import lost_cavity, mass_variation
+from cardiac4d.measure.cycle import smooth_curve
+from cardiac4d.measure.flags import (
+    PLAUSIBLE_EF_PERCENT,
+    Flag,
+    implausible_value,
+    missing_frames,
+    phases_too_close,
+    several_minima,
+)
+from cardiac4d.measure.shape_flags import (
+    hole_area_mm2,
+    holes_in_wall,
+    no_valve_plane,
+    several_pieces,
+    touches_field_of_view,
+)
+from cardiac4d.measure.tissue import Body, largest_body
+from tests.helpers.shapes import TURN, cup, sphere_in_sphere
+
+CUP = ((24.0, 50.0), (32.0, 55.0), 22.0, (2.0, 2.0, 2.0), TURN)
+
+
+def codes(*flags: Flag | None) -> list[str]:
+    return [flag.code for flag in flags if flag is not None]
+
+
+@pytest.mark.parametrize(
+    ("volumes", "code", "words"),
+    [
+        ([100.0, 0, 50, 0, 80], "lost_cavity", "no cavity in frames 1, 3 of 0..4: the end-systolic volume is 0"),
+        ([100.0, 60, 0], "lost_cavity", "no cavity in frame 2 of 0..2"),
+        ([0.0, np.nan, 0], "no_cavity", "no cavity in any frame"),
+    ],
+)
+def test_frames_without_cavity_are_named(volumes: list[float], code: str, words: str) -> None:
+    flag = lost_cavity(np.array(volumes))
+    assert (flag.code, flag.severity) == (code, "error")
+    assert words in flag.reason
+
+
+def test_a_cavity_in_every_measured_frame_needs_no_flag() -> None:
+    assert lost_cavity(np.array([100.0, 50, np.nan])) is None
+
+
+@pytest.mark.parametrize(("variation", "flagged"), [(20.0, False), (20.5, True), (math.nan, False)])
+def test_myocardium_that_varies_beyond_the_tolerance_is_flagged(variation: float, flagged: bool) -> None:
+    assert (mass_variation(variation) is not None) == flagged
+
+
+def test_reason_states_value_and_tolerance() -> None:
+    reason = mass_variation(31.4).reason
+    assert "varies by 31 %" in reason
+    assert "more than 20 %" in reason
+
+
+def test_missing_frames_are_worth_knowing() -> None:
+    flag = missing_frames(np.array([np.nan, 3.0, np.nan]))
+    assert (flag.severity, flag.frames) == ("info", (0, 2))
+    assert flag.reason.startswith("frames 0, 2 of 0..2 are not annotated")
+    assert missing_frames(np.array([1.0, 2.0])) is None
+
+
+def test_two_beats_have_two_minima() -> None:
+    times = np.arange(20.0)
+    for beats, expected in ((1, []), (2, ["several_minima"])):
+        curve = smooth_curve(times, 100 + 30 * np.cos(2 * np.pi * beats * times / 20), 20.0)
+        assert codes(several_minima(curve, 60.0)) == expected
+    assert several_minima(None, 60.0) is None
+    assert several_minima(curve, 0.0) is None
+
+
+@pytest.mark.parametrize(
+    ("ed", "es", "full_cycle", "flagged"),
+    [(0, 5, True, False), (0, 4, True, True), (18, 1, True, True), (0, 4, False, False), (2, 17, True, False)],
+)
+def test_systole_is_longer_than_a_quarter_of_the_cycle(ed: int, es: int, full_cycle: bool, flagged: bool) -> None:
+    assert (phases_too_close(ed, es, 20, full_cycle=full_cycle) is not None) == flagged
+
+
+@pytest.mark.parametrize(("value", "flagged"), [(9.0, True), (60.0, False), (91.0, True), (math.nan, False)])
+def test_implausible_value(value: float, flagged: bool) -> None:
+    flag = implausible_value("implausible_ef", "an ejection fraction", value, "%", PLAUSIBLE_EF_PERCENT)
+    assert (flag is not None) == flagged
+    assert flag is None or f"an ejection fraction of {value:.0f} % is outside 10 to 80 %" in flag.reason
+
+
+def test_whole_ventricle_within_the_field_of_view_has_no_flag() -> None:
+    bodies = {0: largest_body(*cup(*CUP))}
+    assert codes(touches_field_of_view(bodies), several_pieces(bodies), holes_in_wall(bodies)) == []
+
+
+def test_ventricle_at_the_border_is_flagged() -> None:
+    labels, affine = cup(*CUP)
+    edge = np.flatnonzero((labels > 0).any(axis=(1, 2)))[0]
+    bodies = {0: largest_body(labels, affine), 3: largest_body(labels[edge:], affine)}
+    flag = touches_field_of_view(bodies)
+    assert (flag.code, flag.frames) == ("touches_field_of_view", (3,))
+
+
+def test_pieces_are_flagged_and_specks_are_not() -> None:
+    labels, affine = cup(*CUP)
+    speck, pieces = labels.copy(), labels.copy()
+    speck[0, 0, 0], pieces[:6, :6, :6] = 2, 2
+    flag = several_pieces({1: largest_body(speck, affine), 2: largest_body(pieces, affine)})
+    assert (flag.code, flag.frames) == ("several_pieces", (2,))
+
+
+def with_window(labels: np.ndarray, half_voxels: int) -> np.ndarray:
+    """A window through the side of the wall, filled with cavity."""
+    open_ = labels.copy()
+    middle = tuple(np.round(np.argwhere(labels == 1).mean(axis=0)).astype(int))
+    rows = slice(middle[0] - half_voxels, middle[0] + half_voxels)
+    columns = slice(middle[1] - half_voxels, middle[1] + half_voxels)
+    block = open_[rows, columns, : middle[2]]
+    block[block == 2] = 1
+    return open_
+
+
+def test_hole_in_the_wall_is_flagged_with_its_area() -> None:
+    labels, affine = sphere_in_sphere(20.0, 26.0, (2.0, 2.0, 2.0))
+    assert hole_area_mm2(largest_body(labels, affine)) == 0
+    holed = largest_body(with_window(labels, 2), affine)
+    assert hole_area_mm2(holed) == pytest.approx(64, rel=0.05)
+    assert holes_in_wall({4: holed}).frames == (4,)
+
+
+def test_mouth_and_its_uneven_rim_are_no_hole() -> None:
+    labels, affine = cup((24.0, 50.0), (32.0, 55.0), 22.0, (2.0, 2.0, 2.0))
+    rim = np.flatnonzero((labels > 0).any(axis=(0, 1)))[-1]
+    labels[: labels.shape[0] // 3, :, rim][labels[: labels.shape[0] // 3, :, rim] == 2] = 0
+    assert hole_area_mm2(largest_body(labels, affine)) == 0
+    assert hole_area_mm2(largest_body(with_window(labels, 3), affine)) > 50
+
+
+def test_closed_cavity_has_no_valve_plane() -> None:
+    assert no_valve_plane({0: None, 7: None}).frames == (0, 7)
+    assert no_valve_plane({}) is None
+
+
+def test_body_is_cropped_and_keeps_its_place() -> None:
+    labels, affine = cup(*CUP)
+    body = largest_body(labels, affine)
+    assert isinstance(body, Body)
+    np.testing.assert_allclose(
+        body.centers_mm(body.labels == 1).mean(axis=0),
+        (np.argwhere(labels == 1) @ affine[:3, :3].T + affine[:3, 3]).mean(axis=0),
+    )
+    assert largest_body(np.zeros((3, 3, 3), np.uint8), affine) is None
