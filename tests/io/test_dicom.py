@@ -10,8 +10,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from cardiac4d.io import open_sequence
 from cardiac4d.io.dicom import DicomSequence, SourceFrame
 from cardiac4d.io.dicom.keys import KEYS
+from cardiac4d.io.given_times import TimedSequence
 from tests.helpers.dicom_studies import PerImage, Study, make, stored_voxels, write_enhanced, write_images
 
 PHASES = 3
@@ -237,6 +239,15 @@ def test_percentages_are_times_where_the_cycle_is_known(tmp_path: Path, tags: di
     np.testing.assert_equal(axis.cycle_length_ms, 1000.0 if known else np.nan)
     notes = DicomSequence(tmp_path).notes
     assert any("do not cover the R-R interval evenly: full_cycle must be false" in note for note in notes)
+
+
+def test_percentages_of_a_cycle_that_the_user_gives_are_times(tmp_path: Path) -> None:
+    write_images(tmp_path, Study(lambda k, t: one_series(k, t, NominalPercentageOfCardiacPhase=30.0 + 20 * t)))
+    sequence = open_sequence({"files": str(tmp_path), "rr_interval_ms": 800})
+    assert sequence.time_axis().frame_times_ms.tolist() == [240, 400, 560]
+    assert sequence.time_axis().cycle_length_ms == 800
+    assert isinstance(sequence, TimedSequence)
+    assert isinstance(sequence.source, DicomSequence)
 
 
 def test_times_of_day_are_no_frame_times(tmp_path: Path) -> None:
