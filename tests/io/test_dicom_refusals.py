@@ -16,6 +16,8 @@ from pydicom import dcmread
 from cardiac4d.errors import InputError
 from cardiac4d.io import open_sequence, write_nifti
 from cardiac4d.io.dicom import DicomSequence
+from cardiac4d.io.dicom.files import read_header
+from cardiac4d.io.dicom.headers import wanted_tags
 from tests.helpers.dicom_studies import IDENTITY, Study, make, save, stored_voxels, write_enhanced, write_images
 
 SLICE_2 = r"\(-20\.5, -31\.25, 12\)"
@@ -254,6 +256,12 @@ def test_nobody_is_named_in_logs_errors_metadata_or_files(
     everything = "\n".join([*told, caplog.text, out, err, written.read_bytes().decode("latin1")])
     for value in (*IDENTITY.values(), *IDENTITY["PatientName"].split("^"), "NEVER"):
         assert value not in everything
+
+
+def test_only_what_is_needed_is_read_of_a_header(folder: Path) -> None:
+    header = read_header(folder, folder / "IM0003", wanted_tags())
+    assert header is not None
+    assert not [keyword for keyword in IDENTITY if keyword in header]
 
 
 def test_open_sequence_takes_a_folder_a_list_and_options(folder: Path, study: Study) -> None:
