@@ -135,6 +135,14 @@ def test_hole_in_the_wall_is_flagged_with_its_area() -> None:
     assert holes_in_wall({4: holed}).frames == (4,)
 
 
+def test_gap_between_cavity_and_wall_is_flagged() -> None:
+    labels, affine = sphere_in_sphere(20.0, 28.0, (2.0, 2.0, 2.0))
+    middle = labels.shape[0] // 2
+    first = np.flatnonzero(labels[middle, middle] == 1)[0]
+    labels[middle - 2 : middle + 2, middle - 2 : middle + 2, first : first + 2] = 0
+    assert hole_area_mm2(largest_body(labels, affine)) > 50
+
+
 def test_mouth_and_its_uneven_rim_are_no_hole() -> None:
     labels, affine = cup((24.0, 50.0), (32.0, 55.0), 22.0, (2.0, 2.0, 2.0))
     rim = np.flatnonzero((labels > 0).any(axis=(0, 1)))[-1]
