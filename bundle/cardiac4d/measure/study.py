@@ -50,7 +50,7 @@ def measure_study(
     Args:
         labels: ``(H, W, D, T)``; 0, 1 LV, 2 LVM, 255 = not annotated; on the study's own grid.
         affine: ``(4, 4)``, voxel to RAS millimetre.
-        frame_times_ms: ``(T,)`` increasing time of each frame, if known; NaN throughout means not known.
+        frame_times_ms: ``(T,)`` distinct time of each frame, if known; NaN throughout means not known.
         full_cycle: the frames cover one R-R interval, so that the last precedes the first.
         cycle_length_ms: R-R interval, if known; of a full cycle with evenly spaced times it is derived.
         options: choices, see :class:`~cardiac4d.measure.MeasureOptions`.
