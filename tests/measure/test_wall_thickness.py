@@ -20,6 +20,7 @@ GRIDS = {
     "oblique": ((1.2, 1.2, 1.2), TURN),
     "thick slices": ((0.8, 0.8, 2.0), None),
     "thick oblique slices": ((0.8, 0.8, 2.4), TURN),
+    "sheared": ((1.2, 1.2, 2.0), TURN @ np.array([[1, 0, 0.4], [0, 1, -0.2], [0, 0, 1]])),
     "coarse": ((2.5, 2.5, 3.5), TURN),
 }
 

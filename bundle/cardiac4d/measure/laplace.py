@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Laplace's equation in the wall: 0 on the endocardium, 1 on the epicardium, no flux through the valve plane.
 
-Jones, Buchbinder and Aharon, Hum Brain Mapp 2000;11:12: the field lines of its solution cross the wall without meeting,
-and thickness is their length. The surfaces lie between the nodes; the stencil of a node beside a surface ends there
-(Gibou, Fedkiw, Cheng and Kang, J Comput Phys 2002;176:205, symmetric and second order).
+Jones, Buchbinder and Aharon, Human Brain Mapping 2000;11:12: the field lines of its solution cross the wall without
+meeting, and thickness is their length. The surfaces lie between the nodes; the stencil of a node beside a surface ends
+there (Gibou, Fedkiw, Cheng and Kang, J Comput Phys 2002;176:205, symmetric and second order).
 """
 
 from __future__ import annotations

@@ -42,7 +42,6 @@ class WallGrid:
         spacing_mm: of the grid, the same along each axis.
         rotation: ``(3, 3)`` its columns are the grid's axes in RAS; the third is the normal of the valve plane.
         origin_mm: ``(3,)`` RAS position of voxel (0, 0, 0).
-        open_top: the last layer lies half a voxel below the cut; else the ventricle is closed.
     """
 
     cavity: Volume
@@ -50,7 +49,6 @@ class WallGrid:
     spacing_mm: float
     rotation: Points
     origin_mm: Points
-    open_top: bool
 
     def to_mm(self, indices: Points) -> Points:
         """RAS positions ``(N, 3)`` of grid indices ``(N, 3)``."""
@@ -66,7 +64,8 @@ def wall_grid(body: Body, axis: LongAxis | None, spacing_mm: float) -> WallGrid:
         spacing_mm: of the grid.
 
     Returns:
-        The grid; it ends one voxel below the valve plane, where no voxel mixes both sides.
+        The grid; its last layer lies half a node below the cut, which is one voxel below the valve plane, where no
+        voxel mixes both sides.
     """
     rotation = np.eye(3) if axis is None else frame_along(axis.valve_normal)
     voxel_mm = np.abs(rotation.T @ body.affine[:3, :3])
@@ -82,7 +81,7 @@ def wall_grid(body: Body, axis: LongAxis | None, spacing_mm: float) -> WallGrid:
         map_coordinates(_smoothed(mask, below), where, order=1, mode="nearest")
         for mask in (padded == LV, padded != BACKGROUND)
     )
-    return WallGrid(cavity, ventricle, spacing_mm, rotation, origin, axis is not None)
+    return WallGrid(cavity, ventricle, spacing_mm, rotation, origin)
 
 
 def frame_along(direction: Points) -> Points:
