@@ -119,7 +119,7 @@ class TrainingSummary:
             best = max(scored, key=lambda row: row["val_mean_dice"])
             lines["best val_mean_dice"] = f"{best['val_mean_dice']:.4f}, epoch {best['epoch']:.0f}"
         seconds = [row["seconds"] for row in self.history]
-        return lines | {"time per epoch": _duration(sum(seconds) / len(seconds))}
+        return lines | {"time per epoch, validation included": _duration(sum(seconds) / len(seconds))}
 
     def _provenance(self) -> dict[str, str]:
         lines = {"software": f"cardiac4d {__version__}, MONAI {version('monai')}, torch {torch.__version__}"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -74,13 +75,17 @@ class ValidationPictures:
         if self.folder is not None:
             for name, figure in figures.items():
                 save_png(figure, self.folder / name)
-        if self.log_dir is None:
-            return
+        if self.log_dir is not None:
+            for name, figure in figures.items():
+                self._writer.add_image(f"pictures/{Path(name).stem}", as_pixels(figure), epoch, dataformats="HWC")
+            self._writer.flush()
+
+    @cached_property
+    def _writer(self) -> Any:
+        """Opened with the first picture, and once: every writer has a file of its own."""
         from torch.utils.tensorboard import SummaryWriter  # needs the extra `train`, as MONAI's own handlers do
 
-        with SummaryWriter(str(self.log_dir)) as writer:
-            for name, figure in figures.items():
-                writer.add_image(f"pictures/{Path(name).stem}", as_pixels(figure), epoch, dataformats="HWC")
+        return SummaryWriter(str(self.log_dir))
 
 
 def _draw_case(case: Mapping[str, Any], epoch: int) -> dict[str, Figure]:
