@@ -130,9 +130,11 @@ class TrainingSummary:
         for name, value in {**self.data, **{name: path for name, path in files.items() if path.is_file()}}.items():
             text = str(value)
             is_file = isinstance(value, (str, Path)) and Path(value).is_file()
-            lines[name] = Path(text).name if is_file else text
-            if is_file:
-                lines[f"{name}, SHA-256"] = hashlib.sha256(Path(text).read_bytes()).hexdigest()
+            if not is_file:
+                lines[name] = text
+                continue
+            shown = name if Path(text).name == name else f"{name} {Path(text).name}"
+            lines[f"{shown}, SHA-256"] = hashlib.sha256(Path(text).read_bytes()).hexdigest()
         return lines
 
 
@@ -153,7 +155,7 @@ def _one_line(value: Any) -> str:
 
 
 def _device() -> str:
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, threads: {torch.get_num_threads()}"
 
 
 def _duration(seconds: float) -> str:
