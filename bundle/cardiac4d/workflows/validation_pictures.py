@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from ignite.engine import Engine, Events
-from matplotlib.figure import Figure
 
 from ..conventions import IMAGE_KEY, LABEL_KEY, META_FRAME_TIMES_MS, PRED_KEY, REFERENCE_EF_KEY, STRUCTURES
 from ..measure import measure_left_ventricle, measured_frames
@@ -71,7 +70,7 @@ class ValidationPictures:
             figure = ef_agreement(predicted, reference, title=f"Validation after epoch {engine.state.epoch}")
             self._show(engine.state.epoch, {EF_PNG: figure})
 
-    def _show(self, epoch: int, figures: Mapping[str, Figure]) -> None:
+    def _show(self, epoch: int, figures: Mapping[str, Any]) -> None:
         if self.folder is not None:
             for name, figure in figures.items():
                 save_png(figure, self.folder / name)
@@ -88,7 +87,7 @@ class ValidationPictures:
         return SummaryWriter(str(self.log_dir))
 
 
-def _draw_case(case: Mapping[str, Any], epoch: int) -> dict[str, Figure]:
+def _draw_case(case: Mapping[str, Any], epoch: int) -> dict[str, Any]:
     image, label, pred = (case[key] for key in (IMAGE_KEY, LABEL_KEY, PRED_KEY))
     meta = getattr(image, "meta", {})
     title = f"{_name(case)}, after epoch {epoch}"
