@@ -43,6 +43,19 @@ static const float* as_floats(const Storage* from, int64_t count, float* buffer)
   return buffer;
 }
 
+// Stores a row of results; streamed: past the caches, where the row is aligned.
+C4D_INLINE void store_row(const float* from, int64_t count, bool streamed, float* to) {
+  int64_t i = 0;
+  if (streamed && may_stream(to)) {
+    for (; i + kLanes <= count; i += kLanes) stream(to + i, load(from + i));
+  }
+  memcpy(to + i, from + i, static_cast<size_t>(count - i) * sizeof(float));
+}
+template <class Storage>
+C4D_INLINE void store_row(const float* from, int64_t count, bool, Storage* to) {
+  convert_row(from, to, count);
+}
+
 // Sums in double precision, for a variance is a small difference of two of them. The order of the additions depends on
 // the lengths of the rows alone.
 class RowSums {
