@@ -28,6 +28,22 @@ def fuses_block(x: Tensor, channels: int, parameters: Sequence[Tensor | None]) -
     return x.shape[1] == channels and _is_plain(x) and could_run_native(x, *parameters)
 
 
+def fuses_sums(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
+    """Tell whether :func:`cardiac4d.ops.fused.conv4d_sums` serves this input and a convolution of one group."""
+    if not _may_fuse() or x.dim() != 6 or x.dtype != torch.float32 or _is_autocast(x):
+        return False
+    return _is_plain(x) and could_run_native(x, weight, bias)
+
+
+def fuses_upsample_conv(x: Tensor, weight: Tensor, bias: Tensor | None, skip: Tensor) -> bool:
+    """Tell whether :func:`cardiac4d.ops.fused.upsample_conv_add` serves these tensors."""
+    if not fuses_sums(x, weight, bias) or skip.dim() != 6 or skip.dtype != x.dtype:
+        return False
+    shapes = [*skip.shape[:1], weight.shape[1], *((extent + 1) // 2 for extent in skip.shape[2:])]
+    fits = list(x.shape) == shapes and weight.shape[0] == skip.shape[1]
+    return fits and _is_plain(skip) and could_run_native(x, skip)
+
+
 def fuses_upsample_add(x: Tensor, skip: Tensor) -> bool:
     """Tell whether :func:`cardiac4d.ops.fused.upsample_add` serves these tensors."""
     if not _may_fuse() or x.dim() != 6 or skip.dim() != 6 or not x.is_floating_point() or x.dtype == torch.float64:

@@ -2,6 +2,7 @@
 // The torch operators of the fused kernels (see binding.cpp): residual block and up-sampling with their gradients.
 #include "binding.h"
 
+#include <algorithm>
 #include <optional>
 #include <tuple>
 
@@ -72,22 +73,34 @@ Sizes six_sizes(const Tensor& tensor) {
   return size;
 }
 
-std::tuple<Tensor, Tensor, Tensor, Tensor> residual_block(
-    const Tensor& input, const Tensor& norm1_weight, const Tensor& norm1_bias, const Tensor& conv1_weight,
-    const std::optional<Tensor>& conv1_bias, const Tensor& norm2_weight, const Tensor& norm2_bias,
-    const Tensor& conv2_weight, const std::optional<Tensor>& conv2_bias, int64_t groups, double eps,
-    int64_t precision) {
+// Sums (N, C, 2) of a tensor of this size: a copy of those given, or memory for them.
+Tensor sums_for(const Tensor& like, const std::optional<Tensor>& given) {
+  const Sizes size{like.size(0), like.size(1), 2};
+  const Tensor sums = torch::stable::new_empty(like, size, ScalarType::Double);
+  if (given) {
+    const Tensor from = dense(*given, "input_sums", size, C4D_FLOAT64);
+    std::copy_n(static_cast<const double*>(from.const_data_ptr()), sums.numel(), doubles_to_fill(sums));
+  }
+  return sums;
+}
+
+// Results: the output, that of the first convolution, the sums of input, first convolution and output.
+std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> residual_block(
+    const Tensor& input, const std::optional<Tensor>& input_sums, const Tensor& norm1_weight, const Tensor& norm1_bias,
+    const Tensor& conv1_weight, const std::optional<Tensor>& conv1_bias, const Tensor& norm2_weight,
+    const Tensor& norm2_bias, const Tensor& conv2_weight, const std::optional<Tensor>& conv2_bias, int64_t groups,
+    double eps, int64_t precision) {
   const Sizes size = six_sizes(input);
   const Tensor x = dense(input, "input", size, C4D_FLOAT32);
   const HalfBlock first(norm1_weight, norm1_bias, conv1_weight, conv1_bias, size[1]);
   const HalfBlock second(norm2_weight, norm2_bias, conv2_weight, conv2_bias, size[1]);
   const c4d_residual_block block = describe(size, first, second, groups, eps, precision);
   const Tensor out = torch::stable::new_empty(x, size), y = torch::stable::new_empty(x, size);
-  const Tensor sums_x = torch::stable::new_empty(x, {size[0], size[1], 2}, ScalarType::Double);
-  const Tensor sums_y = torch::stable::empty_like(sums_x);
-  check_status(c4d_cpu_residual_block(&block, floats(x), floats_to_fill(out), floats_to_fill(y),
-                                      doubles_to_fill(sums_x), doubles_to_fill(sums_y), run_in_torch_pool));
-  return {out, y, sums_x, sums_y};
+  const Tensor x_sums = sums_for(x, input_sums), y_sums = sums_for(x, std::nullopt), out_sums = sums_for(x, std::nullopt);
+  const c4d_block_sums sums{doubles_to_fill(x_sums), doubles_to_fill(y_sums), doubles_to_fill(out_sums)};
+  check_status(c4d_cpu_residual_block(&block, floats(x), input_sums.has_value(), floats_to_fill(out),
+                                      floats_to_fill(y), &sums, run_in_torch_pool));
+  return {out, y, x_sums, y_sums, out_sums};
 }
 
 using EightTensors = std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor>;
@@ -149,6 +162,23 @@ Tensor upsample_add(const Tensor& input, const Tensor& skip) {
   return y;
 }
 
+// Results: the output and its sums.
+std::tuple<Tensor, Tensor> upsample_conv_add(const Tensor& input, const Tensor& weight,
+                                             const std::optional<Tensor>& bias, const Tensor& skip) {
+  const Sizes size = six_sizes(skip), weight_size = six_sizes(weight);
+  Sizes small = half_of(size);
+  small[1] = weight_size[1];
+  const Tensor x = dense(input, "input", small, C4D_FLOAT32), s = dense(skip, "skip", size, C4D_FLOAT32);
+  const Tensor w = dense(weight, "weight", {size[1], small[1], 1, 1, 1, 1}, C4D_FLOAT32);
+  std::optional<Tensor> b;
+  if (bias) b = dense(*bias, "bias", {size[1]}, C4D_FLOAT32);
+  const Tensor y = torch::stable::new_empty(s, size), sums = sums_for(s, std::nullopt);
+  const c4d_tensor large = tensor_of(size, C4D_FLOAT32);
+  check_status(c4d_cpu_upsample_conv_add(&large, small[1], floats(x), floats(w), b ? floats(*b) : nullptr, floats(s),
+                                         floats_to_fill(y), doubles_to_fill(sums), run_in_torch_pool));
+  return {y, sums};
+}
+
 Tensor upsample_backward(const Tensor& grad_output) {
   const Sizes size = six_sizes(grad_output);
   const int32_t dtype = dtype_of(grad_output);
@@ -163,14 +193,15 @@ Tensor upsample_backward(const Tensor& grad_output) {
 
 STABLE_TORCH_LIBRARY_FRAGMENT(cardiac4d, m) {
   m.def(
-      "residual_block(Tensor input, Tensor norm1_weight, Tensor norm1_bias, Tensor conv1_weight, Tensor? conv1_bias, "
+      "residual_block(Tensor input, Tensor? input_sums, Tensor norm1_weight, Tensor norm1_bias, Tensor conv1_weight, Tensor? conv1_bias, "
       "Tensor norm2_weight, Tensor norm2_bias, Tensor conv2_weight, Tensor? conv2_bias, int groups, float eps, "
-      "int precision) -> (Tensor, Tensor, Tensor, Tensor)");
+      "int precision) -> (Tensor, Tensor, Tensor, Tensor, Tensor)");
   m.def(
       "residual_block_backward(Tensor grad_output, Tensor input, Tensor hidden, Tensor input_sums, Tensor hidden_sums, "
       "Tensor norm1_weight, Tensor norm1_bias, Tensor conv1_weight, Tensor? conv1_bias, Tensor norm2_weight, "
       "Tensor norm2_bias, Tensor conv2_weight, int groups, float eps, int precision, int wanted) "
       "-> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)");
+  m.def("upsample_conv_add(Tensor input, Tensor weight, Tensor? bias, Tensor skip) -> (Tensor, Tensor)");
   m.def("upsample_add(Tensor input, Tensor skip) -> Tensor");
   m.def("upsample_backward(Tensor grad_output) -> Tensor");
 }
@@ -178,6 +209,7 @@ STABLE_TORCH_LIBRARY_FRAGMENT(cardiac4d, m) {
 STABLE_TORCH_LIBRARY_IMPL(cardiac4d, CPU, m) {
   m.impl("residual_block", TORCH_BOX(&residual_block));
   m.impl("residual_block_backward", TORCH_BOX(&residual_block_backward));
+  m.impl("upsample_conv_add", TORCH_BOX(&upsample_conv_add));
   m.impl("upsample_add", TORCH_BOX(&upsample_add));
   m.impl("upsample_backward", TORCH_BOX(&upsample_backward));
 }
