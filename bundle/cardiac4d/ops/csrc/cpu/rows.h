@@ -45,11 +45,10 @@ static const float* as_floats(const Storage* from, int64_t count, float* buffer)
 
 // Stores a row of results; streamed: past the caches, where the row is aligned.
 C4D_INLINE void store_row(const float* from, int64_t count, bool streamed, float* to) {
+  const bool past_cache = streamed && may_stream(to);
   int64_t i = 0;
-  if (streamed && may_stream(to)) {
-    for (; i + kLanes <= count; i += kLanes) stream(to + i, load(from + i));
-  }
-  memcpy(to + i, from + i, static_cast<size_t>(count - i) * sizeof(float));
+  for (; i + kLanes <= count; i += kLanes) past_cache ? stream(to + i, load(from + i)) : store(to + i, load(from + i));
+  for (; i < count; ++i) to[i] = from[i];
 }
 template <class Storage>
 C4D_INLINE void store_row(const float* from, int64_t count, bool, Storage* to) {
