@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from ..ops.fused import HalfBlock, residual_block
+from ..ops.fused import HalfBlock, residual_block, residual_block_
 from ..ops.fusion import fuses_block
 from ..ops.settings import same_backend_again
 from .conv import Conv4d
@@ -75,7 +75,8 @@ class ResidualBlock(nn.Module):
 
         Args:
             x: ``(N, channels, *size)``.
-            sums: its sums per channel (:func:`cardiac4d.ops.fused.conv4d_sums`), if they are known.
+            sums: its sums per channel (:func:`cardiac4d.ops.fused.conv4d_sums`), if they are known. Then ``x`` belongs to
+                the block: without gradients the output may take its memory.
 
         Returns:
             The output, and its sums if the fused operator computed it.
@@ -88,7 +89,10 @@ class ResidualBlock(nn.Module):
     def _compute(self, x: Tensor, sums: Tensor | None) -> tuple[Tensor, Tensor | None]:
         halves = _fusible_halves(self)
         if halves is not None and fuses_block(x, self.norm1.num_channels, [*halves[0], *halves[1]]):
-            return residual_block(x, *halves, self.norm1.num_groups, self.norm1.eps, sums)
+            options = *halves, self.norm1.num_groups, self.norm1.eps, sums
+            if sums is None or torch.is_grad_enabled() or torch.compiler.is_compiling():
+                return residual_block(x, *options)
+            return x, residual_block_(x, *options)
         return self._layers(x), None
 
     def _layers(self, x: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ class Chain(nn.Sequential):
         return input
 
     def forward_with_sums(self, x: Tensor, sums: Tensor | None) -> Tensor:
-        """Apply the layers to ``x``, whose sums may be known already."""
+        """Apply the layers to ``x``; with its sums if they are known, and then it belongs to the layers."""
         for layer in self:
             x, sums = _apply(layer, x, sums)
         return x

@@ -65,6 +65,13 @@ def residual_block(
     return results[0], results[-1]
 
 
+def residual_block_(
+    x: Tensor, first: HalfBlock, second: HalfBlock, num_groups: int, eps: float, sums: Tensor | None = None
+) -> Tensor:
+    """Compute :func:`residual_block` in the memory of ``x``, without gradient; returns the sums of the result."""
+    return torch.ops.cardiac4d.residual_block_(x, sums, *first, *second, num_groups, eps, precision_code())
+
+
 def upsample_conv_add(x: Tensor, weight: Tensor, bias: Tensor | None, skip: Tensor) -> tuple[Tensor, Tensor]:
     """Convolve with 1x1x1x1, repeat every voxel and frame twice, crop to ``skip`` and add it, in one pass.
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <optional>
 #include <tuple>
+#include <utility>
 
 #include "cpu/conv4d_cpu_fused.h"
 #include "cpu/residual_block.h"
@@ -84,23 +85,53 @@ Tensor sums_for(const Tensor& like, const std::optional<Tensor>& given) {
   return sums;
 }
 
+// A block and its input, made dense.
+struct BlockCall {
+  Tensor x;
+  HalfBlock first, second;
+  c4d_residual_block block;
+
+  BlockCall(const Tensor& input, HalfBlock first_, HalfBlock second_, int64_t groups, double eps, int64_t precision)
+      : x(dense(input, "input", six_sizes(input), C4D_FLOAT32)), first(std::move(first_)), second(std::move(second_)),
+        block(describe(sizes_of(x), first, second, groups, eps, precision)) {}
+
+  // out: like x, or x itself.
+  void run(bool x_sums_known, const Tensor& out, const Tensor& y, const c4d_block_sums& sums) const {
+    check_status(c4d_cpu_residual_block(&block, floats(x), x_sums_known, floats_to_fill(out), floats_to_fill(y), &sums,
+                                        run_in_torch_pool));
+  }
+};
+
 // Results: the output, that of the first convolution, the sums of input, first convolution and output.
 std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> residual_block(
     const Tensor& input, const std::optional<Tensor>& input_sums, const Tensor& norm1_weight, const Tensor& norm1_bias,
     const Tensor& conv1_weight, const std::optional<Tensor>& conv1_bias, const Tensor& norm2_weight,
     const Tensor& norm2_bias, const Tensor& conv2_weight, const std::optional<Tensor>& conv2_bias, int64_t groups,
     double eps, int64_t precision) {
-  const Sizes size = six_sizes(input);
-  const Tensor x = dense(input, "input", size, C4D_FLOAT32);
-  const HalfBlock first(norm1_weight, norm1_bias, conv1_weight, conv1_bias, size[1]);
-  const HalfBlock second(norm2_weight, norm2_bias, conv2_weight, conv2_bias, size[1]);
-  const c4d_residual_block block = describe(size, first, second, groups, eps, precision);
-  const Tensor out = torch::stable::new_empty(x, size), y = torch::stable::new_empty(x, size);
-  const Tensor x_sums = sums_for(x, input_sums), y_sums = sums_for(x, std::nullopt), out_sums = sums_for(x, std::nullopt);
-  const c4d_block_sums sums{doubles_to_fill(x_sums), doubles_to_fill(y_sums), doubles_to_fill(out_sums)};
-  check_status(c4d_cpu_residual_block(&block, floats(x), input_sums.has_value(), floats_to_fill(out),
-                                      floats_to_fill(y), &sums, run_in_torch_pool));
+  const int64_t channels = six_sizes(input)[1];
+  const BlockCall call(input, HalfBlock(norm1_weight, norm1_bias, conv1_weight, conv1_bias, channels),
+                       HalfBlock(norm2_weight, norm2_bias, conv2_weight, conv2_bias, channels), groups, eps, precision);
+  const Tensor out = torch::stable::empty_like(call.x), y = torch::stable::empty_like(call.x);
+  const Tensor x_sums = sums_for(out, input_sums), y_sums = sums_for(out, std::nullopt);
+  const Tensor out_sums = sums_for(out, std::nullopt);
+  call.run(input_sums.has_value(), out, y, {doubles_to_fill(x_sums), doubles_to_fill(y_sums), doubles_to_fill(out_sums)});
   return {out, y, x_sums, y_sums, out_sums};
+}
+
+// The output takes the place of the input. Result: its sums.
+Tensor residual_block_(const Tensor& input, const std::optional<Tensor>& input_sums, const Tensor& norm1_weight,
+                       const Tensor& norm1_bias, const Tensor& conv1_weight, const std::optional<Tensor>& conv1_bias,
+                       const Tensor& norm2_weight, const Tensor& norm2_bias, const Tensor& conv2_weight,
+                       const std::optional<Tensor>& conv2_bias, int64_t groups, double eps, int64_t precision) {
+  STD_TORCH_CHECK(input.is_contiguous(), "residual_block_: input must be contiguous");
+  const int64_t channels = six_sizes(input)[1];
+  const BlockCall call(input, HalfBlock(norm1_weight, norm1_bias, conv1_weight, conv1_bias, channels),
+                       HalfBlock(norm2_weight, norm2_bias, conv2_weight, conv2_bias, channels), groups, eps, precision);
+  const Tensor y = torch::stable::empty_like(call.x), x_sums = sums_for(y, input_sums);
+  const Tensor y_sums = sums_for(y, std::nullopt), out_sums = sums_for(y, std::nullopt);
+  call.run(input_sums.has_value(), call.x, y,
+           {doubles_to_fill(x_sums), doubles_to_fill(y_sums), doubles_to_fill(out_sums)});
+  return out_sums;
 }
 
 using EightTensors = std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor>;
@@ -197,6 +228,10 @@ STABLE_TORCH_LIBRARY_FRAGMENT(cardiac4d, m) {
       "Tensor norm2_weight, Tensor norm2_bias, Tensor conv2_weight, Tensor? conv2_bias, int groups, float eps, "
       "int precision) -> (Tensor, Tensor, Tensor, Tensor, Tensor)");
   m.def(
+      "residual_block_(Tensor(a!) input, Tensor? input_sums, Tensor norm1_weight, Tensor norm1_bias, Tensor "
+      "conv1_weight, Tensor? conv1_bias, Tensor norm2_weight, Tensor norm2_bias, Tensor conv2_weight, Tensor? "
+      "conv2_bias, int groups, float eps, int precision) -> Tensor");
+  m.def(
       "residual_block_backward(Tensor grad_output, Tensor input, Tensor hidden, Tensor input_sums, Tensor hidden_sums, "
       "Tensor norm1_weight, Tensor norm1_bias, Tensor conv1_weight, Tensor? conv1_bias, Tensor norm2_weight, "
       "Tensor norm2_bias, Tensor conv2_weight, int groups, float eps, int precision, int wanted) "
@@ -208,6 +243,7 @@ STABLE_TORCH_LIBRARY_FRAGMENT(cardiac4d, m) {
 
 STABLE_TORCH_LIBRARY_IMPL(cardiac4d, CPU, m) {
   m.impl("residual_block", TORCH_BOX(&residual_block));
+  m.impl("residual_block_", TORCH_BOX(&residual_block_));
   m.impl("residual_block_backward", TORCH_BOX(&residual_block_backward));
   m.impl("upsample_conv_add", TORCH_BOX(&upsample_conv_add));
   m.impl("upsample_add", TORCH_BOX(&upsample_add));
