@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from cardiac4d.layers import UpsampleAdd
 from cardiac4d.ops import conv4d, use_backend
-from cardiac4d.ops.fused import HalfBlock, residual_block, upsample_add, upsample_conv_add
+from cardiac4d.ops.fused import HalfBlock, pointwise_softmax, residual_block, upsample_add, upsample_conv_add
 from cardiac4d.ops.reference import conv4d_reference
 from tests.helpers.backends import needs_native
 
@@ -222,6 +222,7 @@ def _inference_call() -> tuple[Any, ...]:
 
 CALLS = {
     "residual_block_": _inference_call,
+    "pointwise_softmax": lambda: (torch.randn(2, 5, 3, 4, 1, 3), torch.randn(3, 5, 1, 1, 1, 1), torch.randn(3)),
     "conv4d_sums": _convolution_call,
     "upsample_conv_add": _upsample_conv_call,
     "residual_block": _block_call,
@@ -316,6 +317,21 @@ def test_block_in_the_memory_of_its_input_has_the_same_bits() -> None:
         assert torch.equal(x, out)
     with pytest.raises(RuntimeError, match="must be contiguous"):
         torch.ops.cardiac4d.residual_block_(x.transpose(2, 4), None, *others)
+
+
+@pytest.mark.parametrize("bias", [True, False], ids=["bias", "no_bias"])
+@pytest.mark.parametrize("classes", [1, 3, 8])
+@pytest.mark.parametrize("size", [(1, 1, 1, 3), (4, 4, 4, 4), (9, 9, 9, 9)], ids=str)
+def test_softmax_of_a_convolution_is_that_of_the_layers(size: tuple[int, ...], classes: int, bias: bool) -> None:
+    x, weight = 5 * torch.randn(2, 20, *size), torch.randn(classes, 20, 1, 1, 1, 1)
+    x[1, :, 0, 0, 0, 1] *= 1e3  # probabilities of 0 and 1
+    x[1, 3, 0, 0, 0, 2] = torch.nan
+    offset = torch.randn(classes) if bias else None
+    actual = pointwise_softmax(x, weight, offset)
+    expected = conv4d(x.double(), weight.double(), None if offset is None else offset.double()).softmax(1)
+    assert torch.equal(actual.isnan(), expected.isnan())
+    assert (actual - expected).nan_to_num().abs().max() <= 1e-5  # of the logits' rounding; they are up to 100
+    torch.testing.assert_close(actual, conv4d(x, weight, offset).softmax(1), rtol=3e-6, atol=1e-30, equal_nan=True)
 
 
 @pytest.mark.parametrize("bias", [True, False], ids=["bias", "no_bias"])

@@ -4,8 +4,8 @@
 import torch
 from torch import Tensor, nn
 
-from ..ops.fused import upsample_conv_add
-from ..ops.fusion import fuses_upsample_conv
+from ..ops.fused import pointwise_softmax, upsample_conv_add
+from ..ops.fusion import fuses_softmax, fuses_upsample_conv
 from .blocks import ResidualBlock, has_hooks
 from .conv import Conv4d
 from .upsampling import UpsampleAdd
@@ -42,6 +42,18 @@ def _apply(layer: nn.Module, x: Tensor, sums: Tensor | None) -> tuple[Tensor, Te
     return layer(x), None
 
 
+def convolve_to_probabilities(conv: nn.Module, x: Tensor) -> Tensor:
+    """Compute the softmax of ``conv(x)`` over the channels, in one pass where one operator serves.
+
+    Args:
+        conv: a convolution whose output channels are classes.
+        x: its input.
+    """
+    if _is_pointwise(conv) and fuses_softmax(x, conv.weight, conv.bias):
+        return pointwise_softmax(x, conv.weight, conv.bias)
+    return conv(x).softmax(1)
+
+
 def convolve_and_upsample(conv: nn.Module, up: UpsampleAdd, x: Tensor, skip: Tensor) -> tuple[Tensor, Tensor | None]:
     """Compute ``up(conv(x), skip)``, in one pass where one operator serves.
 
@@ -54,9 +66,14 @@ def convolve_and_upsample(conv: nn.Module, up: UpsampleAdd, x: Tensor, skip: Ten
     Returns:
         The result, and its sums if the operator computed it.
     """
-    if type(conv) is Conv4d and type(up) is UpsampleAdd and not has_hooks(conv) and not has_hooks(up):
-        pointwise = conv.kernel_size == conv.stride == (1, 1, 1, 1) and conv.groups == 1
-        unpadded = not any(conv._padding_per_side()[axis] != (0, 0) for axis in range(4))
-        if pointwise and unpadded and fuses_upsample_conv(x, conv.weight, conv.bias, skip):
+    if type(up) is UpsampleAdd and not has_hooks(up) and _is_pointwise(conv):
+        if fuses_upsample_conv(x, conv.weight, conv.bias, skip):
             return upsample_conv_add(x, conv.weight, conv.bias, skip)
     return up(conv(x), skip), None
+
+
+def _is_pointwise(conv: nn.Module) -> bool:
+    """Tell whether a layer is nothing but a product with one matrix at every voxel."""
+    if type(conv) is not Conv4d or has_hooks(conv):
+        return False
+    return conv.kernel_size == conv.stride == (1, 1, 1, 1) and conv.groups == 1 and not conv.pads()

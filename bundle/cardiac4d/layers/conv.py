@@ -130,6 +130,10 @@ class Conv4d(_ConvNd):
         """Tell whether the padding is one zero on every side of every axis, time included."""
         return self._zeros == [1, 1, 1, 1] and max(self._repeated) == 0
 
+    def pads(self) -> bool:
+        """Tell whether there is any padding."""
+        return any(side != (0, 0) for side in self._padding_per_side())
+
     def extra_repr(self) -> str:
         """As ``Conv3d``, with the padding mode of time where it differs."""
         text = super().extra_repr()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..layers.blocks import ResidualBlock, has_hooks, make_conv
-from ..layers.chain import Chain, convolve_and_upsample
+from ..layers.chain import Chain, convolve_and_upsample, convolve_to_probabilities
 from ..layers.chosen_backend import check_backend, chosen_backend
 from ..layers.norm import GroupNorm
 from ..layers.upsampling import UpsampleAdd
@@ -133,10 +133,28 @@ class EncoderDecoder(nn.Module):
         self._check_input(x)
         if not torch.jit.is_scripting():  # TorchScript leaves out what stands under this condition alone
             with chosen_backend(self.backend):
-                return self._compute(x)
-        return self._compute(x)
+                return self.head(self._features(x))
+        return self.head(self._features(x))
 
-    def _compute(self, x: Tensor) -> Tensor:
+    def probabilities(self, x: Tensor) -> Tensor:
+        """Map an image ``(N, in_channels, *size)`` to the softmax of its logits over the classes.
+
+        Without gradients the last convolution and the softmax are one pass, where the native backend serves.
+
+        Raises:
+            ValueError: if the number of axes or channels is not the network's.
+        """
+        self._check_input(x)
+        with chosen_backend(self.backend):
+            x = self._features(x)
+            if has_hooks(self) or has_hooks(self.head):
+                return self.head(x).softmax(1)
+            for layer in self.head[:-1]:
+                x = layer(x)
+            return convolve_to_probabilities(self.head[-1], x)
+
+    def _features(self, x: Tensor) -> Tensor:
+        """What the last convolution takes."""
         skips: list[Tensor] = []
         for stage in self.encoder:
             x = stage(x)
@@ -144,7 +162,7 @@ class EncoderDecoder(nn.Module):
         skips.pop()
         for stage in self.decoder:
             x = stage(x, skips)
-        return self.head(x)
+        return x
 
     def _check_input(self, x: Tensor) -> None:
         if x.dim() != self.spatial_dims + 2 or x.shape[1] != self.in_channels:

@@ -87,6 +87,21 @@ def upsample_conv_add(x: Tensor, weight: Tensor, bias: Tensor | None, skip: Tens
     return torch.ops.cardiac4d.upsample_conv_add(x, weight, bias, skip)
 
 
+def pointwise_softmax(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Convolve with 1x1x1x1 and take the softmax over the channels, in one pass, without gradient.
+
+    Args:
+        x: ``(N, C, H, W, D, T)``, float32, plain contiguous.
+        weight: ``(classes, C, 1, 1, 1, 1)``, float32, at most 8 classes.
+        bias: ``(classes,)`` or ``None``.
+
+    Returns:
+        ``(N, classes, H, W, D, T)``, within 1e-6 of the separate layers; a class of probability below 1e-37 gets about
+        that.
+    """
+    return torch.ops.cardiac4d.pointwise_softmax(x, weight, bias)
+
+
 def upsample_add(x: Tensor, skip: Tensor) -> Tensor:
     """Repeat every voxel and frame of ``x`` twice, crop to ``skip`` and add it, in one pass.
 

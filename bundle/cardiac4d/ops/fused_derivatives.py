@@ -33,7 +33,11 @@ def register_fused() -> None:
     ):
         torch.library.register_fake(f"cardiac4d::{name}", fake)
         torch.library.register_autograd(f"cardiac4d::{name}", backward, setup_context=setup)
+    # For inference alone.
     torch.library.register_fake("cardiac4d::residual_block_", lambda x, *others: _fake_sums(x, x.shape[1]))
+    torch.library.register_fake(
+        "cardiac4d::pointwise_softmax", lambda x, weight, bias: x.new_empty([x.shape[0], weight.shape[0], *x.shape[2:]])
+    )
 
 
 def _fake_sums(x: Tensor, channels: int) -> Tensor:

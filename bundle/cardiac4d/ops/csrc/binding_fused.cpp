@@ -210,6 +210,21 @@ std::tuple<Tensor, Tensor> upsample_conv_add(const Tensor& input, const Tensor& 
   return {y, sums};
 }
 
+// Without derivatives.
+Tensor pointwise_softmax(const Tensor& input, const Tensor& weight, const std::optional<Tensor>& bias) {
+  const Sizes size = six_sizes(input);
+  const int64_t classes = six_sizes(weight)[0];
+  const Tensor x = dense(input, "input", size, C4D_FLOAT32);
+  const Tensor w = dense(weight, "weight", {classes, size[1], 1, 1, 1, 1}, C4D_FLOAT32);
+  std::optional<Tensor> b;
+  if (bias) b = dense(*bias, "bias", {classes}, C4D_FLOAT32);
+  const Tensor y = torch::stable::new_empty(x, {size[0], classes, size[2], size[3], size[4], size[5]});
+  const c4d_tensor tensor = tensor_of(size, C4D_FLOAT32);
+  check_status(c4d_cpu_pointwise_softmax(&tensor, classes, floats(x), floats(w), b ? floats(*b) : nullptr,
+                                         floats_to_fill(y), run_in_torch_pool));
+  return y;
+}
+
 Tensor upsample_backward(const Tensor& grad_output) {
   const Sizes size = six_sizes(grad_output);
   const int32_t dtype = dtype_of(grad_output);
@@ -237,6 +252,7 @@ STABLE_TORCH_LIBRARY_FRAGMENT(cardiac4d, m) {
       "Tensor norm2_bias, Tensor conv2_weight, int groups, float eps, int precision, int wanted) "
       "-> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)");
   m.def("upsample_conv_add(Tensor input, Tensor weight, Tensor? bias, Tensor skip) -> (Tensor, Tensor)");
+  m.def("pointwise_softmax(Tensor input, Tensor weight, Tensor? bias) -> Tensor");
   m.def("upsample_add(Tensor input, Tensor skip) -> Tensor");
   m.def("upsample_backward(Tensor grad_output) -> Tensor");
 }
@@ -246,6 +262,7 @@ STABLE_TORCH_LIBRARY_IMPL(cardiac4d, CPU, m) {
   m.impl("residual_block_", TORCH_BOX(&residual_block_));
   m.impl("residual_block_backward", TORCH_BOX(&residual_block_backward));
   m.impl("upsample_conv_add", TORCH_BOX(&upsample_conv_add));
+  m.impl("pointwise_softmax", TORCH_BOX(&pointwise_softmax));
   m.impl("upsample_add", TORCH_BOX(&upsample_add));
   m.impl("upsample_backward", TORCH_BOX(&upsample_backward));
 }

@@ -82,6 +82,12 @@ int c4d_cpu_upsample_conv_add(const c4d_tensor* t, int64_t in_channels, const fl
   return c4d::isa_kernels().upsample_conv_add(*t, in_channels, x, w, bias, skip, y, sums, run);
 }
 
+int c4d_cpu_pointwise_softmax(const c4d_tensor* t, int64_t classes, const float* x, const float* w, const float* bias,
+                              float* y, c4d_parallel_for run) {
+  if (!is_valid(t) || t->dtype != C4D_FLOAT32 || classes < 1 || classes > C4D_MAX_CLASSES) return C4D_BAD_PROBLEM;
+  return c4d::isa_kernels().pointwise_softmax(*t, classes, x, w, bias, y, run);
+}
+
 int c4d_cpu_upsample_add(const c4d_tensor* t, const void* x, const void* skip, void* y, c4d_parallel_for run) {
   return is_valid(t) ? c4d::isa_kernels().upsample_add(*t, x, skip, y, run) : C4D_BAD_PROBLEM;
 }

@@ -41,6 +41,8 @@ struct IsaKernels {
                          void* dx, c4d_parallel_for run);
   int (*upsample_conv_add)(const c4d_tensor& t, int64_t in_channels, const float* x, const float* w, const float* bias,
                            const float* skip, float* y, double* sums, c4d_parallel_for run);
+  int (*pointwise_softmax)(const c4d_tensor& t, int64_t classes, const float* x, const float* w, const float* bias,
+                           float* y, c4d_parallel_for run);
   int (*upsample_add)(const c4d_tensor& t, const void* x, const void* skip, void* y, c4d_parallel_for run);
   int (*upsample_grad)(const c4d_tensor& t, const void* dy, void* dx, c4d_parallel_for run);
   // sums: (N, C, 2) of y, see Epilogue, or null.
