@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whatever is in a file, a reader reads it or refuses it with the one documented exception, in time and in little memory.
+"""Whatever is in a file, a reader reads it or refuses it with the one documented exception, in time and in memory.
 
 ``CARDIAC4D_FUZZ=100 python -m pytest tests/io/test_hostile_files.py`` tries a hundred times as many examples.
 """
