@@ -197,8 +197,21 @@ def _trusted_affine(path: Path, image: Any) -> np.ndarray:
     return check_affine(path, affine, "sform, qform and pixdim")
 
 
+def _qform(path: Path, header: Any) -> np.ndarray:
+    try:
+        return np.asarray(header.get_qform(), dtype=np.float64)
+    except ValueError as error:  # a quaternion longer than one
+        raise InputError(
+            path, f"the qform cannot be read ({error})", "repair it, or set the sform", "quatern"
+        ) from error
+
+
 def _warn_of_other_qform(path: Path, grid: Grid, header: Any) -> None:
-    distance = grid.distance_mm(Grid(grid.shape, header.get_qform()))
+    try:
+        distance = grid.distance_mm(Grid(grid.shape, _qform(path, header)))
+    except InputError:  # it is not needed
+        _warn_once("qform", "%s: the qform cannot be read; the sform is used.", path)
+        return
     if distance > FORMS_TOLERANCE * grid.spacing_mm.min():
         _warn_once("forms", "%s: sform and qform place voxels up to %.3g mm apart; the sform is used.", path, distance)
 
@@ -211,7 +224,7 @@ def _repaired_affine(path: Path, header: Any, sform: np.ndarray, zooms: np.ndarr
     values = (np.round(spacing, 4).tolist(), np.round(zooms, 4).tolist())
     _warn_once(remedy, "%s: the sform says %s mm per voxel, pixdim %s; %s.", path, *values, remedy)
     if has_qform:
-        return np.asarray(header.get_qform(), dtype=np.float64)
+        return _qform(path, header)
     repaired = sform.copy()
     with np.errstate(divide="ignore", invalid="ignore"):  # a singular sform is refused by the caller
         repaired[:3, :3] *= zooms / spacing
