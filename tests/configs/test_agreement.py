@@ -100,6 +100,15 @@ def test_intensities_are_scaled_from_the_documented_range(name):
     assert scale({"image": hounsfield})["image"].tolist() == [[-1.0, 0.0, 1.0, 3.0]]
 
 
+def test_evaluation_and_inference_report_alike():
+    reports = [
+        [handler for handler in load(name)["handlers"] if handler["_target_"].endswith("StudyReports")]
+        for name in ("evaluate", "inference")
+    ]
+    assert reports[0] == reports[1]
+    assert reports[0][0]["_disabled_"] == "$not @report"
+
+
 def test_shipped_weights_were_trained_with_the_overlay_and_fit_the_inference():
     recipe = json.loads((CONFIGS.parent / "models" / "model.json").read_text(encoding="utf-8"))
     inference, quick = load("inference"), load("quick")
