@@ -68,6 +68,9 @@ def test_baseline_trains_like_the_4d_network_but_for_what_makes_it_3d():
         "validate::inferer::window_frames",
         "run::num_frames",
         "run::window_frames",
+        "settings::num_frames",
+        "settings::window_frames",
+        "train::handlers::title",
         "output_dir",
         "smoothness_weight",
         "train_data::_target_",
@@ -132,6 +135,20 @@ def test_overlay_changes_ids_that_exist(overlay, base):
             content = content[part]
         last = key.split("::")[-1]
         assert last in content or last in ("sampler",), key
+
+
+@pytest.mark.parametrize("name", ["train", "train_3d"])
+def test_page_of_a_training_states_ids_as_they_are(name):
+    config = load(name)
+    assert config["settings"] == {setting: f"@{setting}" for setting in config["settings"]}
+    assert set(config["settings"]) <= set(config)
+
+
+@pytest.mark.parametrize("name", ["train", "train_3d"])
+def test_numbers_of_a_validation_are_there_before_they_are_logged(name):
+    handlers = [handler["_target_"] for handler in load(name)["validate"]["handlers"]]
+    assert handlers[0] == "cardiac4d.workflows.ValidationPictures"
+    assert "_disabled_" not in load(name)["validate"]["handlers"][0], "its processes gather their cases"
 
 
 def test_seed_rules_the_order_of_the_cases_with_many_processes_too():

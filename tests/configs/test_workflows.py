@@ -103,6 +103,11 @@ def test_training_leaves_last_and_best_model_and_two_checkpoints(training):
     assert {"model_last.pt", "model_best.pt", "checkpoint_epoch=3.pt", "checkpoint_epoch=2.pt"} <= names
     assert "checkpoint_epoch=1.pt" not in names
     assert list((training / "tensorboard").glob("events*"))
+    assert {"validation_case.png", "validation_ef.png"} <= {path.name for path in (training / "pictures").iterdir()}
+    rows = rows_of(training / "history.csv")
+    assert [float(row["epoch"]) for row in rows] == [1, 2, 3]
+    assert all(row["train_dice_loss"] and row["val_dice_lv"] for row in rows)
+    assert "model_last.pt, SHA-256" in (training / "training_summary.html").read_text(encoding="utf-8")
 
 
 def test_training_follows_the_poly_schedule_and_validates(training):

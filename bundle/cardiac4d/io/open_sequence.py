@@ -69,7 +69,7 @@ def reopen(meta: Mapping[str, Any]) -> SequenceSource:
 def _opened(place: Place) -> SequenceSource:
     options = _options(place)
     files = listed_files(place)
-    if isinstance(place, Sequence) and not isinstance(place, str):
+    if isinstance(place, Sequence) and not isinstance(place, str) and not is_dicom_study(files):
         warn_of_other_order(files)
     by_frame = isinstance(place, Mapping) and NUMBERS_KEY in place
     source = _open(files, options, phases=by_frame)
