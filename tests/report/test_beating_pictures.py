@@ -103,6 +103,13 @@ def test_outline_that_meets_the_edge_stays_open() -> None:
     assert contour_path(np.zeros((8, 8), np.float32)) == ""
 
 
+def test_speck_too_small_to_see_gives_no_path() -> None:
+    """A line without length would be a mistake in the page."""
+    share = np.zeros((8, 8), np.float32)
+    share[4, 4] = 0.501
+    assert contour_path(share) == ""
+
+
 def decoded(uri: str) -> np.ndarray:
     head, data = uri.split(",")
     assert head == "data:image/jpeg;base64"

@@ -55,6 +55,8 @@ def _path(line: Line) -> str:
     closed = bool((points[0] == points[-1]).all())
     steps = np.diff(points, axis=0)
     steps = steps[np.any(steps != 0, axis=1)]
+    if not len(steps):  # smaller than a unit: nothing to see
+        return ""
     text = " ".join(f"{x} {y}" for x, y in steps.tolist())
     return f"M{points[0, 0]} {points[0, 1]}l{text}{'z' if closed else ''}"
 
