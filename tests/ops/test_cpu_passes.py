@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What convolutions take along and what stands between them, at every instruction set, through the C interface.
 
-``test_cpu_kernels.py`` says how to run it with the sanitizers.
+``make sanitize`` runs it with the sanitizers.
 """
 
 from __future__ import annotations
