@@ -220,14 +220,22 @@ def test_a_key_that_does_not_tell_phases_is_refused(folder: Path, name: str, mat
     refused(folder, match, phase_key=name)
 
 
+@pytest.fixture
+def large(tmp_path: Path) -> Study:
+    """Images large enough for the resolutions of JPEG 2000, in the folder ``large``."""
+    written = Study(triggered, voxels=stored_voxels((48, 40, 2, 2)))
+    write_images(tmp_path / "large", written)
+    return written
+
+
 @pytest.mark.parametrize("syntax", [RLELossless, JPEG2000Lossless], ids=["rle", "jpeg_2000"])
-def test_compressed_pixels_are_read(folder: Path, study: Study, syntax: str) -> None:
-    for path in folder.iterdir():
+def test_compressed_pixels_are_read(tmp_path: Path, large: Study, syntax: str) -> None:
+    for path in (tmp_path / "large").iterdir():
         data = dcmread(path)
         data.compress(syntax, generate_instance_uid=False)
         data.save_as(path)
-    frames = list(DicomSequence(folder).frames())
-    np.testing.assert_array_equal(np.stack(frames, axis=-1), study.voxels.astype(np.int16) - 1024)
+    frames = list(DicomSequence(tmp_path / "large").frames())
+    np.testing.assert_array_equal(np.stack(frames, axis=-1), large.voxels.astype(np.int16) - 1024)
 
 
 def test_jpeg_lossless_pixels_are_read(folder: Path, study: Study) -> None:
@@ -252,12 +260,17 @@ def _compress_with_gdcm(gdcm: Any, path: Path) -> None:
     assert writer.Write()
 
 
-def test_a_missing_decoder_is_named_with_what_installs_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = dcmread(folder / "IM0003")
+def test_a_missing_decoder_is_named_with_what_installs_it(
+    tmp_path: Path, large: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "large" / "IM0003"
+    data = dcmread(path)
     data.compress(JPEG2000Lossless, generate_instance_uid=False)
-    data.save_as(folder / "IM0003")
+    data.save_as(path)
     monkeypatch.setattr("pydicom.pixels.decoders.JPEG2000LosslessDecoder._available", {})
-    refused(folder, r"IM0003: .*JPEG 2000 .*no decoder for it is installed\. Fix: pip install 'cardiac4d\[dicom\]'")
+    refused(
+        path.parent, r"IM0003: .*JPEG 2000 .*no decoder for it is installed\. Fix: pip install 'cardiac4d\[dicom\]'"
+    )
 
 
 def test_without_pydicom_a_sentence_says_what_installs_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

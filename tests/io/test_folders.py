@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from cardiac4d.errors import InputError
-from cardiac4d.io import find_inputs, prepare_output_dir
+from cardiac4d.io import find_inputs, open_sequence, prepare_output_dir
+from tests.helpers.dicom_studies import Study, stored_voxels, write_images
 from tests.helpers.sequences import noise, write_nifti
 
 SHAPE = (4, 4, 3, 2)
@@ -160,3 +161,46 @@ def test_an_output_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(InputError, match="it is a file"):
         prepare_output_dir(tmp_path / "file", overwrite=True)
+
+
+def _dicom(folder: Path, study_uid: str, **tags: object) -> None:
+    study = Study(lambda k, t: {"TriggerTime": t, **tags}, voxels=stored_voxels((3, 4, 2, 2)), study_uid=study_uid)
+    write_images(folder, study)
+
+
+def test_a_dicom_folder_is_one_study_named_after_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _dicom(tmp_path / "p1", "1.2.3")
+    (entry,) = find_inputs(tmp_path / "p1", full_cycle=True)
+    assert (entry["id"], entry["image"], entry["full_cycle"]) == ("p1", str(tmp_path / "p1"), True)
+    monkeypatch.chdir(tmp_path / "p1")
+    assert [entry["id"] for entry in find_inputs(".")] == ["p1"]
+
+
+def test_sub_folders_of_one_dicom_study_are_its_series(tmp_path: Path) -> None:
+    for k in range(2):
+        where = {"SeriesInstanceUID": f"1.2.3.{k}", "SeriesNumber": k, "NominalPercentageOfCardiacPhase": 10 * k}
+        study = Study(lambda k, t, where=where: where, voxels=stored_voxels((3, 4, 2, 1)), study_uid="1.2.3")
+        write_images(tmp_path / "p1" / f"Se{k}", study)
+    assert [entry["id"] for entry in find_inputs(tmp_path / "p1")] == ["p1"]
+
+
+def test_sub_folders_of_several_dicom_studies_are_cases(tmp_path: Path) -> None:
+    for index, name in enumerate(["p2", "p1"]):
+        _dicom(tmp_path / name / "deeper", f"1.2.{index}")
+    (tmp_path / "empty").mkdir()
+    assert [entry["id"] for entry in find_inputs(tmp_path)] == ["p1", "p2"]
+    _dicom(tmp_path / "p3", "1.2.0")
+    with pytest.raises(InputError, match=r"several studies, and some share one \(p2, p3\).*name the studies in a data"):
+        find_inputs(tmp_path)
+
+
+def test_a_data_list_says_how_a_dicom_study_is_read(tmp_path: Path) -> None:
+    _dicom(tmp_path / "p1", "1.2.3", SeriesNumber=4, EchoNumbers=7)
+    entry = {"image": "p1", "series": 4, "phase_key": "TriggerTime", "rr_interval_ms": 800}
+    (tmp_path / "dataset.json").write_text(json.dumps({"test": [{**entry, "rr_interval_ms": None}]}))
+    (found,) = find_inputs(tmp_path)
+    assert (found["id"], found["image"]) == (
+        "p1",
+        {"files": str(tmp_path / "p1"), "phase_key": "TriggerTime", "series": 4},
+    )
+    assert open_sequence(found["image"]).num_frames == 2

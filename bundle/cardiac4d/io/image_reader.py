@@ -23,7 +23,7 @@ class SequenceReader(ImageReader):
 
     For ``LoadImaged(keys, reader="cardiac4d.io.SequenceReader")``: gives ``(H, W, D, T)``, and with
     ``ensure_channel_first=True`` time first, ``(T, H, W, D)``, in which MONAI's spatial transforms are right.
-    The whole sequence is read at its own resolution; ``cardiac4d.transforms.LoadSequenced`` resamples it frame by frame.
+    All of it is read at its own resolution; ``cardiac4d.transforms.LoadSequenced`` resamples frame by frame.
 
     Args:
         full_cycle: the sequences cover one whole R-R interval.

@@ -14,7 +14,7 @@ from .phases import PhaseTable
 
 _DELAYS = ("TriggerTime", "NominalCardiacTriggerDelayTime")
 _COVERAGE_TOLERANCE = 0.5
-"""Part of a step by which the way from the last frame to the next first may differ from it in an evenly covered cycle."""
+"""Part of a step by which the way from the last frame to the next first may differ from it in a covered cycle."""
 
 
 def phase_percents(table: PhaseTable) -> np.ndarray | None:
