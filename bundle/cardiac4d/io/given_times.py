@@ -23,6 +23,9 @@ class TimedSequence(SequenceSource):
         cycle_length_ms: length of the R-R interval; nan where it is not known.
         field: of the data list, to name it in errors.
 
+    Attributes:
+        source: the sequence as it was opened.
+
     Raises:
         InputError: if there are not as many times as frames, or they do not ascend.
     """
@@ -36,7 +39,7 @@ class TimedSequence(SequenceSource):
         field: str = "frame_times_ms",
     ) -> None:
         self.path, self.grid, self.num_frames = source.path, source.grid, source.num_frames
-        self._source, self._times, self._cycle = source, times_ms, cycle_length_ms
+        self.source, self._times, self._cycle = source, times_ms, cycle_length_ms
         fix = "give one number per frame, in milliseconds, in order of time"
         try:
             count = len(self.time_axis())
@@ -51,8 +54,8 @@ class TimedSequence(SequenceSource):
 
     def header_meta(self) -> dict[str, Any]:
         """Those of the source."""
-        return self._source.header_meta()
+        return self.source.header_meta()
 
     def frame(self, index: int) -> np.ndarray:
         """A frame of the source."""
-        return self._source.frame(index)
+        return self.source.frame(index)

@@ -66,6 +66,18 @@ def reopen(meta: Mapping[str, Any]) -> SequenceSource:
     return open_sequence(place_of_text(meta[META_PLACE]))
 
 
+def reopen_dicom(meta: Mapping[str, Any]) -> DicomSequence | None:
+    """Open the DICOM study that a loaded image came from; None where it came from another format.
+
+    Raises:
+        InputError: see :func:`reopen`.
+        KeyError: see :func:`reopen`.
+    """
+    source = reopen(meta)
+    source = source.source if isinstance(source, TimedSequence) else source
+    return source if isinstance(source, DicomSequence) else None
+
+
 def _opened(place: Place) -> SequenceSource:
     options = _options(place)
     files = listed_files(place)

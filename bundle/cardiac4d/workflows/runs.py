@@ -11,6 +11,7 @@ from ..conventions import STRUCTURES
 from ..errors import InputError
 from ..io import OUTPUT_FORMATS, prepare_output_dir
 from ..io.entries import check_flag
+from ..io.whole_file import remove_whole
 from ..report.study_report import SUFFIXES as REPORT_SUFFIXES
 from .checkpoint import BEST_MODEL, LAST_MODEL, list_checkpoints
 from .distributed import is_main_process
@@ -78,4 +79,4 @@ def _remove_others(folder: Path, suffixes: Collection[str], case_ids: Collection
     for suffix in suffixes:
         for path in folder.glob(f"*{suffix}"):
             if path.name.removesuffix(suffix) not in case_ids:
-                path.unlink()
+                remove_whole(path)

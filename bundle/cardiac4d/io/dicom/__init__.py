@@ -5,7 +5,19 @@ from __future__ import annotations
 
 from .convert import write_nifti
 from .image import SourceFrame
+from .segmentation import BINARY, LABELMAP
+from .segmentation_files import write_segmentations
 from .sequence import DicomSequence
 from .studies import dicom_studies, holds_dicom, is_dicom_study
 
-__all__ = ["DicomSequence", "SourceFrame", "dicom_studies", "holds_dicom", "is_dicom_study", "write_nifti"]
+__all__ = [
+    "BINARY",
+    "LABELMAP",
+    "DicomSequence",
+    "SourceFrame",
+    "dicom_studies",
+    "holds_dicom",
+    "is_dicom_study",
+    "write_nifti",
+    "write_segmentations",
+]
