@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from .convert import write_nifti
 from .image import SourceFrame
+from .measurement_report import Measurements, write_measurement_report
 from .segmentation import BINARY, LABELMAP
 from .segmentation_files import write_segmentations
 from .sequence import DicomSequence
@@ -14,10 +15,12 @@ __all__ = [
     "BINARY",
     "LABELMAP",
     "DicomSequence",
+    "Measurements",
     "SourceFrame",
     "dicom_studies",
     "holds_dicom",
     "is_dicom_study",
+    "write_measurement_report",
     "write_nifti",
     "write_segmentations",
 ]

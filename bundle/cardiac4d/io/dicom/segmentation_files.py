@@ -59,8 +59,13 @@ def write_segmentations(
     highdicom_for(sequence.path)
     with whole_folder(target) as partial:
         for position, frame in enumerate(chosen):
-            _write_phase(partial / f"frame_{frame:03d}.dcm", labels[..., position], sequence, frame, kind)
+            _write_phase(partial / segmentation_name(frame), labels[..., position], sequence, frame, kind)
     return target
+
+
+def segmentation_name(frame: int) -> str:
+    """Name of the file of a frame, an index in its study."""
+    return f"frame_{frame:03d}.dcm"
 
 
 def phase_name(sequence: DicomSequence, frame: int) -> str:
