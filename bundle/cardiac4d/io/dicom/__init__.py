@@ -7,6 +7,7 @@ from .convert import write_nifti
 from .image import SourceFrame
 from .measurement_report import Measurements, write_measurement_report
 from .segmentation import BINARY, LABELMAP
+from .segmentation_planes import is_segmentation, read_segment_planes, read_segments
 from .segmentation_files import write_segmentations
 from .sequence import DicomSequence
 from .studies import dicom_studies, holds_dicom, is_dicom_study
@@ -20,6 +21,9 @@ __all__ = [
     "dicom_studies",
     "holds_dicom",
     "is_dicom_study",
+    "is_segmentation",
+    "read_segment_planes",
+    "read_segments",
     "write_measurement_report",
     "write_nifti",
     "write_segmentations",
