@@ -6,12 +6,10 @@ Writes the table that ``cardiac4d.metrics.temporal_consistency`` reads; some min
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from cardiac4d.command_line import run
-from cardiac4d.io.whole_file import whole_file
-from cardiac4d.workflows.consistency_table import estimate_consistency
+from cardiac4d.workflows.consistency_table import write_consistency
 
 TABLE = Path(__file__).resolve().parents[1] / "bundle" / "cardiac4d" / "metrics" / "consistency.json"
 
@@ -25,10 +23,7 @@ def estimate(num_laptop: int = 40, num_small: int = 8, seed: int = 1000, path: s
         seed: of the hearts; the phantom's data sets use small ones.
         path: of the JSON file; replaced.
     """
-    table = estimate_consistency({"laptop": num_laptop, "small": num_small}, seed)
-    with whole_file(Path(path)) as partial:
-        partial.write_text(json.dumps(table, indent=4) + "\n", encoding="utf-8")
-    return f"table: {path}"
+    return f"table: {write_consistency(path, {'laptop': num_laptop, 'small': num_small}, seed)}"
 
 
 if __name__ == "__main__":

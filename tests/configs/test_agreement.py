@@ -68,6 +68,9 @@ def test_baseline_trains_like_the_4d_network_but_for_what_makes_it_3d():
         "validate::inferer::window_frames",
         "run::num_frames",
         "run::window_frames",
+        "settings::num_frames",
+        "settings::window_frames",
+        "train::handlers::title",
         "output_dir",
         "smoothness_weight",
         "train_data::_target_",
@@ -97,6 +100,15 @@ def test_intensities_are_scaled_from_the_documented_range(name):
     assert scale({"image": hounsfield})["image"].tolist() == [[-1.0, 0.0, 1.0, 3.0]]
 
 
+def test_evaluation_and_inference_report_alike():
+    reports = [
+        [handler for handler in load(name)["handlers"] if handler["_target_"].endswith("StudyReports")]
+        for name in ("evaluate", "inference")
+    ]
+    assert reports[0] == reports[1]
+    assert reports[0][0]["_disabled_"] == "$not @report"
+
+
 def test_shipped_weights_were_trained_with_the_overlay_and_fit_the_inference():
     recipe = json.loads((CONFIGS.parent / "models" / "model.json").read_text(encoding="utf-8"))
     inference, quick = load("inference"), load("quick")
@@ -123,6 +135,20 @@ def test_overlay_changes_ids_that_exist(overlay, base):
             content = content[part]
         last = key.split("::")[-1]
         assert last in content or last in ("sampler",), key
+
+
+@pytest.mark.parametrize("name", ["train", "train_3d"])
+def test_page_of_a_training_states_ids_as_they_are(name):
+    config = load(name)
+    assert config["settings"] == {setting: f"@{setting}" for setting in config["settings"]}
+    assert set(config["settings"]) <= set(config)
+
+
+@pytest.mark.parametrize("name", ["train", "train_3d"])
+def test_numbers_of_a_validation_are_there_before_they_are_logged(name):
+    handlers = [handler["_target_"] for handler in load(name)["validate"]["handlers"]]
+    assert handlers[0] == "cardiac4d.workflows.ValidationPictures"
+    assert "_disabled_" not in load(name)["validate"]["handlers"][0], "its processes gather their cases"
 
 
 def test_seed_rules_the_order_of_the_cases_with_many_processes_too():

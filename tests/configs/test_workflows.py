@@ -34,6 +34,8 @@ def bundle_command(run_id: str, *configs: str, **overrides: object) -> list[str]
     command = ["-m", "monai.bundle", "run", run_id, "--config_file", files]
     if run_id == "training":  # not into the folder of the repository
         overrides = {"prepared_dir": Path(str(overrides["output_dir"])) / "prepared", **overrides}
+    elif run_id in ("evaluating", "inference"):  # some seconds per study: once is enough
+        overrides = {"report": False, **overrides}
     for name, value in overrides.items():
         command += [f"--{name}", str(value)]
     return command
@@ -101,6 +103,11 @@ def test_training_leaves_last_and_best_model_and_two_checkpoints(training):
     assert {"model_last.pt", "model_best.pt", "checkpoint_epoch=3.pt", "checkpoint_epoch=2.pt"} <= names
     assert "checkpoint_epoch=1.pt" not in names
     assert list((training / "tensorboard").glob("events*"))
+    assert {"validation_case.png", "validation_ef.png"} <= {path.name for path in (training / "pictures").iterdir()}
+    rows = rows_of(training / "history.csv")
+    assert [float(row["epoch"]) for row in rows] == [1, 2, 3]
+    assert all(row["train_dice_loss"] and row["val_dice_lv"] for row in rows)
+    assert "model_last.pt, SHA-256" in (training / "training_summary.html").read_text(encoding="utf-8")
 
 
 def test_training_follows_the_poly_schedule_and_validates(training):
@@ -135,8 +142,10 @@ def test_evaluation_summary_agrees_with_its_cases(evaluation):
 
 def test_inference_takes_one_file_by_dataset_dir(tmp_path, dataset_dir, model):
     study = dataset_dir / "image" / "case0.nii.gz"
-    run_bundle("inference", "inference", dataset_dir=study, checkpoint=model, output_dir=tmp_path / "out", **TINY)
+    options = {"checkpoint": model, "output_dir": tmp_path / "out", "report": True}
+    run_bundle("inference", "inference", dataset_dir=study, **options, **TINY)
     assert nib.load(tmp_path / "out" / "segmentations" / "case0_seg.nii.gz").shape == (*SHAPE, 5)
+    assert {path.name for path in (tmp_path / "out" / "reports").glob("*.html")} == {"case0_report.html", "index.html"}
     (row,) = rows_of(tmp_path / "out" / "cases.csv")
     assert row["dice_lv"] == "nan"
     assert float(row["edv_ml"]) >= 0

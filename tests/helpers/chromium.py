@@ -36,7 +36,7 @@ class Tab:
     """
 
     def __init__(self, to_browser: int, from_browser: int) -> None:
-        self._write, self._read = to_browser, os.fdopen(from_browser, "rb", buffering=0)
+        self._write, self._read = to_browser, from_browser
         self._ids, self._buffer, self.session = itertools.count(1), b"", None
         self.problems: list[str] = []
         self._events: list[str] = []
@@ -57,7 +57,7 @@ class Tab:
     def _next(self) -> dict[str, Any]:
         deadline = time.monotonic() + LIMIT_S
         while b"\0" not in self._buffer:
-            part = self._read.read(1 << 20)
+            part = os.read(self._read, 1 << 20)
             assert part, "the browser has gone"
             assert time.monotonic() < deadline, "the browser is silent"
             self._buffer += part
@@ -78,11 +78,11 @@ class Tab:
 
     def open(self, path: Path, fragment: str = "") -> None:
         """Load a file and wait until it has loaded."""
-        self.call("Page.navigate", url="about:blank")
-        self._events.clear()
-        self.call("Page.navigate", url=path.resolve().as_uri() + fragment)
-        while "Page.loadEventFired" not in self._events:
-            self._next()
+        for url in ("about:blank", path.resolve().as_uri() + fragment):  # a new fragment alone loads nothing
+            self._events.clear()
+            self.call("Page.navigate", url=url)
+            while "Page.loadEventFired" not in self._events:
+                self._next()
 
     def run(self, expression: str) -> Any:
         """The value of an expression in the page; a promise is waited for."""
@@ -128,9 +128,10 @@ def browser() -> Iterator[Tab]:
         try:
             yield _first_tab(to_browser, from_browser)
         finally:
-            os.close(to_browser)
             process.terminate()
-            process.wait(10)
+            process.wait(LIMIT_S)
+            os.close(to_browser)
+            os.close(from_browser)
 
 
 def _first_tab(to_browser: int, from_browser: int) -> Tab:

@@ -150,8 +150,11 @@ def make(**tags: Any) -> Dataset:
 
 
 def set_tags(data: Dataset, tags: Tags) -> None:
+    """Set attributes by keyword, or of a private block as ``(gggg,eeee)``; None removes one."""
     for keyword, value in tags.items():
-        if value is None:
+        if keyword.startswith("("):
+            data.add_new(int(keyword[1:5] + keyword[6:10], 16), "LO" if isinstance(value, str) else "DS", value)
+        elif value is None:
             if keyword in data:
                 delattr(data, keyword)
         else:

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import numpy as np
 
-from cardiac4d.measure import measure_study
+from cardiac4d.measure import StudyMeasures, measure_study
 from tests.helpers.studies import AFFINE, beating_ball
 
 TIMES_MS = [0.0, 150.0, 300.0, 450.0, 600.0, 750.0]
@@ -27,10 +28,15 @@ class Sequence:
 
 
 def study(case_id: str = "c1", *, seed: int = 0) -> tuple[dict[str, Any], Sequence, np.ndarray]:
-    """Measures, image and labels of a beating ball on the grid ``AFFINE``; frame 0 is end-diastole, frame 3 -systole."""
+    """Measures, image and labels of a beating ball on the grid ``AFFINE``; frames 0 and 3 are ED and ES."""
     image, labels = beating_ball(seed=seed)
-    measures = measure_study(labels, AFFINE, TIMES_MS, full_cycle=True, cycle_length_ms=900.0)
-    return measures.to_document(case_id, PROVENANCE), Sequence(image), labels
+    return _measured(seed).to_document(case_id, PROVENANCE), Sequence(image), labels
+
+
+@cache
+def _measured(seed: int) -> StudyMeasures:
+    _, labels = beating_ball(seed=seed)
+    return measure_study(labels, AFFINE, TIMES_MS, full_cycle=True, cycle_length_ms=900.0)
 
 
 def complete(document: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from cardiac4d.io import open_sequence
 from cardiac4d.io.dicom import DicomSequence, SourceFrame
+from cardiac4d.io.dicom.keys import KEYS
+from cardiac4d.io.given_times import TimedSequence
 from tests.helpers.dicom_studies import PerImage, Study, make, stored_voxels, write_enhanced, write_images
 
 PHASES = 3
@@ -47,6 +50,16 @@ LAYOUTS: dict[str, tuple[PerImage, str]] = {
     "temporal_position": (
         lambda k, t: one_series(k, t, TemporalPositionIdentifier=1 + t, TriggerTime=0, InstanceNumber=100 - t),
         "TemporalPositionIdentifier (0020,0100)",
+    ),
+    "ge_delta_start_time": (
+        lambda k, t: one_series(
+            k, t, **{"(0043,0010)": "GEMS_PARM_01", "(0043,101E)": 0.5 * t, "InstanceNumber": 100 - t}
+        ),
+        "DeltaStartTime (0043,101E)",
+    ),
+    "private_tag_of_another_maker": (
+        lambda k, t: one_series(k, t, **{"(0043,0010)": "ACME", "(0043,101E)": 0.5 * (3 - t)}),
+        "InstanceNumber (0020,0013)",
     ),
     "siemens_scan_options": (
         lambda k, t: one_series(k, t, ScanOptions=["GATED", f"TP {5 * (t + 1)}"], InstanceNumber=k),
@@ -228,6 +241,15 @@ def test_percentages_are_times_where_the_cycle_is_known(tmp_path: Path, tags: di
     assert any("do not cover the R-R interval evenly: full_cycle must be false" in note for note in notes)
 
 
+def test_percentages_of_a_cycle_that_the_user_gives_are_times(tmp_path: Path) -> None:
+    write_images(tmp_path, Study(lambda k, t: one_series(k, t, NominalPercentageOfCardiacPhase=30.0 + 20 * t)))
+    sequence = open_sequence({"files": str(tmp_path), "rr_interval_ms": 800})
+    assert sequence.time_axis().frame_times_ms.tolist() == [240, 400, 560]
+    assert sequence.time_axis().cycle_length_ms == 800
+    assert isinstance(sequence, TimedSequence)
+    assert isinstance(sequence.source, DicomSequence)
+
+
 def test_times_of_day_are_no_frame_times(tmp_path: Path) -> None:
     axis = times_of(tmp_path, lambda k, t: LAYOUTS["siemens_content_time"][0](k, t) | {"HeartRate": 60})
     assert np.isnan(axis.frame_times_ms).all()
@@ -267,3 +289,10 @@ def test_a_real_cine_is_its_reference_exactly() -> None:
     np.testing.assert_array_equal(np.stack(list(sequence.frames()), axis=-1), np.asarray(reference.dataobj))
     assert sequence.time_axis().frame_duration_ms == pytest.approx(1000 * float(reference.header["pixdim"][4]))
     assert sequence.time_axis().cycle_length_ms == pytest.approx(828.8, abs=0.1)
+
+
+def test_the_documentation_lists_the_keys_in_their_order(repo_root: Path) -> None:
+    rules = (repo_root / "docs" / "dicom.md").read_text(encoding="utf-8").split("## How slices")[1]
+    places = [rules.index(key.keyword) for key in KEYS]
+    assert places == sorted(places)
+    assert all(key.tag in rules for key in KEYS if key.trusted)

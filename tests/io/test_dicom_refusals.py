@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is no sequence is refused with a sentence that helps; compressed pixels are read; nobody is named."""
+"""What is no sequence is refused with a sentence that helps, and nobody is named."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 from pydicom import dcmread
-from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, RLELossless
 
 from cardiac4d.errors import InputError
 from cardiac4d.io import open_sequence, write_nifti
 from cardiac4d.io.dicom import DicomSequence
+from cardiac4d.io.dicom.files import read_header
+from cardiac4d.io.dicom.headers import wanted_tags
 from tests.helpers.dicom_studies import IDENTITY, Study, make, save, stored_voxels, write_enhanced, write_images
 
 SLICE_2 = r"\(-20\.5, -31\.25, 12\)"
@@ -70,7 +71,8 @@ def test_phases_that_nothing_tells_apart_are_refused(tmp_path: Path) -> None:
     write_images(tmp_path, Study(lambda k, t: {"InstanceNumber": 1, "ScanOptions": None if t else "A"}))
     refused(
         tmp_path,
-        r"nothing tells the 3 images of a slice position apart \(ScanOptions is missing in some, InstanceNumber repeats",
+        r"nothing tells the 3 images of a slice position apart "
+        r"\(ScanOptions is missing in some, InstanceNumber repeats",
     )
 
 
@@ -113,6 +115,7 @@ def test_several_acquisitions_are_listed_and_one_can_be_named(
             DicomSequence(folder, series=choice).frame(0)[0, 0, 0], study.voxels[0, 0, 0, 0] - 1024.0
         )
     assert DicomSequence(folder, series="calc*").header_meta()["phase_values"] == "0, 40, 80"
+    refused(folder, "no series named", series=[])
     refused(folder, r"no series 7; there is series 5 'heart' \(12 images\), series 6", series=[5, 7])
 
 
@@ -185,9 +188,12 @@ def test_a_header_that_announces_more_than_the_file_holds_is_refused(folder: Pat
     ("tags", "match"),
     [
         ({"ImagePositionPatient": None}, "ImagePositionPatient: missing, but an image needs it"),
+        ({"RescaleIntercept": None}, "RescaleIntercept: missing, but an image needs it"),
         ({"PixelSpacing": [0, 0.5]}, "PixelSpacing: 0 x 0.5 mm"),
         ({"ImageOrientationPatient": [1, 0, 0, 1, 0, 0]}, "not two perpendicular unit vectors"),
         ({"SamplesPerPixel": 3}, "a colour picture"),
+        ({"BitsStored": 60000}, "BitsStored: 60000 bits per pixel"),
+        ({"SeriesNumber": [1, 2]}, "SeriesNumber: not 1 finite number"),
         ({"ModalityLUTSequence": [make(Rows=1)]}, "scaled by a table, which is not supported"),
     ],
 )
@@ -197,6 +203,12 @@ def test_a_header_without_what_an_image_needs_is_refused(folder: Path, tags: dic
         setattr(data, keyword, value) if value is not None else delattr(data, keyword)
     data.save_as(folder / "IM0003")
     refused(folder, rf"IM0003: .*{match}")
+
+
+def test_a_rescaling_that_is_not_finite_is_refused(tmp_path: Path) -> None:
+    write_images(tmp_path, Study(lambda k, t: triggered(k, t, RescaleSlope=1e300)))
+    with pytest.raises(InputError, match=r"frame 0 holds \d+ NaN or infinite voxels"):
+        DicomSequence(tmp_path).frame(0)
 
 
 def test_an_enhanced_file_that_describes_fewer_frames_is_refused(tmp_path: Path) -> None:
@@ -218,59 +230,6 @@ def test_an_enhanced_file_that_describes_fewer_frames_is_refused(tmp_path: Path)
 )
 def test_a_key_that_does_not_tell_phases_is_refused(folder: Path, name: str, match: str) -> None:
     refused(folder, match, phase_key=name)
-
-
-@pytest.fixture
-def large(tmp_path: Path) -> Study:
-    """Images large enough for the resolutions of JPEG 2000, in the folder ``large``."""
-    written = Study(triggered, voxels=stored_voxels((48, 40, 2, 2)))
-    write_images(tmp_path / "large", written)
-    return written
-
-
-@pytest.mark.parametrize("syntax", [RLELossless, JPEG2000Lossless], ids=["rle", "jpeg_2000"])
-def test_compressed_pixels_are_read(tmp_path: Path, large: Study, syntax: str) -> None:
-    for path in (tmp_path / "large").iterdir():
-        data = dcmread(path)
-        data.compress(syntax, generate_instance_uid=False)
-        data.save_as(path)
-    frames = list(DicomSequence(tmp_path / "large").frames())
-    np.testing.assert_array_equal(np.stack(frames, axis=-1), large.voxels.astype(np.int16) - 1024)
-
-
-def test_jpeg_lossless_pixels_are_read(folder: Path, study: Study) -> None:
-    gdcm = pytest.importorskip("gdcm")
-    for path in folder.iterdir():
-        _compress_with_gdcm(gdcm, path)
-    assert dcmread(next(folder.iterdir())).file_meta.TransferSyntaxUID == JPEGLosslessSV1
-    frames = list(DicomSequence(folder).frames())
-    np.testing.assert_array_equal(np.stack(frames, axis=-1), study.voxels.astype(np.int16) - 1024)
-
-
-def _compress_with_gdcm(gdcm: Any, path: Path) -> None:
-    reader, change, writer = gdcm.ImageReader(), gdcm.ImageChangeTransferSyntax(), gdcm.ImageWriter()
-    reader.SetFileName(str(path))
-    assert reader.Read()
-    change.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.JPEGLosslessProcess14_1))
-    change.SetInput(reader.GetImage())
-    assert change.Change()
-    writer.SetFile(reader.GetFile())
-    writer.SetImage(change.GetOutput())
-    writer.SetFileName(str(path))
-    assert writer.Write()
-
-
-def test_a_missing_decoder_is_named_with_what_installs_it(
-    tmp_path: Path, large: Study, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "large" / "IM0003"
-    data = dcmread(path)
-    data.compress(JPEG2000Lossless, generate_instance_uid=False)
-    data.save_as(path)
-    monkeypatch.setattr("pydicom.pixels.decoders.JPEG2000LosslessDecoder._available", {})
-    refused(
-        path.parent, r"IM0003: .*JPEG 2000 .*no decoder for it is installed\. Fix: pip install 'cardiac4d\[dicom\]'"
-    )
 
 
 def test_without_pydicom_a_sentence_says_what_installs_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -297,6 +256,12 @@ def test_nobody_is_named_in_logs_errors_metadata_or_files(
     everything = "\n".join([*told, caplog.text, out, err, written.read_bytes().decode("latin1")])
     for value in (*IDENTITY.values(), *IDENTITY["PatientName"].split("^"), "NEVER"):
         assert value not in everything
+
+
+def test_only_what_is_needed_is_read_of_a_header(folder: Path) -> None:
+    header = read_header(folder, folder / "IM0003", wanted_tags())
+    assert header is not None
+    assert not [keyword for keyword in IDENTITY if keyword in header]
 
 
 def test_open_sequence_takes_a_folder_a_list_and_options(folder: Path, study: Study) -> None:

@@ -56,7 +56,7 @@ def test_a_place_that_does_not_exist_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_sequences_names_the_data_lists_in_it(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no image file \(.*\) and no dataset\.json .*or one file"):
+    with pytest.raises(InputError, match=r"no image file \(.*\), no dataset\.json and no DICOM file .*or one file"):
         find_inputs(tmp_path)
     (tmp_path / "cohort.json").write_text("{}")
     with pytest.raises(InputError, match=r"name the data list \(cohort\.json\)"):

@@ -274,6 +274,14 @@ def test_an_sform_beside_another_qform_is_used_and_announced(
     assert "b.nii: sform and qform place voxels up to 9 mm apart; the sform is used." in caplog.text
 
 
+def test_a_qform_that_is_no_rotation_is_refused(tmp_path: Path) -> None:
+    header = nib.load(write_nifti(tmp_path / "a.nii", noise(SHAPE))).header
+    header["quatern_b"] = 5.0
+    nib.save(nib.Nifti1Image(noise(SHAPE), None, header), tmp_path / "a.nii")
+    with pytest.raises(InputError, match=r"a\.nii: qform: the qform is no rotation"):
+        NiftiSequence(tmp_path / "a.nii")
+
+
 def test_absurd_dimensions_of_a_compressed_file_are_refused_at_once(tmp_path: Path) -> None:
     header = nib.Nifti1Header()
     header.set_data_dtype(np.int16)

@@ -14,6 +14,7 @@ from cardiac4d.measure.flags import (
     PLAUSIBLE_EF_PERCENT,
     Flag,
     implausible_value,
+    listed,
     missing_frames,
     phases_too_close,
     several_minima,
@@ -64,6 +65,14 @@ def test_reason_states_value_and_tolerance() -> None:
     assert "more than 20 %" in reason
 
 
+@pytest.mark.parametrize(
+    ("frames", "words"),
+    [([3], "frame 3"), ([2, 4], "frames 2, 4"), ([2, 3], "frames 2, 3"), ([0, 1, 2, 3, 9], "frames 0 to 3, 9")],
+)
+def test_frames_in_words(frames: list[int], words: str) -> None:
+    assert listed(frames) == words
+
+
 def test_missing_frames_are_worth_knowing() -> None:
     flag = missing_frames(np.array([np.nan, 3.0, np.nan]))
     assert (flag.severity, flag.frames) == ("info", (0, 2))
@@ -88,11 +97,11 @@ def test_systole_is_longer_than_a_quarter_of_the_cycle(ed: int, es: int, full_cy
     assert (phases_too_close(ed, es, 20, full_cycle=full_cycle) is not None) == flagged
 
 
-@pytest.mark.parametrize(("value", "flagged"), [(9.0, True), (60.0, False), (91.0, True), (math.nan, False)])
+@pytest.mark.parametrize(("value", "flagged"), [(9.0, True), (60.0, False), (80.4, True), (math.nan, False)])
 def test_implausible_value(value: float, flagged: bool) -> None:
     flag = implausible_value("implausible_ef", "an ejection fraction", value, "%", PLAUSIBLE_EF_PERCENT)
     assert (flag is not None) == flagged
-    assert flag is None or f"an ejection fraction of {value:.0f} % is outside 10 to 80 %" in flag.reason
+    assert flag is None or f"an ejection fraction of {value:.3g} % is outside 10 to 80 %" in flag.reason
 
 
 def test_whole_ventricle_within_the_field_of_view_has_no_flag() -> None:
@@ -133,6 +142,14 @@ def test_hole_in_the_wall_is_flagged_with_its_area() -> None:
     holed = largest_body(with_window(labels, 2), affine)
     assert hole_area_mm2(holed) == pytest.approx(64, rel=0.05)
     assert holes_in_wall({4: holed}).frames == (4,)
+
+
+def test_gap_between_cavity_and_wall_is_flagged() -> None:
+    labels, affine = sphere_in_sphere(20.0, 28.0, (2.0, 2.0, 2.0))
+    middle = labels.shape[0] // 2
+    first = np.flatnonzero(labels[middle, middle] == 1)[0]
+    labels[middle - 2 : middle + 2, middle - 2 : middle + 2, first : first + 2] = 0
+    assert hole_area_mm2(largest_body(labels, affine)) > 50
 
 
 def test_mouth_and_its_uneven_rim_are_no_hole() -> None:

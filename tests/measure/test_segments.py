@@ -10,7 +10,7 @@ import pytest
 
 from cardiac4d.measure import LongAxis
 from cardiac4d.measure.segments import (
-    WallThickness,
+    RegionalThickness,
     across_axis,
     regional_thickness,
     segment_of,
@@ -86,10 +86,10 @@ def test_septum_lies_towards_the_right_ventricle() -> None:
 def test_thickening_is_the_gain_in_percent() -> None:
     rings = {"basal": 8.0, "mid": 8.0, "apical": 0.0}
     gain = thickening(
-        WallThickness(8.0, rings, (8.0,) * 17), WallThickness(12.0, {**rings, "basal": 10.0}, (4.0,) * 17)
+        RegionalThickness(8.0, rings, (8.0,) * 17), RegionalThickness(12.0, {**rings, "basal": 10.0}, (4.0,) * 17)
     )
     assert gain.mean_percent == 50
     assert gain.rings_percent["basal"] == 25
     assert math.isnan(gain.rings_percent["apical"])
     assert gain.segments_percent == (-50.0,) * 17
-    assert thickening(WallThickness(8.0, rings), WallThickness(8.0, rings)).segments_percent is None
+    assert thickening(RegionalThickness(8.0, rings), RegionalThickness(8.0, rings)).segments_percent is None

@@ -20,6 +20,7 @@ GRIDS = {
     "oblique": ((1.2, 1.2, 1.2), TURN),
     "thick slices": ((0.8, 0.8, 2.0), None),
     "thick oblique slices": ((0.8, 0.8, 2.4), TURN),
+    "sheared": ((1.2, 1.2, 2.0), TURN @ np.array([[1, 0, 0.4], [0, 1, -0.2], [0, 0, 1]])),
     "coarse": ((2.5, 2.5, 3.5), TURN),
 }
 
@@ -44,6 +45,13 @@ def test_shell_is_as_thick_as_its_radii_differ(grid: str, inner: float, outer: f
     assert rms < MEASURES["thickness_voxels"] * voxel
     assert found.areas_mm2.sum() == pytest.approx(4 * math.pi * inner**2, rel=0.04)
     assert np.linalg.norm(found.outer_mm, axis=1).mean() == pytest.approx(outer, abs=0.5 * voxel)
+
+
+def test_smoothing_does_not_pull_a_curved_surface_inwards() -> None:
+    """A plain Gaussian of 0.7 voxels would, by its variance over the radius: 0.22 mm here."""
+    found, _ = measured(*sphere_in_sphere(20.0, 28.0, *GRIDS["coarse"]))
+    radius = np.average(np.linalg.norm(found.inner_mm, axis=1), weights=found.areas_mm2)
+    assert radius == pytest.approx(20.0, abs=0.15)
 
 
 def confocal_truth(focus: float, inner: float, outer: float) -> dict[str, float]:

@@ -386,3 +386,25 @@ def test_forward_mode_derivative_is_that_of_finite_differences() -> None:
         _, actual = torch.func.jvp(net, (x,), (tangent,))
     expected = (net(x + step * tangent) - net(x - step * tangent)) / (2 * step)
     torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("final_norm_act", [False, True])
+def test_probabilities_are_the_softmax_of_the_logits(backend: str, final_norm_act: bool) -> None:
+    net, x = _small(final_norm_act=final_norm_act), torch.randn(2, 1, 9, 8, 7, 6)
+    with use_backend(backend):
+        expected = net(x).softmax(1)
+        torch.testing.assert_close(net.probabilities(x), expected)
+        with torch.inference_mode():
+            torch.testing.assert_close(net.probabilities(x), expected)
+            calls: list[nn.Module] = []
+            net.head[-1].register_forward_hook(lambda module, *_: calls.append(module))
+            torch.testing.assert_close(net.probabilities(x), expected)
+    assert calls == [net.head[-1]]
+    with pytest.raises(ValueError, match="must be"):
+        net.probabilities(x[0])
+
+
+def test_probabilities_in_3d() -> None:
+    net, x = EncoderDecoder(spatial_dims=3, blocks_down=(1, 1), blocks_up=(1,)), torch.randn(1, 1, 9, 8, 7)
+    torch.testing.assert_close(net.probabilities(x), net(x).softmax(1))

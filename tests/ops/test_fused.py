@@ -13,8 +13,8 @@ from torch.nn.functional import group_norm
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from cardiac4d.layers import UpsampleAdd
-from cardiac4d.ops import use_backend
-from cardiac4d.ops.fused import HalfBlock, residual_block, upsample_add
+from cardiac4d.ops import conv4d, use_backend
+from cardiac4d.ops.fused import HalfBlock, pointwise_softmax, residual_block, upsample_add, upsample_conv_add
 from cardiac4d.ops.reference import conv4d_reference
 from tests.helpers.backends import needs_native
 
@@ -45,7 +45,7 @@ def _tensors(shape: tuple[int, ...], *, bias: bool = True) -> list[Tensor | None
 
 def _fused(tensors: list[Tensor | None], groups: int) -> Tensor:
     x, *parameters = tensors
-    return residual_block(x, HalfBlock(*parameters[:4]), HalfBlock(*parameters[4:]), groups, EPS)
+    return residual_block(x, HalfBlock(*parameters[:4]), HalfBlock(*parameters[4:]), groups, EPS)[0]
 
 
 def _layers(tensors: list[Tensor | None], groups: int) -> Tensor:
@@ -63,6 +63,11 @@ def _doubles(tensors: list[Tensor | None]) -> list[Tensor | None]:
 
 def _given(tensors: list[Tensor | None]) -> list[Tensor]:
     return [tensor for tensor in tensors if tensor is not None]
+
+
+def _sums(x: Tensor) -> Tensor:
+    wide = x.detach().double()
+    return torch.stack([wide.sum((2, 3, 4, 5)), wide.square().sum((2, 3, 4, 5))], -1)
 
 
 def _check(actual: tuple[Tensor, ...], expected: tuple[Tensor, ...], limit: float) -> None:
@@ -186,17 +191,40 @@ def test_nan_spreads_as_it_does_through_the_layers() -> None:
 
 
 def _block_call() -> tuple[Any, ...]:
-    return (*_tensors((2, 4, 3, 4, 3, 5)), *OPTIONS)
+    x, *parameters = _tensors((2, 4, 3, 4, 3, 5))
+    return (x, _sums(x), *parameters, *OPTIONS)
 
 
 def _gradient_call() -> tuple[Any, ...]:
     tensors = [tensor.detach() for tensor in _given(_tensors((2, 4, 3, 4, 3, 5)))]
-    _, *saved = torch.ops.cardiac4d.residual_block(*tensors, *OPTIONS)
+    _, *saved, _ = torch.ops.cardiac4d.residual_block(tensors[0], None, *tensors[1:], *OPTIONS)
     x, *parameters = (tensor.requires_grad_() for tensor in tensors[:-1])
     return (torch.randn_like(x).requires_grad_(), x, *saved, *parameters, *OPTIONS, 255)
 
 
+def _skip() -> Tensor:
+    return torch.randn(2, 3, 4, 5, 1, 3).requires_grad_()
+
+
+def _upsample_conv_call() -> tuple[Any, ...]:
+    x, weight = torch.randn(2, 5, 2, 3, 1, 2).requires_grad_(), torch.randn(3, 5, 1, 1, 1, 1).requires_grad_()
+    return x, weight, torch.randn(3).requires_grad_(), _skip()
+
+
+def _convolution_call(stride: int = 2) -> tuple[Any, ...]:
+    x, weight = torch.randn(2, 4, 4, 3, 3, 5).requires_grad_(), torch.randn(6, 4, 3, 3, 3, 3).requires_grad_()
+    return x, weight, torch.randn(6).requires_grad_(), [stride] * 4, [1] * 4, [1] * 4, 1, 1
+
+
+def _inference_call() -> tuple[Any, ...]:
+    return tuple(a.detach() if isinstance(a, Tensor) else a for a in _block_call())
+
+
 CALLS = {
+    "residual_block_": _inference_call,
+    "pointwise_softmax": lambda: (torch.randn(2, 5, 3, 4, 1, 3), torch.randn(3, 5, 1, 1, 1, 1), torch.randn(3)),
+    "conv4d_sums": _convolution_call,
+    "upsample_conv_add": _upsample_conv_call,
     "residual_block": _block_call,
     "residual_block_backward": _gradient_call,
     "residual_block_backward of some": lambda: (*_gradient_call()[:-1], 1 + 2 + 128),
@@ -222,7 +250,7 @@ def test_opcheck(name: str) -> None:
     torch.library.opcheck(operator, CALLS[name](), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("name", [name for name in CALLS if name != "residual_block_"])  # takes no other strides
 def test_fake_results_are_like_the_real_ones_whatever_the_strides(name: str) -> None:
     def turned(tensor: Any) -> Any:
         is_volume = isinstance(tensor, Tensor) and tensor.dim() == 6
@@ -242,17 +270,90 @@ def test_operators_called_past_the_door_check_what_guards_memory() -> None:
     for place, value, message in (
         (0, torch.zeros(2, 4, 3, 4, 3), "must have 6 axes"),
         (0, arguments[0].double(), "input must be on the CPU and have the dtype"),
-        (1, torch.zeros(5), "norm weight has the wrong size"),
-        (3, torch.zeros(4, 4, 3, 3, 3, 1), "weight has the wrong size"),
-        (9, 3, r"groups \(3\) must be positive and divide the channels \(4\)"),
-        (11, 2, "do not describe a convolution"),
+        (1, torch.zeros(2, 4), "input_sums must be on the CPU and have the dtype"),
+        (1, torch.zeros(2, 4).double(), "input_sums has the wrong size"),
+        (2, torch.zeros(5), "norm weight has the wrong size"),
+        (4, torch.zeros(4, 4, 3, 3, 3, 1), "weight has the wrong size"),
+        (10, 3, r"groups \(3\) must be positive and divide the channels \(4\)"),
+        (12, 2, "do not describe a convolution"),
     ):
         with pytest.raises(RuntimeError, match=message):
             torch.ops.cardiac4d.residual_block(*arguments[:place], value, *arguments[place + 1 :])
     with pytest.raises(RuntimeError, match="input has the wrong size"):
         torch.ops.cardiac4d.upsample_add(torch.zeros(1, 1, 2, 2, 2, 2), torch.zeros(1, 1, 4, 4, 4, 5))
+    with pytest.raises(RuntimeError, match="weight has the wrong size"):
+        torch.ops.cardiac4d.upsample_conv_add(*_upsample_conv_call()[:1], torch.zeros(3, 5, 3, 1, 1, 1), None, _skip())
     with pytest.raises(RuntimeError, match="do not describe"):
         torch.ops.cardiac4d.upsample_backward(torch.zeros(1, 1, 2, 2, 2, 2, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_convolution_with_sums_is_the_convolution(stride: int) -> None:
+    x, weight, bias, *options = arguments = _convolution_call(stride)
+    y, sums = torch.ops.cardiac4d.conv4d_sums(*arguments)
+    expected = torch.ops.cardiac4d.conv4d(*arguments)
+    assert torch.equal(y, expected)
+    assert not sums.requires_grad
+    _check((sums,), (_sums(expected),), 1e-12)
+    seed = torch.randn_like(y)
+    ours, theirs = (torch.autograd.grad(out, [x, weight, bias], seed) for out in (y, expected))
+    assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+def test_known_sums_change_nothing() -> None:
+    x, sums, *parameters = _block_call()
+    known = torch.ops.cardiac4d.residual_block(x, sums, *parameters)
+    computed = torch.ops.cardiac4d.residual_block(x, None, *parameters)
+    _check(known, tuple(tensor.double() for tensor in computed), 1e-6)
+    _check(known[2:3] + known[4:], (_sums(x), _sums(known[0])), 1e-12)
+
+
+def test_block_in_the_memory_of_its_input_has_the_same_bits() -> None:
+    for sums in (True, False):
+        x, known, *others = _inference_call()
+        known = known if sums else None
+        out, _, _, _, expected = torch.ops.cardiac4d.residual_block(x, known, *others)
+        assert torch.equal(torch.ops.cardiac4d.residual_block_(x, known, *others), expected)
+        assert torch.equal(x, out)
+    with pytest.raises(RuntimeError, match="must be contiguous"):
+        torch.ops.cardiac4d.residual_block_(x.transpose(2, 4), None, *others)
+
+
+@pytest.mark.parametrize("bias", [True, False], ids=["bias", "no_bias"])
+@pytest.mark.parametrize("classes", [1, 3, 8])
+@pytest.mark.parametrize("size", [(1, 1, 1, 3), (4, 4, 4, 4), (9, 9, 9, 9)], ids=str)
+def test_softmax_of_a_convolution_is_that_of_the_layers(size: tuple[int, ...], classes: int, bias: bool) -> None:
+    x, weight = 5 * torch.randn(2, 20, *size), torch.randn(classes, 20, 1, 1, 1, 1)
+    x[1, :, 0, 0, 0, 1] *= 1e3  # probabilities of 0 and 1
+    x[1, 3, 0, 0, 0, 2] = torch.nan
+    offset = torch.randn(classes) if bias else None
+    actual = pointwise_softmax(x, weight, offset)
+    expected = conv4d(x.double(), weight.double(), None if offset is None else offset.double()).softmax(1)
+    assert torch.equal(actual.isnan(), expected.isnan())
+    assert (actual - expected).nan_to_num().abs().max() <= 1e-5  # of the logits' rounding; they are up to 100
+    torch.testing.assert_close(actual, conv4d(x, weight, offset).softmax(1), rtol=3e-6, atol=1e-30, equal_nan=True)
+
+
+@pytest.mark.parametrize("bias", [True, False], ids=["bias", "no_bias"])
+@pytest.mark.parametrize("size", [(7, 6, 5, 3), (1, 2, 3, 1), (8, 4, 2, 6)], ids=str)
+def test_upsampling_of_a_convolution_and_its_gradients_of_both_orders_are_the_layers(
+    size: tuple[int, ...], bias: bool
+) -> None:
+    skip, halves = torch.randn(2, 5, *size).requires_grad_(), [(extent + 1) // 2 for extent in size]
+    x, weight = torch.randn(2, 9, *halves).requires_grad_(), torch.randn(5, 9, 1, 1, 1, 1).requires_grad_()
+    offset = torch.randn(5).requires_grad_() if bias else None
+    operands, seed = _given([x, weight, offset, skip]), torch.randn_like(skip).requires_grad_()
+    results = []
+    for function in (
+        lambda: upsample_conv_add(x, weight, offset, skip)[0],
+        lambda: upsample_add(conv4d(x, weight, offset), skip),
+    ):
+        out = function()
+        first = torch.autograd.grad(out, operands, seed, create_graph=True)
+        results.append((out, *first, *torch.autograd.grad(sum(g.square().sum() for g in first), [seed, x, weight])))
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+    out, sums = upsample_conv_add(x, weight, offset, skip)
+    _check((sums,), (_sums(out),), 1e-12)
 
 
 @pytest.mark.parametrize("size", [(7, 6, 5, 3), (1, 2, 3, 1), (8, 4, 2, 6)], ids=str)

@@ -22,6 +22,8 @@ pytestmark = [
 ]
 
 LIMIT = 2**31
+MAP_NORESERVE = 0x4000
+"""Of Linux; Python names it since 3.13."""
 SPARSE = {
     "general": Shape((2, 1, 1, LIMIT + 9), (1, 2), kernel=(1, 1, 1, 2), stride=(1, 1, 1, 2**24)),
     "direct": Shape((2**10, 2**7, 2**7, 2**8 + 4), (1, 2), kernel=(1, 1, 1, 2), stride=(16, 16, 16, 16)),
@@ -36,7 +38,7 @@ def _zeros(*shape: int) -> Tensor:
     count = 1
     for extent in shape:
         count *= extent
-    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_NORESERVE
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE
     return torch.frombuffer(mmap.mmap(-1, 4 * count, flags=flags), dtype=torch.float32).view(shape)
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -160,6 +161,10 @@ def test_exports_with_any_batch_size() -> None:
     assert "cardiac4d.conv4d.default" in {str(node.target) for node in program.graph.nodes}
     more = torch.randn(5, *x.shape[1:], dtype=torch.float64)
     assert torch.equal(program.module()(more), conv(more))
+    file = io.BytesIO()
+    torch.export.save(program, file)
+    file.seek(0)
+    assert torch.equal(torch.export.load(file).module()(more), conv(more))
 
 
 def _loop(function: Callable[..., Tensor], count: int, *mapped: tuple[Tensor, int | None]) -> Tensor:

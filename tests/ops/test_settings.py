@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from pathlib import Path
 
@@ -152,6 +153,7 @@ def test_backend_info_names_backend_reason_and_versions() -> None:
     )
     assert (info["requested"], info["precision"], info["strict"], info["fused"]) == ("auto", "exact", "no", "no")
     assert info["torch"] == torch.__version__
+    assert info["python"].startswith(f"{sys.version_info.major}.{sys.version_info.minor}.")
     assert info["other_devices"] == "composed"
     assert Path(info["library"]).name == "_native.so"
     assert (info["instruction_set"] == "none") == bool(native.PROBLEM)

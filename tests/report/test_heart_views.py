@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -60,7 +62,7 @@ def test_short_axis_is_seen_from_the_apex_with_the_septum_left() -> None:
 def test_long_axes_turn_evenly_over_half_a_circle() -> None:
     *_, long = stacks(6)
     rights = [cut.plane.right for cut in long.cuts]
-    assert [a @ b for a, b in zip(rights, rights[1:], strict=False)] == pytest.approx([np.cos(np.pi / 6)] * 5)
+    assert [a @ b for a, b in pairwise(rights)] == pytest.approx([np.cos(np.pi / 6)] * 5)
     assert rights[-1] @ -rights[0] == pytest.approx(np.cos(np.pi / 6)), "one step more would show the first, mirrored"
     assert [cut.title.split("°")[0] for cut in long.cuts] == ["0", "30", "60", "90", "120", "150"]
 

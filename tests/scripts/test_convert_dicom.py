@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
 
 import nibabel as nib
@@ -10,8 +11,10 @@ import numpy as np
 import pytest
 
 from cardiac4d.errors import InputError
-from scripts.convert_dicom import convert_dicom
 from tests.helpers.dicom_studies import Study, write_images
+
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "convert_dicom.py"
+convert_dicom = runpy.run_path(str(SCRIPT))["convert_dicom"]
 
 
 def test_a_study_becomes_one_file_on_its_own_grid(tmp_path: Path) -> None:

@@ -16,8 +16,17 @@ from .metaimage import MetaImageSequence
 from .mnms import write_mnms_datalist
 from .nifti import NiftiSequence
 from .nrrd import NrrdSequence
-from .open_sequence import open_sequence, open_volume, reopen
-from .outputs import OUTPUT_FORMATS, PROBABILITIES, OutputFormat, Segmentation, check_outputs
+from .open_sequence import open_sequence, open_volume, reopen, reopen_dicom
+from .outputs import (
+    DICOM_SEG,
+    DICOM_SR,
+    OUTPUT_FORMATS,
+    PROBABILITIES,
+    OutputFormat,
+    Segmentation,
+    check_outputs,
+    known_outputs,
+)
 from .phase_files import PhaseFiles
 from .phase_folders import write_nnunet_datalist, write_phase_datalist
 from .places import Place, listed_files
@@ -29,6 +38,8 @@ from .writer import write_fractions, write_sequence
 
 __all__ = [
     "OUTPUT_FORMATS",
+    "DICOM_SEG",
+    "DICOM_SR",
     "PROBABILITIES",
     "DicomSequence",
     "LabelConvention",
@@ -51,6 +62,7 @@ __all__ = [
     "find_inputs",
     "frames_as_cases",
     "label_convention",
+    "known_outputs",
     "listed_files",
     "load_datalist",
     "open_sequence",
@@ -59,6 +71,7 @@ __all__ = [
     "read_labels",
     "read_prepared",
     "reopen",
+    "reopen_dicom",
     "write_acdc_datalist",
     "write_cine_datalist",
     "write_fractions",

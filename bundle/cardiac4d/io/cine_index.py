@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 from ..conventions import REFERENCE_EF_KEY, REFERENCE_EF_RANGE_PERCENT
 from ..errors import InputError
 from .open_sequence import open_sequence
-from .study_lists import ACDC_LABELS, existing_folder, split_by_group, write_study_list
+from .study_lists import ACDC_LABELS, existing_folder, read_table, split_by_group, write_study_list
 
 _CAVITY = 3
 _COLUMNS = ("id", "group", "ed_frame", "es_frame", "spacing_known")
@@ -49,7 +48,7 @@ def write_cine_datalist(
         InputError: if ``index.csv`` or a file it names is missing or unusable, or the data list exists.
     """
     source = existing_folder(source_dir)
-    entries = [_entry(source, row) for row in _read_index(source / "index.csv")]
+    entries = [_entry(source, row) for row in read_table(source / "index.csv", _COLUMNS)]
     return write_study_list(
         output_json,
         split_by_group(entries, seed, validation_fraction),
@@ -60,16 +59,6 @@ def write_cine_datalist(
         full_cycle=True,
         overwrite=overwrite,
     )
-
-
-def _read_index(path: Path) -> list[dict[str, str]]:
-    if not path.is_file():
-        raise InputError(path, "the index of the data set does not exist", "give the folder that holds index.csv")
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    if not rows or not set(_COLUMNS) <= set(rows[0]):
-        raise InputError(path, "columns or rows are missing", f"write a header with {', '.join(_COLUMNS)}")
-    return rows
 
 
 def _entry(source: Path, row: Mapping[str, str]) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from .places import (
     OPTIONS,
     RR_INTERVAL_KEY,
     Place,
+    exists,
     listed_files,
     place_name,
 )
@@ -121,9 +122,9 @@ def check_flag(source: Path, where: str, value: Any) -> None:
 
 def check_case_id(source: Path, case_id: str, where: str) -> None:
     """Raise :class:`InputError` unless files can be named by ``case_id``; found out now, not after segmentation."""
-    if Path(case_id).name != case_id:
+    if Path(case_id).name != case_id or not case_id.isprintable():
         problem = f"id {case_id!r} cannot be part of a file name"
-        raise InputError(source, problem, "results are named by id: leave out slashes", where)
+        raise InputError(source, problem, "results are named by id: leave out slashes and control characters", where)
     size = len(case_id.encode())
     if size > MAX_ID_BYTES:
         problem = f"id {case_id[:20]!r}... has {size} bytes"
@@ -189,11 +190,11 @@ def _say_segments(path: Path, where: str, entry: Entry) -> None:
 def _existing(path: Path, where: str, name: str) -> list[str]:
     """The files that a name stands for, resolved; a folder stays one."""
     file = path.parent / name
-    if not file.exists() and not has_wildcard(name):
+    if not exists(file) and not has_wildcard(name):
         problem = f"{name} does not exist (looked for {file})"
         slashes = "write / instead of \\; " if "\\" in name else ""
         raise InputError(path, problem, f"{slashes}correct the path or remove the entry", where)
-    if file.exists():
+    if exists(file):
         return [str(file.resolve())]
     try:
         return [str(match.resolve()) for match in listed_files(file)]

@@ -124,7 +124,9 @@ def _nothing_found(folder: Path) -> InputError:
     problem = f"no image file (.nii, .nii.gz, .nrrd, .mha, .mhd), no {DATALIST_NAME} and no DICOM file in this folder"
     inner = sorted(f.name for f in folder.iterdir() if f.is_dir() and not f.name.startswith("."))
     if inner and not lists:
-        problem += f", and its {len(inner)} sub-folder{'s are' if len(inner) > 1 else ' is'} not searched"
+        problem += (
+            f", and its {len(inner)} sub-folder{'s are' if len(inner) > 1 else ' is'} not searched for image files"
+        )
         fix = f"give one of them ({', '.join(inner[:2])}{', ...' if len(inner) > 2 else ''}), or a data list"
     return InputError(folder, problem, fix)
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 from collections.abc import Mapping
 from os import PathLike
@@ -12,7 +11,7 @@ from typing import Any
 
 from ..conventions import BACKGROUND, LV, LVM
 from ..errors import InputError
-from .study_lists import existing_folder, split_by_group, write_study_list
+from .study_lists import existing_folder, read_table, split_by_group, write_study_list
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +57,7 @@ def write_mnms_datalist(
     images = _by_code(source)
     lists: dict[str, list[dict[str, Any]]] = {section: [] for section in _SECTIONS.values()}
     passed_over = 0
-    for row in _read_table(Path(table_csv)):
+    for row in read_table(Path(table_csv), _COLUMNS):
         image = images.get(row["External code"])
         if image is None or UNLABELED in _folders(source, image):
             passed_over += 1
@@ -94,16 +93,6 @@ def _by_code(source: Path) -> dict[str, Path]:
 
 def _folders(source: Path, image: Path) -> list[str]:
     return [part.lower() for part in image.parent.relative_to(source).parts]
-
-
-def _read_table(path: Path) -> list[dict[str, str]]:
-    if not path.is_file():
-        raise InputError(path, "the table of the data set does not exist", "give its CSV file")
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = list(csv.DictReader(file))
-    if not rows or not set(_COLUMNS) <= set(rows[0]):
-        raise InputError(path, "columns or rows are missing", f"write a header with {', '.join(_COLUMNS)}")
-    return rows
 
 
 def _entry(table: Path, row: Mapping[str, str], image: Path) -> dict[str, Any]:

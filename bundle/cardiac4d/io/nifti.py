@@ -198,7 +198,7 @@ def _trusted_affine(path: Path, image: Any) -> np.ndarray:
 
 
 def _warn_of_other_qform(path: Path, grid: Grid, header: Any) -> None:
-    distance = grid.distance_mm(Grid(grid.shape, header.get_qform()))
+    distance = grid.distance_mm(Grid(grid.shape, _qform(path, header)))
     if distance > FORMS_TOLERANCE * grid.spacing_mm.min():
         _warn_once("forms", "%s: sform and qform place voxels up to %.3g mm apart; the sform is used.", path, distance)
 
@@ -211,11 +211,19 @@ def _repaired_affine(path: Path, header: Any, sform: np.ndarray, zooms: np.ndarr
     values = (np.round(spacing, 4).tolist(), np.round(zooms, 4).tolist())
     _warn_once(remedy, "%s: the sform says %s mm per voxel, pixdim %s; %s.", path, *values, remedy)
     if has_qform:
-        return np.asarray(header.get_qform(), dtype=np.float64)
+        return _qform(path, header)
     repaired = sform.copy()
     with np.errstate(divide="ignore", invalid="ignore"):  # a singular sform is refused by the caller
         repaired[:3, :3] *= zooms / spacing
     return repaired
+
+
+def _qform(path: Path, header: Any) -> np.ndarray:
+    try:
+        return np.asarray(header.get_qform(), dtype=np.float64)
+    except ValueError as error:
+        fix = "repair it, or set qform_code to 0 if the sform is right"
+        raise InputError(path, f"the qform is no rotation ({error})", fix, "qform") from error
 
 
 def _warn_once(kind: str, message: str, *arguments: Any) -> None:

@@ -82,7 +82,7 @@ def reopen_dicom(meta: Mapping[str, Any]) -> DicomSequence | None:
 def _opened(place: Place) -> SequenceSource:
     options = _options(place)
     files = listed_files(place)
-    if isinstance(place, Sequence) and not isinstance(place, str):
+    if isinstance(place, Sequence) and not isinstance(place, str) and not is_dicom_study(files):
         warn_of_other_order(files)
     if isinstance(place, Mapping) and NUMBERS_KEY in place:
         return _labeled_phases(files, place)

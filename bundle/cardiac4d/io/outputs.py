@@ -19,7 +19,8 @@ from .slicer_writer import write_slicer_sequence
 from .writer import write_sequence
 
 PROBABILITIES: Final = "probabilities"
-"""Not a format of label maps, but chosen in the same list."""
+DICOM_SR: Final = "dicom-sr"
+"""Not formats of label maps, but chosen in the same list."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,13 +86,18 @@ OUTPUT_FORMATS: Final[dict[str, OutputFormat]] = {
 """Another format is added here: all that takes ``outputs`` in a config then knows it."""
 
 
+def known_outputs() -> tuple[str, ...]:
+    """All names that ``outputs`` may hold."""
+    return (*OUTPUT_FORMATS, PROBABILITIES, DICOM_SR)
+
+
 def check_outputs(outputs: Any) -> tuple[str, ...]:
     """Give a list of names of outputs back.
 
     Raises:
-        ValueError: if it is empty, or names something else than formats and ``probabilities``.
+        ValueError: if it is empty, or names something else than formats, ``probabilities`` and ``dicom-sr``.
     """
-    known = (*OUTPUT_FORMATS, PROBABILITIES)
+    known = known_outputs()
     is_list = isinstance(outputs, (list, tuple))
     if not is_list or not outputs or not all(isinstance(name, str) and name in known for name in outputs):
         raise ValueError(f"`outputs` must be a list of some of {', '.join(known)}, got {outputs!r}")

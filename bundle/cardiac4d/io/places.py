@@ -51,9 +51,17 @@ def listed_files(place: Place) -> list[Path]:
             raise InputError("[]", "an empty list of files", "list the files, one per phase, in order of time")
         return [_existing(Path(path)) for path in place]
     path = Path(place)
-    if not path.exists() and has_wildcard(place):
+    if not exists(path) and has_wildcard(place):
         return _matches(path)
     return image_files(_existing(path)) or [path]
+
+
+def exists(path: Path) -> bool:
+    """Whether something is there; not for a name that no file system takes (too long, or holding a NUL)."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
 
 
 def place_text(place: Place) -> str:
@@ -105,7 +113,7 @@ def place_name(place: Place) -> str:
 
 
 def _existing(path: Path) -> Path:
-    if not path.exists():
+    if not exists(path):
         raise InputError(path, "the file does not exist", "correct the path, or restore the file")
     return path
 

@@ -8,7 +8,6 @@ point is rounded to half precision by default: scaled to [-1, 1], a range of 2,0
 from __future__ import annotations
 
 import math
-import pickle
 from collections.abc import Mapping
 from enum import Enum
 from os import PathLike
@@ -69,7 +68,7 @@ def read_prepared(path: str | PathLike[str]) -> dict[str, Any]:
     try:
         document = torch.load(Path(path), mmap=True, weights_only=True, map_location="cpu")
         return {key: _unpacked(value) for key, value in document.items()}
-    except (OSError, RuntimeError, EOFError, AttributeError, KeyError, pickle.UnpicklingError) as error:
+    except Exception as error:  # a damaged archive fails in torch, zipfile, pickle or here, with whatever they raise
         raise InputError(path, f"it is no prepared study ({error})", "remove it; it is then prepared again") from error
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import random
 from collections import defaultdict
@@ -99,6 +100,24 @@ def split_by_group(entries: Entries, seed: int = 0, validation_fraction: float =
         lists["validation"] += members[:held_back]
         lists[TRAINING] += members[held_back:]
     return {section: sorted(members, key=lambda e: e["id"]) for section, members in lists.items()}
+
+
+def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """The rows of a CSV file, cells that are missing as empty text.
+
+    Raises:
+        InputError: if the file does not exist, is no CSV in UTF-8, or lacks rows or one of ``columns``.
+    """
+    if not path.is_file():
+        raise InputError(path, "the table of the data set does not exist", "give its CSV file")
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = [{key: value or "" for key, value in row.items() if key} for row in csv.DictReader(file)]
+    except (ValueError, csv.Error) as error:
+        raise InputError(path, f"it cannot be read as CSV ({error})", "save it as CSV in UTF-8") from error
+    if not rows or not set(columns) <= set(rows[0]):
+        raise InputError(path, "columns or rows are missing", f"write a header with {', '.join(columns)}")
+    return rows
 
 
 def existing_folder(path: str | PathLike[str]) -> Path:

@@ -5,9 +5,10 @@
 """
 
 from .blocks import ResidualBlock
+from .chain import Chain
 from .conv import Conv4d
 from .conv3d import Conv3d
 from .norm import GroupNorm
 from .upsampling import UpsampleAdd, upsample_nearest
 
-__all__ = ["Conv3d", "Conv4d", "GroupNorm", "ResidualBlock", "UpsampleAdd", "upsample_nearest"]
+__all__ = ["Chain", "Conv3d", "Conv4d", "GroupNorm", "ResidualBlock", "UpsampleAdd", "upsample_nearest"]

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from ..ops.fused import HalfBlock, residual_block
+from ..ops.fused import HalfBlock, residual_block, residual_block_
 from ..ops.fusion import fuses_block
 from ..ops.settings import same_backend_again
 from .conv import Conv4d
@@ -66,18 +66,36 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(N, channels, *size)`` to the same shape."""
-        if not torch.jit.is_scripting():  # noqa: SIM102  (TorchScript leaves out what stands under this condition alone)
-            if self.recompute and torch.is_grad_enabled() and not torch.jit.is_tracing():
-                return checkpoint(
-                    self._compute, x, use_reentrant=False, preserve_rng_state=False, context_fn=same_backend_again
-                )
-        return self._compute(x)
-
-    def _compute(self, x: Tensor) -> Tensor:
         if not torch.jit.is_scripting():  # TorchScript leaves out what stands under this condition alone
-            halves = _fusible_halves(self)
-            if halves is not None and fuses_block(x, self.norm1.num_channels, [*halves[0], *halves[1]]):
-                return residual_block(x, *halves, self.norm1.num_groups, self.norm1.eps)
+            return self.forward_with_sums(x, None)[0]
+        return self._layers(x)
+
+    def forward_with_sums(self, x: Tensor, sums: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Compute the block with what is known of its input, and pass on what is known of its output.
+
+        Args:
+            x: ``(N, channels, *size)``.
+            sums: its sums per channel (:func:`cardiac4d.ops.fused.conv4d_sums`), if they are known. Then ``x`` belongs to
+                the block: without gradients the output may take its memory.
+
+        Returns:
+            The output, and its sums if the fused operator computed it.
+        """
+        if self.recompute and torch.is_grad_enabled() and not torch.jit.is_tracing():
+            options = {"use_reentrant": False, "preserve_rng_state": False, "context_fn": same_backend_again}
+            return checkpoint(self._compute, x, sums, **options)
+        return self._compute(x, sums)
+
+    def _compute(self, x: Tensor, sums: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        halves = _fusible_halves(self)
+        if halves is not None and fuses_block(x, self.norm1.num_channels, [*halves[0], *halves[1]]):
+            options = *halves, self.norm1.num_groups, self.norm1.eps, sums
+            if sums is None or torch.is_grad_enabled() or torch.compiler.is_compiling():
+                return residual_block(x, *options)
+            return x, residual_block_(x, *options)
+        return self._layers(x), None
+
+    def _layers(self, x: Tensor) -> Tensor:
         y = self.conv1(functional.relu(self.norm1(x)))
         return self.conv2(functional.relu(self.norm2(y))) + x
 
@@ -88,7 +106,7 @@ def _fusible_halves(block: ResidualBlock) -> tuple[HalfBlock, HalfBlock] | None:
     if not isinstance(conv1, Conv4d) or not isinstance(conv2, Conv4d):
         return None
     # A subclass may compute something else; a hook waits for its layer to be called.
-    if any(type(x) not in (GroupNorm, Conv4d) or _has_hooks(x) for x in (norm1, conv1, norm2, conv2)):
+    if any(type(x) not in (GroupNorm, Conv4d) or has_hooks(x) for x in (norm1, conv1, norm2, conv2)):
         return None
     if (norm1.num_groups, norm1.eps) != (norm2.num_groups, norm2.eps):
         return None
@@ -108,5 +126,6 @@ def _keeps_size(conv: Conv4d) -> bool:
     return dense and steps and conv.kernel_size == (3, 3, 3, 3) and conv.pads_one_zero()
 
 
-def _has_hooks(layer: nn.Module) -> bool:
+def has_hooks(layer: nn.Module) -> bool:
+    """Tell whether something waits for the layer to be called."""
     return bool(layer._forward_hooks or layer._forward_pre_hooks or layer._backward_hooks or layer._backward_pre_hooks)

@@ -6,8 +6,10 @@ from typing import Any
 from torch import Tensor
 from torch.nn.modules.conv import _ConvNd
 
-from ..ops.arguments import Size4, to_size4
+from ..ops.arguments import Size4, check_extents, check_shapes, to_size4
+from ..ops.fused import conv4d_sums
 from ..ops.functional import conv4d_parsed
+from ..ops.fusion import fuses_sums
 from .padding import PADDING_MODES, PaddingMode, pad4d
 
 
@@ -115,9 +117,22 @@ class Conv4d(_ConvNd):
             padded, self.weight, self.bias, list(self.stride), self._zeros, list(self.dilation), self.groups
         )
 
+    def forward_with_sums(self, input: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Convolve, and sum up the result for a normalisation where one operator does both; else ``None``."""
+        plain = self.groups == 1 and self.dilation == (1, 1, 1, 1) and max(self._repeated) == 0
+        if not plain or not fuses_sums(input, self.weight, self.bias):
+            return self.forward(input), None
+        check_shapes(list(input.shape), list(self.weight.shape), 1)
+        check_extents(list(input.shape), list(self.weight.shape), list(self.stride), self._zeros, [1, 1, 1, 1])
+        return conv4d_sums(input, self.weight, self.bias, list(self.stride), self._zeros)
+
     def pads_one_zero(self) -> bool:
         """Tell whether the padding is one zero on every side of every axis, time included."""
         return self._zeros == [1, 1, 1, 1] and max(self._repeated) == 0
+
+    def pads(self) -> bool:
+        """Tell whether there is any padding."""
+        return any(side != (0, 0) for side in self._padding_per_side())
 
     def extra_repr(self) -> str:
         """As ``Conv3d``, with the padding mode of time where it differs."""

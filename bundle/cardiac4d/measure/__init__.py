@@ -16,7 +16,7 @@ from .intervals import (
 from .left_ventricle import LeftVentricleFunction, measure_left_ventricle
 from .long_axis import LongAxis
 from .options import MeasureOptions
-from .segments import WallThickness
+from .segments import RegionalThickness
 from .study import measure_study
 from .study_measures import StudyMeasures
 from .volumes import volumes_ml
@@ -27,8 +27,8 @@ __all__ = [
     "LeftVentricleFunction",
     "LongAxis",
     "MeasureOptions",
+    "RegionalThickness",
     "StudyMeasures",
-    "WallThickness",
     "as_affine",
     "as_label_map",
     "errors_of",

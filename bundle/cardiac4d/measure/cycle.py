@@ -49,7 +49,7 @@ def smooth_curve(times: Curve, volumes_ml: Curve, cycle_length: float | None = N
     chooses, natural at both ends.
 
     Args:
-        times: ``(T,)`` increasing; any unit.
+        times: ``(T,)`` distinct, in any order and unit.
         volumes_ml: ``(T,)``; NaN where not measured.
         cycle_length: length of the cycle in the unit of ``times`` if the frames cover it, else ``None``.
 
@@ -60,11 +60,13 @@ def smooth_curve(times: Curve, volumes_ml: Curve, cycle_length: float | None = N
     if measured.sum() < _FEWEST_FRAMES:
         return None
     fit = _spline if cycle_length is None else _fourier
-    stop = times[-1] if cycle_length is None else times[0] + cycle_length
-    fine = np.linspace(times[0], stop, _SUBSTEPS * len(times) + 1)
+    start = times.min()
+    stop = times.max() if cycle_length is None else start + cycle_length
+    fine = np.linspace(start, stop, _SUBSTEPS * len(times) + 1)
     if cycle_length is not None:
         fine = fine[:-1]  # the end is the start
-    values, rates = fit(times[measured], volumes_ml[measured], np.concatenate([times, fine]), cycle_length or 0.0)
+    known = np.flatnonzero(measured)[np.argsort(times[measured])]
+    values, rates = fit(times[known], volumes_ml[known], np.concatenate([times, fine]), cycle_length or 0.0)
     return SmoothCurve(values[: len(times)], fine, values[len(times) :], rates[len(times) :], cycle_length is not None)
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 SCHEMA: Final = "cardiac4d-measures"
 SCHEMA_VERSION: Final = "1.0"
 """Raised in the second place where something is added, in the first where a reader of the older one would go wrong."""
+_PHASES: Final = ("ed_frame", "es_frame", "ed_time_ms", "es_time_ms")
 _PROVENANCE: Final = ("input", "input_sha256", "model", "weights_sha256", "version", "created")
 
 
@@ -44,30 +45,18 @@ def study_document(measures: StudyMeasures, case_id: str, provenance: Mapping[st
     Raises:
         ValueError: if ``input`` or ``version`` is missing, or a key is none of these.
     """
-    function = measures.function
     document = {
         "schema": SCHEMA,
         "schema_version": SCHEMA_VERSION,
         "case_id": case_id,
         "provenance": _provenance(provenance),
-        "time": {
-            "num_frames": len(function.lv_volumes_ml),
-            "frame_times_ms": measures.frame_times_ms,
-            "cycle_length_ms": measures.cycle_length_ms,
-            "full_cycle": measures.full_cycle,
-        },
-        "phases": {
-            "rule": measures.phase_rule,
-            "ed_frame": function.ed_frame,
-            "es_frame": function.es_frame,
-            "ed_time_ms": function.ed_time_ms,
-            "es_time_ms": function.es_time_ms,
-        },
+        "time": _time(measures),
+        "phases": {"rule": measures.phase_rule, **_parts(measures.function, *_PHASES)},
         "volumes": _volumes(measures),
         "mass": {
-            "ed_mass_g": function.ed_mass_g,
+            "ed_mass_g": measures.function.ed_mass_g,
             "es_mass_g": measures.es_mass_g,
-            "variation_percent": function.lvm_variation_percent,
+            "variation_percent": measures.function.lvm_variation_percent,
         },
         "axis": _axis(measures),
         "wall_thickness": _wall(measures),
@@ -87,17 +76,25 @@ def _provenance(given: Mapping[str, Any]) -> dict[str, Any]:
     return {**known, "software": "cardiac4d"}
 
 
+def _time(measures: StudyMeasures) -> dict[str, Any]:
+    known = _parts(measures, "frame_times_ms", "cycle_length_ms", "full_cycle")
+    return {"num_frames": len(measures.function.lv_volumes_ml), **known}
+
+
+def _parts(value: object, *names: str) -> dict[str, Any]:
+    """Attributes by name."""
+    return {name: getattr(value, name) for name in names}
+
+
 def _volumes(measures: StudyMeasures) -> dict[str, Any]:
     function = measures.function
     return {
         "lv_ml": function.lv_volumes_ml,
         "lvm_ml": function.lvm_volumes_ml,
         "lv_smoothed_ml": measures.lv_smoothed_ml,
-        **{name: getattr(function, name) for name in ("edv_ml", "esv_ml", "sv_ml", "ef_percent")},
-        "cardiac_output_l_per_min": measures.cardiac_output_l_per_min,
-        "heart_rate_per_min": measures.heart_rate_per_min,
-        "peak_ejection_rate_ml_per_s": measures.peak_ejection_rate_ml_per_s,
-        "peak_filling_rate_ml_per_s": measures.peak_filling_rate_ml_per_s,
+        **_parts(function, "edv_ml", "esv_ml", "sv_ml", "ef_percent"),
+        **_parts(measures, "cardiac_output_l_per_min", "heart_rate_per_min"),
+        **_parts(measures, "peak_ejection_rate_ml_per_s", "peak_filling_rate_ml_per_s"),
     }
 
 
@@ -105,14 +102,8 @@ def _axis(measures: StudyMeasures) -> dict[str, Any] | None:
     axis = measures.axis
     if axis is None:
         return None
-    return {
-        "apex_mm": axis.apex_mm,
-        "base_mm": axis.base_mm,
-        "length_mm": axis.length_mm,
-        "valve_normal": axis.valve_normal,
-        "septal_direction": measures.septal_direction,
-        "source": axis.source,
-    }
+    where = _parts(axis, "apex_mm", "base_mm", "length_mm", "valve_normal")
+    return {**where, "septal_direction": measures.septal_direction, "source": axis.source}
 
 
 def _wall(measures: StudyMeasures) -> dict[str, Any] | None:

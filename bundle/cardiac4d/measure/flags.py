@@ -48,9 +48,15 @@ class Flag:
 
 
 def listed(frames: Iterable[int]) -> str:
-    """``frame 3`` or ``frames 2, 4``."""
-    numbers = [str(int(f)) for f in frames]
-    return f"frame{'s' if len(numbers) > 1 else ''} {', '.join(numbers)}"
+    """Ascending frames in words, runs of three or more as ranges: ``frame 3``, ``frames 2, 4``, ``frames 0 to 7``."""
+    runs: list[list[int]] = []
+    for frame in map(int, frames):
+        if runs and frame == runs[-1][-1] + 1:
+            runs[-1].append(frame)
+        else:
+            runs.append([frame])
+    parts = [f"{run[0]} to {run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs]
+    return f"frame{'s' if sum(map(len, runs)) > 1 else ''} {', '.join(parts)}"
 
 
 def lost_cavity(lv_volumes_ml: Curve) -> Flag | None:
@@ -101,11 +107,8 @@ def missing_frames(lv_volumes_ml: Curve) -> Flag | None:
     missing = tuple(np.flatnonzero(np.isnan(lv_volumes_ml)).tolist())
     if not missing:
         return None
-    reason = (
-        f"{listed(missing)} of 0..{len(lv_volumes_ml) - 1} are not annotated"
-        if len(missing) > 1
-        else (f"{listed(missing)} of 0..{len(lv_volumes_ml) - 1} is not annotated")
-    )
+    verb = "are" if len(missing) > 1 else "is"
+    reason = f"{listed(missing)} of 0..{len(lv_volumes_ml) - 1} {verb} not annotated"
     return Flag("missing_frames", "info", missing, f"{reason}: largest and smallest volume may lie there")
 
 
@@ -162,6 +165,6 @@ def implausible_value(code: str, name: str, value: float, unit: str, limits: tup
     if math.isnan(value) or low <= value <= high:
         return None
     reason = (
-        f"{name} of {value:.0f} {unit} is outside {low:.0f} to {high:.0f} {unit}: check the segmentation and voxel size"
+        f"{name} of {value:.3g} {unit} is outside {low:.0f} to {high:.0f} {unit}: check the segmentation and voxel size"
     )
     return Flag(code, "warning", (), reason)

@@ -36,8 +36,11 @@ Probabilities = npt.NDArray[np.floating]
 Errors = npt.NDArray[np.float64]
 
 QUANTITIES: Final = ("edv_ml", "esv_ml", "sv_ml", "ef_percent", "ed_mass_g", "ed_thickness_mm")
-DEFAULT_CORRELATION: Final = 0.15
+DEFAULT_CORRELATION: Final = 0.05
+"""Chosen so that with the shipped network the 90 % interval of the ejection fraction holds the truth of the phantom in
+9 of 10 hearts or more; another network needs its own."""
 _CERTAIN: Final = 1e-4
+"""Voxels surer than this do not move."""
 _IN_POINTS: Final = ("ef_percent",)
 """Errors of these are differences, of all others ratios: a large heart has large errors in millilitres."""
 

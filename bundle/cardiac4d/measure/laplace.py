@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Laplace's equation in the wall: 0 on the endocardium, 1 on the epicardium, no flux through the valve plane.
 
-Jones, Buchbinder and Aharon, Hum Brain Mapp 2000;11:12: the field lines of its solution cross the wall without meeting,
-and thickness is their length. The surfaces lie between the nodes; the stencil of a node beside a surface ends there
-(Gibou, Fedkiw, Cheng and Kang, J Comput Phys 2002;176:205, symmetric and second order).
+Jones, Buchbinder and Aharon, Human Brain Mapping 2000;11:12: the field lines of its solution cross the wall without
+meeting, and thickness is their length. Only directions are taken from the solution; where a line begins and ends is
+known between the nodes, so that nodes beside a surface may carry its value.
 """
 
 from __future__ import annotations
@@ -21,8 +21,6 @@ from .wall_grid import LEVEL, Volume, WallGrid
 Indices = npt.NDArray[np.intp]
 Values = npt.NDArray[np.float64]
 
-_NEAREST: Final = 0.05
-"""Least distance of a surface from a node, in nodes, so that the matrix stays well conditioned."""
 _TOLERANCE: Final = 1e-5
 _STEPS: Final = tuple((axis, step) for axis in range(3) for step in (1, -1))
 
@@ -56,12 +54,11 @@ class _Link:
 
     Attributes:
         neighbour: ``(N,)`` number of the wall node there, -1 where there is none.
-        distance: ``(N,)`` nodes to the neighbour (1) or to the surface (up to 1).
-        boundary: ``(N,)`` potential of the surface: 0 or 1; NaN where the grid ends, which lets no flux through.
+        boundary: ``(N,)`` potential of the surface there: 0 or 1; NaN where the grid ends, which lets no flux through.
     """
 
-    def __init__(self, neighbour: Indices, distance: Values, boundary: Values) -> None:
-        self.neighbour, self.distance, self.boundary = neighbour, distance, boundary
+    def __init__(self, neighbour: Indices, boundary: Values) -> None:
+        self.neighbour, self.boundary = neighbour, boundary
 
     @property
     def inner(self) -> npt.NDArray[np.bool_]:
@@ -84,28 +81,17 @@ def _link(grid: WallGrid, number: Indices, nodes: Indices, axis: int, step: int)
     ahead[:, axis] += step
     inside = (ahead[:, axis] >= 0) & (ahead[:, axis] < number.shape[axis])
     ahead[~inside] = nodes[~inside]
-    here, there = tuple(nodes.T), tuple(ahead.T)
-    neighbour = np.where(inside, number[there], -1)
-    in_cavity = grid.cavity[there] >= LEVEL
-    near = np.where(in_cavity, grid.cavity[here], grid.ventricle[here])
-    change = np.where(in_cavity, grid.cavity[there], grid.ventricle[there]) - near
-    at_surface = inside & (neighbour < 0)
-    crossing = (LEVEL - near) / np.where(at_surface, change, 1.0)
-    distance = np.where(at_surface, np.clip(crossing, _NEAREST, 1.0), 1.0)
-    return _Link(neighbour, distance, np.where(inside, np.where(in_cavity, 0.0, 1.0), np.nan))
+    there = tuple(ahead.T)
+    boundary = np.where(grid.cavity[there] >= LEVEL, 0.0, 1.0)
+    return _Link(np.where(inside, number[there], -1), np.where(inside, boundary, np.nan))
 
 
 def _solve(links: list[_Link], size: int) -> Values:
     """Potential at the nodes by conjugate gradients."""
-    diagonal, right = np.zeros(size), np.zeros(size)
-    rows, columns = [], []
-    for link in links:
-        weight = np.where(link.inner | link.surface, 1 / link.distance, 0.0)
-        diagonal += weight
-        right += np.where(link.surface, weight * np.nan_to_num(link.boundary), 0.0)
-        rows.append(np.flatnonzero(link.inner))
-        columns.append(link.neighbour[link.inner])
-    row, column = np.concatenate(rows), np.concatenate(columns)
+    diagonal = sum((link.inner | link.surface).astype(np.float64) for link in links)
+    right = sum(np.where(link.surface, np.nan_to_num(link.boundary), 0.0) for link in links)
+    row = np.concatenate([np.flatnonzero(link.inner) for link in links])
+    column = np.concatenate([link.neighbour[link.inner] for link in links])
     diagonal = np.maximum(diagonal, 1e-6)  # a node that meets nothing: its own value is as good as any
     matrix: csr_matrix = diags(diagonal) - coo_matrix((np.ones(len(row)), (row, column)), (size, size)).tocsr()
     solution, _ = cg(matrix, right, x0=np.full(size, 0.5), rtol=_TOLERANCE, maxiter=1000, M=diags(1 / diagonal))
@@ -113,10 +99,8 @@ def _solve(links: list[_Link], size: int) -> Values:
 
 
 def _slope(potential: Values, forward: _Link, backward: _Link) -> Values:
-    """First derivative along an axis from three unevenly spaced values, second order."""
-    right, left = forward.potential_there(potential) - potential, potential - backward.potential_there(potential)
-    ahead, behind = forward.distance, backward.distance
-    return np.asarray((behind**2 * right + ahead**2 * left) / (ahead * behind * (ahead + behind)))
+    """First derivative along an axis, central."""
+    return np.asarray(forward.potential_there(potential) - backward.potential_there(potential)) / 2
 
 
 def _carried_outside(directions: Volume, wall: npt.NDArray[np.bool_]) -> Volume:

@@ -120,9 +120,7 @@ def function_of_curves(
         raise ValueError("`labels` must hold at least one annotated frame, all voxels are 255")
     times_ms = _frame_times_ms(frame_times_ms, len(lv_ml))
     ed, es = (int(np.nanargmax(lv_ml)), int(np.nanargmin(lv_ml))) if frames is None else frames
-    for frame in (ed, es):
-        if not 0 <= frame < len(lv_ml) or np.isnan(lv_ml[frame]):
-            raise ValueError(f"frame {frame} is not an annotated frame of 0..{len(lv_ml) - 1}")
+    _check_measured((ed, es), lv_ml)
     edv_ml, esv_ml = float(lv_ml[ed]), float(lv_ml[es])
     defined = num_measured > 1 and edv_ml > 0
     return LeftVentricleFunction(
@@ -138,6 +136,12 @@ def function_of_curves(
         lv_volumes_ml=lv_ml,
         lvm_volumes_ml=lvm_ml,
     )
+
+
+def _check_measured(frames: tuple[int, int], volumes_ml: Curve) -> None:
+    for frame in frames:
+        if not 0 <= frame < len(volumes_ml) or np.isnan(volumes_ml[frame]):
+            raise ValueError(f"frame {frame} is not an annotated frame of 0..{len(volumes_ml) - 1}")
 
 
 def _frame_times_ms(times_ms: Sequence[float] | Array | torch.Tensor | None, num_frames: int) -> Curve:

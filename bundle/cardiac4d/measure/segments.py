@@ -29,7 +29,7 @@ _CAP: Final = 17
 
 
 @dataclass(frozen=True)
-class WallThickness:
+class RegionalThickness:
     """Thickness of the wall in one frame, means over endocardial area.
 
     Attributes:
@@ -58,7 +58,7 @@ class Thickening:
     segments_percent: tuple[float, ...] | None = None
 
 
-def thickening(ed: WallThickness, es: WallThickness) -> Thickening:
+def thickening(ed: RegionalThickness, es: RegionalThickness) -> Thickening:
     """Compare the wall of two frames, region by region; NaN where either has none."""
     segments = None
     if ed.segments_mm is not None and es.segments_mm is not None:
@@ -71,7 +71,7 @@ def _gain_percent(ed_mm: float, es_mm: float) -> float:
     return 100 * (es_mm - ed_mm) / ed_mm if ed_mm > 0 else float("nan")
 
 
-def regional_thickness(found: ThicknessMap, axis: LongAxis | None, septal: Vector | None = None) -> WallThickness:
+def regional_thickness(found: ThicknessMap, axis: LongAxis | None, septal: Vector | None = None) -> RegionalThickness:
     """Average a thickness map over rings and segments.
 
     Args:
@@ -83,13 +83,13 @@ def regional_thickness(found: ThicknessMap, axis: LongAxis | None, septal: Vecto
         The means.
     """
     if axis is None:
-        return WallThickness(found.mean_mm(), dict.fromkeys(RINGS, float("nan")))
+        return RegionalThickness(found.mean_mm(), dict.fromkeys(RINGS, float("nan")))
     third = np.clip(np.floor(3 * (1 - _heights(found.inner_mm, axis))), 0, 2)  # 0 is basal
     rings = {name: found.mean_mm(third == i) for i, name in enumerate(RINGS)}
     if septal is None:
-        return WallThickness(found.mean_mm(), rings)
+        return RegionalThickness(found.mean_mm(), rings)
     number = segment_of(found, axis, septal)
-    return WallThickness(found.mean_mm(), rings, tuple(found.mean_mm(number == s + 1) for s in range(NUM_SEGMENTS)))
+    return RegionalThickness(found.mean_mm(), rings, tuple(found.mean_mm(number == s + 1) for s in range(NUM_SEGMENTS)))
 
 
 def segment_of(found: ThicknessMap, axis: LongAxis, septal: Vector) -> npt.NDArray[np.intp]:

@@ -58,7 +58,7 @@ def holes_in_wall(bodies: Mapping[int, Body]) -> Flag | None:
         return None
     reason = (
         f"the cavity meets the background away from the valve plane in {listed(frames)}, over "
-        f"{max(areas.values()):.0f} mm2 at most: the wall has a hole, and a thickness of 0 there"
+        f"{max(areas.values()):.0f} mm2 at most: the wall has a hole or a gap, and no thickness there"
     )
     return Flag("hole_in_wall", "warning", frames, reason)
 

@@ -25,7 +25,7 @@ from .inputs import Array, LabelMap, as_affine, as_label_map, measured_frames
 from .left_ventricle import LeftVentricleFunction, function_of_curves
 from .long_axis import LongAxis, Vector, carried_over, find_long_axis
 from .options import MeasureOptions
-from .segments import WallThickness, across_axis, regional_thickness, septal_direction
+from .segments import RegionalThickness, across_axis, regional_thickness, septal_direction
 from .shape_flags import holes_in_wall, no_valve_plane, several_pieces, touches_field_of_view
 from .study_measures import PhaseRule, StudyMeasures
 from .times import StudyTime
@@ -50,7 +50,7 @@ def measure_study(
     Args:
         labels: ``(H, W, D, T)``; 0, 1 LV, 2 LVM, 255 = not annotated; on the study's own grid.
         affine: ``(4, 4)``, voxel to RAS millimetre.
-        frame_times_ms: ``(T,)`` increasing time of each frame, if known; NaN throughout means not known.
+        frame_times_ms: ``(T,)`` distinct time of each frame, if known; NaN throughout means not known.
         full_cycle: the frames cover one R-R interval, so that the last precedes the first.
         cycle_length_ms: R-R interval, if known; of a full cycle with evenly spaced times it is derived.
         options: choices, see :class:`~cardiac4d.measure.MeasureOptions`.
@@ -70,7 +70,7 @@ def measure_study(
     axes = _axes(bodies, function, options.long_axis)
     septal = _septal(axes[function.ed_frame], options, matrix, function.ed_frame, labels.shape)
     walls = {t: _wall(bodies.get(t), axes[t], septal, options) for t in axes}
-    rates = (np.nan, np.nan) if curve is None or time.frame_times_ms is None else peak_rates(curve)
+    ejection, filling = _rates_ml_per_s(curve, time)
     return StudyMeasures(
         function=function,
         phase_rule=rule,
@@ -78,8 +78,8 @@ def measure_study(
         cycle_length_ms=time.cycle_length_ms,
         full_cycle=full_cycle,
         lv_smoothed_ml=None if curve is None else curve.values_ml,
-        peak_ejection_rate_ml_per_s=1000 * rates[0],
-        peak_filling_rate_ml_per_s=1000 * rates[1],
+        peak_ejection_rate_ml_per_s=ejection,
+        peak_filling_rate_ml_per_s=filling,
         axis=axes[function.ed_frame],
         septal_direction=septal,
         wall_ed=walls[function.ed_frame],
@@ -102,6 +102,14 @@ def _function(
         values = np.where(np.isfinite(lv_ml), curve.values_ml, np.nan)
         frames, rule = (int(np.nanargmax(values)), int(np.nanargmin(values))), "smoothed"
     return function_of_curves(lv_ml, lvm_ml, time.frame_times_ms, frames), rule
+
+
+def _rates_ml_per_s(curve: SmoothCurve | None, time: StudyTime) -> tuple[float, float]:
+    """Peak ejection and filling rate; NaN without a curve, or without times."""
+    if curve is None or time.frame_times_ms is None:
+        return float("nan"), float("nan")
+    ejection, filling = peak_rates(curve)
+    return 1000 * ejection, 1000 * filling
 
 
 def _bodies(labels: LabelMap, affine: Vector) -> dict[int, Body]:
@@ -138,7 +146,7 @@ def _septal(
 
 def _wall(
     body: Body | None, axis: LongAxis | None, septal: Vector | None, options: MeasureOptions
-) -> WallThickness | None:
+) -> RegionalThickness | None:
     if body is None or not options.wall_thickness:
         return None
     return regional_thickness(thickness_map(body, axis, options.thickness_spacing_mm), axis, septal)

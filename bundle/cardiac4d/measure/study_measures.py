@@ -14,7 +14,7 @@ from .flags import Flag
 from .intervals import Intervals
 from .left_ventricle import LeftVentricleFunction
 from .long_axis import LongAxis, Vector
-from .segments import Thickening, WallThickness, thickening
+from .segments import RegionalThickness, Thickening, thickening
 
 PhaseRule = Literal["extrema", "smoothed", "given"]
 
@@ -50,8 +50,8 @@ class StudyMeasures:
     peak_filling_rate_ml_per_s: float
     axis: LongAxis | None
     septal_direction: Vector | None
-    wall_ed: WallThickness | None
-    wall_es: WallThickness | None
+    wall_ed: RegionalThickness | None
+    wall_es: RegionalThickness | None
     flags: tuple[Flag, ...]
     intervals: Intervals | None = None
 

@@ -22,7 +22,8 @@ class StudyTime:
     """When the frames were taken.
 
     Attributes:
-        frame_times_ms: ``(T,)`` increasing; ``None`` where not known.
+        frame_times_ms: ``(T,)`` distinct, not always ascending: frames may be chosen in any order; ``None`` where not
+            known.
         cycle_length_ms: R-R interval; NaN where not known.
         full_cycle: the frames cover it.
     """
@@ -43,7 +44,7 @@ class StudyTime:
         """Bring what is known of the time into one form.
 
         Raises:
-            ValueError: if times are not one finite number per frame, do not increase, or do not fit in the cycle.
+            ValueError: if times are not one finite number per frame, repeat, or do not fit in the cycle.
         """
         times = _times(num_frames, frame_times_ms)
         length = math.nan if cycle_length_ms is None else float(cycle_length_ms)
@@ -51,9 +52,9 @@ class StudyTime:
             raise ValueError(f"`cycle_length_ms` must be positive, got {cycle_length_ms}")
         if full_cycle and math.isnan(length):
             length = _derived_cycle_ms(times)
-        if full_cycle and times is not None and not math.isnan(length) and times[-1] - times[0] >= length:
+        if full_cycle and times is not None and np.ptp(times) >= length:  # false for NaN
             raise ValueError(
-                f"`frame_times_ms` span {times[-1] - times[0]:g} ms, no less than `cycle_length_ms` (={length:g}), "
+                f"`frame_times_ms` span {np.ptp(times):g} ms, no less than `cycle_length_ms` (={length:g}), "
                 "although the frames are said to cover one cycle"
             )
         return cls(times, length if full_cycle else math.nan, full_cycle, num_frames)
@@ -83,8 +84,8 @@ def _times(num_frames: int, given: Sequence[float] | Array | torch.Tensor | None
         raise ValueError(f"`frame_times_ms` must hold one time per frame ({num_frames}), got shape {times.shape}")
     if np.isnan(times).all():
         return None
-    if not np.isfinite(times).all() or not (np.diff(times) > 0).all():
-        raise ValueError(f"`frame_times_ms` must be finite and increase, got {times.tolist()}")
+    if not np.isfinite(times).all() or len(np.unique(times)) < len(times):
+        raise ValueError(f"`frame_times_ms` must be finite and differ, got {times.tolist()}")
     return times
 
 
@@ -92,5 +93,5 @@ def _derived_cycle_ms(times: Curve | None) -> float:
     """Length of a full cycle of evenly spaced frames: the last step leads back to the first frame."""
     if times is None or len(times) < 2:
         return math.nan
-    steps = np.diff(times)
+    steps = np.diff(np.sort(times))
     return float(len(times) * steps.mean()) if np.ptp(steps) <= _EVEN * steps.mean() else math.nan

@@ -6,8 +6,7 @@ thousandth of the sampling's first harmonic is left. A Gaussian moves a curved s
 times the curvature, so it is applied as ``2 G - G G``, whose variance is zero. The surfaces are where the smoothed
 share of cavity, and of cavity and muscle together, is one half.
 
-The base is cut, not closed: what lies above the valve plane is left out of every mean (a normalised convolution), so
-that the cut rounds no edge.
+The base is cut, not closed: the last layer lies a voxel below the valve plane, where the Gaussian does not reach it.
 """
 
 from __future__ import annotations
@@ -42,7 +41,6 @@ class WallGrid:
         spacing_mm: of the grid, the same along each axis.
         rotation: ``(3, 3)`` its columns are the grid's axes in RAS; the third is the normal of the valve plane.
         origin_mm: ``(3,)`` RAS position of voxel (0, 0, 0).
-        open_top: the last layer lies half a voxel below the cut; else the ventricle is closed.
     """
 
     cavity: Volume
@@ -50,7 +48,6 @@ class WallGrid:
     spacing_mm: float
     rotation: Points
     origin_mm: Points
-    open_top: bool
 
     def to_mm(self, indices: Points) -> Points:
         """RAS positions ``(N, 3)`` of grid indices ``(N, 3)``."""
@@ -66,23 +63,22 @@ def wall_grid(body: Body, axis: LongAxis | None, spacing_mm: float) -> WallGrid:
         spacing_mm: of the grid.
 
     Returns:
-        The grid; it ends one voxel below the valve plane, where no voxel mixes both sides.
+        The grid; its last layer lies half a node below the cut, which is one voxel below the valve plane, where no
+        voxel mixes both sides.
     """
     rotation = np.eye(3) if axis is None else frame_along(axis.valve_normal)
     voxel_mm = np.abs(rotation.T @ body.affine[:3, :3])
     padded = np.pad(body.labels, _MARGIN_VOXELS)
     first = body.affine[:3, 3] - body.affine[:3, :3].sum(axis=1) * _MARGIN_VOXELS
-    heights = _heights(padded.shape, body.affine, first, rotation[:, 2])
     top = np.inf if axis is None else float(axis.base_mm @ rotation[:, 2] - voxel_mm[2].max())
-    below = None if axis is None else (heights <= top).astype(np.float32)
     origin, shape = _box(body, rotation, top, spacing_mm, 2 * voxel_mm.max(axis=1))
     to_index = np.linalg.inv(body.affine[:3, :3])
     where = _coordinates(shape, to_index @ rotation * spacing_mm, to_index @ (origin - first))
     cavity, ventricle = (
-        map_coordinates(_smoothed(mask, below), where, order=1, mode="nearest")
+        map_coordinates(_smoothed(mask), where, order=1, mode="nearest")
         for mask in (padded == LV, padded != BACKGROUND)
     )
-    return WallGrid(cavity, ventricle, spacing_mm, rotation, origin, axis is not None)
+    return WallGrid(cavity, ventricle, spacing_mm, rotation, origin)
 
 
 def frame_along(direction: Points) -> Points:
@@ -90,13 +86,6 @@ def frame_along(direction: Points) -> Points:
     third = unit(direction)
     first = unit(np.cross(np.eye(3)[np.abs(third).argmin()], third))
     return np.stack([first, np.cross(third, first), third], axis=1)
-
-
-def _heights(shape: tuple[int, ...], affine: Points, first: Points, normal: Points) -> Volume:
-    """``(h, w, d)`` position of the voxel centres along ``normal``, millimetres."""
-    slopes = normal @ affine[:3, :3]
-    lines = np.ix_(*(np.arange(n) * slope for n, slope in zip(shape, slopes, strict=True)))
-    return np.asarray(lines[0] + lines[1] + lines[2] + first @ normal, dtype=np.float32)
 
 
 def _box(
@@ -120,15 +109,7 @@ def _coordinates(shape: tuple[int, int, int], steps: Points, start: Points) -> V
     )
 
 
-def _smoothed(mask: npt.NDArray[np.bool_], below: Volume | None) -> Volume:
-    """Share of a mask around each voxel by ``2 G - G G``; with ``below``, share of what lies below the cut."""
-    once = _gaussian(mask.astype(np.float32), below)
-    return 2 * once - _gaussian(once, below)
-
-
-def _gaussian(values: Volume, below: Volume | None) -> Volume:
-    if below is None:
-        return np.asarray(gaussian_filter(values, SIGMA_VOXELS))
-    return np.asarray(
-        gaussian_filter(values * below, SIGMA_VOXELS) / np.maximum(gaussian_filter(below, SIGMA_VOXELS), 1e-3)
-    )
+def _smoothed(mask: npt.NDArray[np.bool_]) -> Volume:
+    """Share of a mask around each voxel by ``2 G - G G``."""
+    once = gaussian_filter(mask.astype(np.float32), SIGMA_VOXELS)
+    return np.asarray(2 * once - gaussian_filter(once, SIGMA_VOXELS))

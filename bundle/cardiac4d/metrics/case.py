@@ -12,9 +12,10 @@ from torch import Tensor
 from ..conventions import REFERENCE_EF_KEY, REFERENCE_EF_RANGE_PERCENT, STRUCTURES
 from ..errors import InputError
 from ..measure import LeftVentricleFunction, measure_left_ventricle, volumes_ml
-from ..measure.inputs import Array, LabelMap, as_label_map, measured_frames
+from ..measure.inputs import Array, LabelMap, as_affine, as_label_map, measured_frames
 from .averages import mean_of_defined
 from .consistency import temporal_consistency
+from .cropping import crop_to_structures
 from .dice import dice_per_frame
 from .smoothness import temporal_l2
 from .surface import temporal_surface_distance
@@ -74,10 +75,14 @@ def evaluate_case(
         InputError: if the arrays differ in shape, or the given ejection fraction is not a percentage.
         ValueError: if a label is unknown, or the affine is not one.
     """
-    pred = _ready(pred, "pred")
+    pred = as_label_map(pred, "pred")
     references = {"label": label, "truth": truth}
-    maps = {name: None if array is None else _ready(array, name) for name, array in references.items()}
+    maps = {name: None if array is None else as_label_map(array, name) for name, array in references.items()}
     _check(case_id, pred, maps, reference_ef_percent)
+    given = {name: array for name, array in maps.items() if array is not None}
+    (pred, *cropped), affine = crop_to_structures([pred, *given.values()], as_affine(affine))
+    maps |= dict(zip(given, map(_by_frames, cropped), strict=True))
+    pred = _by_frames(pred)
     row: Row = {
         "case_id": case_id,
         "num_frames": pred.shape[-1],
@@ -93,9 +98,9 @@ def evaluate_case(
     return row | _reference(function, maps, affine, reference_ef_percent, full_cycle)
 
 
-def _ready(labels: Array | Tensor, name: str) -> LabelMap:
-    """Check once, and store frame by frame: every measurement walks over frames."""
-    return np.moveaxis(np.ascontiguousarray(np.moveaxis(as_label_map(labels, name), -1, 0)), 0, -1)
+def _by_frames(labels: LabelMap) -> LabelMap:
+    """Store frame by frame: every measurement walks over frames."""
+    return np.moveaxis(np.ascontiguousarray(np.moveaxis(labels, -1, 0)), 0, -1)
 
 
 def _check(case_id: str, pred: LabelMap, maps: dict[str, LabelMap | None], ef_percent: float | None) -> None:

@@ -44,11 +44,11 @@ class TemporalConsistency:
     @property
     def inconsistent_percent(self) -> float:
         """Share of the judged frames that break a threshold; 100 if the sequence stands still, NaN without frames."""
-        table = np.array(list(self.ratios.values()))
-        judged = np.isfinite(table).any(axis=0)
+        table = np.stack(list(self.ratios.values()))
+        judged = np.asarray(np.isfinite(table).any(axis=0))
         if not judged.any():
             return float("nan")
-        broken = (table > 1).any(axis=0)  # NaN compares false
+        broken = np.asarray((table > 1).any(axis=0))  # NaN compares false
         return 100.0 if self.is_still else float(100 * broken[judged].mean())
 
     @property

@@ -76,7 +76,7 @@ def _faces(inside: Mask, hidden: Mask | None, axis: int) -> Values:
     if hidden is not None:
         veil = np.moveaxis(hidden, axis, 0)
         change &= ~(veil[1:] | veil[:-1])
-    centres = np.argwhere(np.moveaxis(change, 0, axis)) - 1.0
+    centres: Values = np.argwhere(np.moveaxis(change, 0, axis)).astype(np.float64) - 1.0
     centres[:, axis] += 0.5
     return centres
 

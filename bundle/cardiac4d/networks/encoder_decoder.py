@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..layers.blocks import ResidualBlock, make_conv
+from ..layers.blocks import ResidualBlock, has_hooks, make_conv
+from ..layers.chain import Chain, convolve_and_upsample, convolve_to_probabilities
 from ..layers.chosen_backend import check_backend, chosen_backend
 from ..layers.norm import GroupNorm
 from ..layers.upsampling import UpsampleAdd
@@ -31,13 +32,16 @@ class UpStage(nn.Module):
         blocks = [
             ResidualBlock(spatial_dims, channels, num_groups, recompute=recompute, **options) for _ in range(num_blocks)
         ]
-        self.blocks = nn.Sequential(*blocks)
+        self.blocks = Chain(*blocks)
 
     def forward(self, x: Tensor, skips: list[Tensor]) -> Tensor:
         """Map ``(N, 2 * channels, *ceil(size / 2))`` and a skip ``(N, channels, *size)`` to the skip's shape.
 
         The skip is taken off the end of the list, so that its memory is free, in inference, while the blocks compute.
         """
+        if not torch.jit.is_scripting():  # noqa: SIM102  (TorchScript leaves out what stands under this condition alone)
+            if not has_hooks(self.blocks):
+                return self.blocks.forward_with_sums(*convolve_and_upsample(self.conv, self.up, x, skips.pop()))
         return self.blocks(self.up(self.conv(x), skips.pop()))
 
 
@@ -109,7 +113,7 @@ class EncoderDecoder(nn.Module):
             source, stride = (in_channels, 1) if level == 0 else (width // 2, 2)
             first = make_conv(spatial_dims, source, width, 3, stride=stride, **options)
             blocks = [ResidualBlock(spatial_dims, width, num_groups, **block_options) for _ in range(num_blocks)]
-            self.encoder.append(nn.Sequential(first, *blocks))
+            self.encoder.append(Chain(first, *blocks))
         self.decoder = nn.ModuleList(
             UpStage(spatial_dims, width, num_blocks, num_groups, recompute=checkpoint_blocks, **options)
             for width, num_blocks in zip(widths[-2::-1], up, strict=True)
@@ -129,10 +133,28 @@ class EncoderDecoder(nn.Module):
         self._check_input(x)
         if not torch.jit.is_scripting():  # TorchScript leaves out what stands under this condition alone
             with chosen_backend(self.backend):
-                return self._compute(x)
-        return self._compute(x)
+                return self.head(self._features(x))
+        return self.head(self._features(x))
 
-    def _compute(self, x: Tensor) -> Tensor:
+    def probabilities(self, x: Tensor) -> Tensor:
+        """Map an image ``(N, in_channels, *size)`` to the softmax of its logits over the classes.
+
+        Without gradients the last convolution and the softmax are one pass, where the native backend serves.
+
+        Raises:
+            ValueError: if the number of axes or channels is not the network's.
+        """
+        self._check_input(x)
+        with chosen_backend(self.backend):
+            x = self._features(x)
+            if has_hooks(self) or has_hooks(self.head):
+                return self.head(x).softmax(1)
+            for layer in self.head[:-1]:
+                x = layer(x)
+            return convolve_to_probabilities(self.head[-1], x)
+
+    def _features(self, x: Tensor) -> Tensor:
+        """What the last convolution takes."""
         skips: list[Tensor] = []
         for stage in self.encoder:
             x = stage(x)
@@ -140,7 +162,7 @@ class EncoderDecoder(nn.Module):
         skips.pop()
         for stage in self.decoder:
             x = stage(x, skips)
-        return self.head(x)
+        return x
 
     def _check_input(self, x: Tensor) -> None:
         if x.dim() != self.spatial_dims + 2 or x.shape[1] != self.in_channels:

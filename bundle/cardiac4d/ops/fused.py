@@ -18,7 +18,28 @@ class HalfBlock(NamedTuple):
     bias: Tensor | None
 
 
-def residual_block(x: Tensor, first: HalfBlock, second: HalfBlock, num_groups: int, eps: float) -> Tensor:
+def conv4d_sums(
+    x: Tensor, weight: Tensor, bias: Tensor | None, stride: list[int], padding: list[int]
+) -> tuple[Tensor, Tensor]:
+    """Compute ``conv4d`` and, as it is written, what a normalisation of the result needs.
+
+    Args:
+        x: ``(N, C_in, H, W, D, T)``, plain contiguous, not float64.
+        weight: ``(C_out, C_in, KH, KW, KD, KT)``, of the same dtype.
+        bias: ``(C_out,)`` or ``None``.
+        stride: step per axis.
+        padding: zeros on each side per axis.
+
+    Returns:
+        The convolution with the bits of :func:`cardiac4d.ops.conv4d`, and ``(N, C_out, 2)`` in float64: sum and sum of
+        squares of each channel, without gradient.
+    """
+    return torch.ops.cardiac4d.conv4d_sums(x, weight, bias, stride, padding, [1, 1, 1, 1], 1, precision_code())
+
+
+def residual_block(
+    x: Tensor, first: HalfBlock, second: HalfBlock, num_groups: int, eps: float, sums: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Compute GN, ReLU, convolution, twice, plus the identity.
 
     The convolutions normalise while they read their input, and sum up and add what comes next while they write their
@@ -35,11 +56,50 @@ def residual_block(x: Tensor, first: HalfBlock, second: HalfBlock, num_groups: i
         second: parameters of the second half.
         num_groups: groups of both normalisations; divides ``C``.
         eps: of both normalisations.
+        sums: those of ``x``, as :func:`conv4d_sums` returns them; ``None`` computes them.
 
     Returns:
-        A tensor like ``x``. Differentiable any number of times.
+        A tensor like ``x``, differentiable any number of times, and its sums for the next block.
     """
-    return torch.ops.cardiac4d.residual_block(x, *first, *second, num_groups, eps, precision_code())[0]
+    results = torch.ops.cardiac4d.residual_block(x, sums, *first, *second, num_groups, eps, precision_code())
+    return results[0], results[-1]
+
+
+def residual_block_(
+    x: Tensor, first: HalfBlock, second: HalfBlock, num_groups: int, eps: float, sums: Tensor | None = None
+) -> Tensor:
+    """Compute :func:`residual_block` in the memory of ``x``, without gradient; returns the sums of the result."""
+    return torch.ops.cardiac4d.residual_block_(x, sums, *first, *second, num_groups, eps, precision_code())
+
+
+def upsample_conv_add(x: Tensor, weight: Tensor, bias: Tensor | None, skip: Tensor) -> tuple[Tensor, Tensor]:
+    """Convolve with 1x1x1x1, repeat every voxel and frame twice, crop to ``skip`` and add it, in one pass.
+
+    Args:
+        x: ``(N, C_in, *ceil(size / 2))``, float32, plain contiguous.
+        weight: ``(C, C_in, 1, 1, 1, 1)``, float32.
+        bias: ``(C,)`` or ``None``.
+        skip: ``(N, C, *size)`` with four axes, float32, plain contiguous.
+
+    Returns:
+        A tensor like ``skip``, with the bits of the separate layers, and its sums as :func:`conv4d_sums` returns them.
+    """
+    return torch.ops.cardiac4d.upsample_conv_add(x, weight, bias, skip)
+
+
+def pointwise_softmax(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Convolve with 1x1x1x1 and take the softmax over the channels, in one pass, without gradient.
+
+    Args:
+        x: ``(N, C, H, W, D, T)``, float32, plain contiguous.
+        weight: ``(classes, C, 1, 1, 1, 1)``, float32, at most 8 classes.
+        bias: ``(classes,)`` or ``None``.
+
+    Returns:
+        ``(N, classes, H, W, D, T)``, within 1e-6 of the separate layers; a class of probability below 1e-37 gets about
+        that.
+    """
+    return torch.ops.cardiac4d.pointwise_softmax(x, weight, bias)
 
 
 def upsample_add(x: Tensor, skip: Tensor) -> Tensor:

@@ -12,51 +12,84 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from . import derivatives
+from .arguments import output_size
 from .call import call
 
 _ONES = [1, 1, 1, 1]
+_POINTWISE = (_ONES, [0, 0, 0, 0], _ONES, 1, 0)
+"""Stride, padding, dilation, groups and precision of a 1x1x1x1 convolution, which knows one precision."""
 
 
 def register_fused() -> None:
     """Complete the fused operators of the library, which must be loaded. Call it once."""
     for name, fake, setup, backward in (
+        ("conv4d_sums", _fake_conv_sums, _setup_conv_sums, _backward_conv_sums),
         ("residual_block", _fake_block, _setup_block, _backward_block),
         ("residual_block_backward", _fake_block_gradient, _setup_block_gradient, _backward_block_gradient),
+        ("upsample_conv_add", _fake_upsample_conv, _setup_upsample_conv, _backward_upsample_conv),
         ("upsample_add", _fake_upsample_add, _setup_upsample_add, _backward_upsample_add),
         ("upsample_backward", _fake_upsample_gradient, _setup_upsample_gradient, _backward_upsample_gradient),
     ):
         torch.library.register_fake(f"cardiac4d::{name}", fake)
         torch.library.register_autograd(f"cardiac4d::{name}", backward, setup_context=setup)
+    # For inference alone.
+    torch.library.register_fake("cardiac4d::residual_block_", lambda x, *others: _fake_sums(x, x.shape[1]))
+    torch.library.register_fake(
+        "cardiac4d::pointwise_softmax", lambda x, weight, bias: x.new_empty([x.shape[0], weight.shape[0], *x.shape[2:]])
+    )
 
 
-# Residual block: (x, norm1 weight, bias, conv1 weight, bias, norm2 weight, bias, conv2 weight, bias, groups, eps,
-# precision) -> (out, y, sums of x, sums of y), where y is the output of the first convolution.
+def _fake_sums(x: Tensor, channels: int) -> Tensor:
+    return x.new_empty([x.shape[0], channels, 2], dtype=torch.float64)
+
+
+# Convolution: as ``conv4d`` -> (y, sums of y). Here and below sums depend on a tensor that is returned beside them; the
+# operator that uses both knows that, so the sums themselves have no gradient.
+
+
+def _fake_conv_sums(input: Tensor, weight: Tensor, bias: Tensor | None, *options: Any) -> tuple[Tensor, Tensor]:
+    extents = output_size(list(input.shape[2:]), list(weight.shape[2:]), *options[:3])
+    return input.new_empty([input.shape[0], weight.shape[0], *extents]), _fake_sums(input, weight.shape[0])
+
+
+def _setup_conv_sums(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    derivatives.setup(ctx, inputs, output[0])
+    ctx.mark_non_differentiable(output[1])
+
+
+def _backward_conv_sums(ctx: Any, h: Tensor, unused: Any) -> tuple[Tensor | None, ...]:
+    return derivatives.backward(ctx, h)
+
+
+# Residual block: (x, sums of x, norm1 weight, bias, conv1 weight, bias, norm2 weight, bias, conv2 weight, bias, groups,
+# eps, precision) -> (out, y, sums of x, sums of y, sums of out), where y is the output of the first convolution.
 
 
 def _fake_block(x: Tensor, *others: Any) -> tuple[Tensor, ...]:
-    sums = [x.new_empty([x.shape[0], x.shape[1], 2], dtype=torch.float64) for _ in range(2)]
-    return x.new_empty(x.shape), x.new_empty(x.shape), *sums
+    return x.new_empty(x.shape), x.new_empty(x.shape), *(_fake_sums(x, x.shape[1]) for _ in range(3))
 
 
 def _setup_block(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    x, *parameters = inputs[:8]
-    ctx.options = inputs[9:]
-    ctx.save_for_backward(x, *output[1:], *parameters)
+    x, _, *parameters = inputs[:9]
+    ctx.options = inputs[10:]
+    ctx.save_for_backward(x, *output[1:4], *parameters)
     ctx.mark_non_differentiable(*output[1:])
     ctx.set_materialize_grads(False)
 
 
 def _backward_block(ctx: Any, h: Tensor | None, *unused: Any) -> tuple[Tensor | None, ...]:
     if h is None:
-        return (None,) * 12
-    needed = ctx.needs_input_grad[:8]
+        return (None,) * 13
+    needs_x, _, *needs, needs_second_bias = ctx.needs_input_grad[:10]
+    needed = needs_x, *needs
     bits = sum(1 << place for place, is_needed in enumerate(needed) if is_needed)
     gradients = [None] * 8
     if bits:
         gradients = torch.ops.cardiac4d.residual_block_backward(h.contiguous(), *ctx.saved_tensors, *ctx.options, bits)
-    second_bias = h.sum((0, 2, 3, 4, 5)) if ctx.needs_input_grad[8] else None
-    wanted = [g if is_needed else None for g, is_needed in zip(gradients, needed, strict=True)]
-    return *wanted, second_bias, *[None] * len(ctx.options)
+    second_bias = h.sum((0, 2, 3, 4, 5)) if needs_second_bias else None
+    by_x, *wanted = [g if is_needed else None for g, is_needed in zip(gradients, needed, strict=True)]
+    return by_x, None, *wanted, second_bias, *[None] * len(ctx.options)
 
 
 # Its gradient: (h, x, y, sums of x, sums of y, the parameters without the second bias, groups, eps, precision, wanted)
@@ -131,3 +164,30 @@ def _setup_upsample_gradient(ctx: Any, inputs: tuple[Any, ...], output: Tensor) 
 
 def _backward_upsample_gradient(ctx: Any, h: Tensor) -> Tensor:
     return torch.ops.cardiac4d.upsample_add(h.contiguous(), h.new_zeros(ctx.size))
+
+
+# The same behind a 1x1x1x1 convolution: (x, weight, bias, skip) -> (skip + repeated convolution of x, its sums).
+
+
+def _fake_upsample_conv(x: Tensor, weight: Tensor, bias: Tensor | None, skip: Tensor) -> tuple[Tensor, Tensor]:
+    return skip.new_empty(skip.shape), _fake_sums(skip, skip.shape[1])
+
+
+def _setup_upsample_conv(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    x, weight, _, _ = inputs
+    needs_x, needs_weight = ctx.needs_input_grad[:2]
+    ctx.input_size, ctx.weight_size = x.shape, weight.shape
+    ctx.save_for_backward(x if needs_weight else None, weight if needs_x else None)
+    ctx.mark_non_differentiable(output[1])
+
+
+def _backward_upsample_conv(ctx: Any, h: Tensor, unused: Any) -> tuple[Tensor | None, ...]:
+    x, weight = ctx.saved_tensors
+    needs_x, needs_weight, needs_bias, needs_skip = ctx.needs_input_grad
+    by_x = by_weight = by_bias = None
+    if needs_x or needs_weight or needs_bias:
+        g = torch.ops.cardiac4d.upsample_backward(h.contiguous())
+        by_x = call("conv4d_input", ctx.input_size, weight, g, *_POINTWISE) if needs_x else None
+        by_weight = call("conv4d_weight", x, ctx.weight_size, g, *_POINTWISE) if needs_weight else None
+        by_bias = g.sum((0, 2, 3, 4, 5)) if needs_bias else None
+    return by_x, by_weight, by_bias, h if needs_skip else None

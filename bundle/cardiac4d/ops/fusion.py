@@ -15,6 +15,9 @@ from torch import Tensor
 from .backend import could_run_native
 from .settings import active
 
+MAX_CLASSES = 8
+"""What the fused softmax takes, see ``csrc/cpu/conv4d_cpu_fused.h``."""
+
 MIN_CHANNELS = 4
 """Fewer channels than this do not pay in Winograd, see ``csrc/cpu/choose.cpp``."""
 
@@ -26,6 +29,29 @@ def fuses_block(x: Tensor, channels: int, parameters: Sequence[Tensor | None]) -
     if active().precision == "direct" or _is_autocast(x):
         return False
     return x.shape[1] == channels and _is_plain(x) and could_run_native(x, *parameters)
+
+
+def fuses_sums(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
+    """Tell whether :func:`cardiac4d.ops.fused.conv4d_sums` serves this input and a convolution of one group."""
+    if not _may_fuse() or x.dim() != 6 or x.dtype != torch.float32 or _is_autocast(x):
+        return False
+    return _is_plain(x) and could_run_native(x, weight, bias)
+
+
+def fuses_softmax(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
+    """Tell whether :func:`cardiac4d.ops.fused.pointwise_softmax` serves a 1x1x1x1 convolution of this input."""
+    if torch.is_grad_enabled() or weight.shape[0] > MAX_CLASSES:
+        return False
+    return fuses_sums(x, weight, bias) and x.shape[1] == weight.shape[1]
+
+
+def fuses_upsample_conv(x: Tensor, weight: Tensor, bias: Tensor | None, skip: Tensor) -> bool:
+    """Tell whether :func:`cardiac4d.ops.fused.upsample_conv_add` serves these tensors."""
+    if not fuses_sums(x, weight, bias) or skip.dim() != 6 or skip.dtype != x.dtype:
+        return False
+    shapes = [*skip.shape[:1], weight.shape[1], *((extent + 1) // 2 for extent in skip.shape[2:])]
+    fits = list(x.shape) == shapes and weight.shape[0] == skip.shape[1]
+    return fits and _is_plain(skip) and could_run_native(x, skip)
 
 
 def fuses_upsample_add(x: Tensor, skip: Tensor) -> bool:

@@ -21,7 +21,7 @@ def backend_info() -> dict[str, str]:
         ``instruction_set``: what its kernels were dispatched to, ``none`` if it is not loaded;
         ``requested``, ``precision``, ``strict``, ``fused``: the settings in force, see
             :func:`cardiac4d.ops.use_backend`;
-        ``torch``, ``machine``: the version of torch, and the architecture.
+        ``torch``, ``python``, ``machine``: the versions of both, and the architecture.
 
     Example:
         >>> sorted(backend_info())[:3]
@@ -39,5 +39,6 @@ def backend_info() -> dict[str, str]:
         "strict": "yes" if settings.strict else "no",
         "fused": "yes" if settings.fused else "no",
         "torch": torch.__version__,
+        "python": platform.python_version(),
         "machine": platform.machine(),
     }

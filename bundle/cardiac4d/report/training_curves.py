@@ -17,6 +17,9 @@ History: TypeAlias = "Sequence[Mapping[str, float]]"
 """A mapping per epoch with the key ``epoch``; keys that it lacks were not measured then."""
 
 _MIXED = "#009E73"
+_LOG_FROM = 30
+"""Largest over smallest value from which losses are drawn by their logarithm: else the smallest lies on the axis."""
+
 _LOSSES = {
     "train_loss": ("loss", GUIDE_COLOUR, "-"),
     "train_dice_loss": ("Dice term", STRUCTURE_COLOURS["LV"], "-"),
@@ -66,10 +69,17 @@ def draw_curves(fields: Sequence[Axes], history: History) -> None:
     _draw(dice, history, _DICE, "Validation Dice, annotated frames")
     _draw(ef, history, _EF, "Validation EF, predicted - reference (points)")
     _draw(rate, history, _RATE, "Learning rate")
+    _logarithmic_if_needed(losses)
     if dice.lines:
         dice.set_ylim(0, 1)
     if ef.lines:
         ef.axhline(0, color=GUIDE_COLOUR, linewidth=0.8)
+
+
+def _logarithmic_if_needed(axes: Axes) -> None:
+    values = np.array([value for line in axes.lines for value in np.asarray(line.get_ydata()).tolist()])
+    if len(values) and values.min() > 0 and values.max() > _LOG_FROM * values.min():
+        axes.set_yscale("log")
 
 
 def _draw(axes: Axes, history: History, curves: Mapping[str, tuple[str, str, str]], title: str) -> None:
@@ -78,8 +88,8 @@ def _draw(axes: Axes, history: History, curves: Mapping[str, tuple[str, str, str
     for name, (label, colour, style) in curves.items():
         points = [(row["epoch"], row[name]) for row in history if np.isfinite(row.get(name, np.nan))]
         if points:
-            mark = "o" if len(points) < 30 else None
-            axes.plot(*zip(*points, strict=True), label=label, color=colour, linestyle=style, marker=mark, markersize=3)
+            (line,) = axes.plot(*zip(*points, strict=True), label=label, color=colour, linestyle=style, markersize=3)
+            line.set(marker="o" if len(points) < 30 else None, linewidth=3.5 if name == "train_loss" else 1.5)
     if not axes.lines:
         axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", color=GUIDE_COLOUR)
         return

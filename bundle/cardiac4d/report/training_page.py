@@ -7,23 +7,29 @@ import base64
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
-from textwrap import shorten
-from typing import TypeAlias
+from textwrap import fill
+from typing import Any, TypeAlias
 
-from matplotlib.figure import Figure
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.image import imread
 
 from ..io.whole_file import whole_file
 from .style import USE_MARK, new_figure, save_png
 from .training_curves import History, draw_curves, training_curves
 
+Image = npt.NDArray[Any]
 Facts: TypeAlias = "Mapping[str, Mapping[str, str]]"
 """Lines of text under a heading: ``{"Settings": {"max_epochs": "500"}}``."""
 
 SUMMARY_PNG, SUMMARY_HTML, CURVES_PNG = "training_summary.png", "training_summary.html", "training_curves.png"
-_WIDTH_IN = 11.0
-_LINES_PER_INCH = 6.0
-_VALUE_WIDTH = 44
+_WIDTH_IN, _CURVES_IN = 11.0, 5.2
+_WIDE = 2.2
+"""Width over height from which a picture has a row of its own."""
+
+_LINES_PER_INCH, _TEXT_WIDTH = 6.6, 56
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #ccc; --quiet: #5a5a5a; }
@@ -32,6 +38,8 @@ body { font: 15px/1.45 system-ui, sans-serif; margin: 0 auto; max-width: 1100px;
 h1 { font-size: 1.4rem; margin: 0; } h2 { font-size: 1.05rem; margin: 1.4rem 0 .4rem; }
 .quiet { color: var(--quiet); margin: .2rem 0 0; }
 figure { margin: 0; } img { max-width: 100%; height: auto; background: #fff; border-radius: 4px; }
+.pictures { display: grid; gap: 0 1rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); }
+.wide { grid-column: 1 / -1; }
 .facts { display: grid; gap: 0 2rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)); }
 table { border-collapse: collapse; width: 100%; }
 th, td { border-bottom: 1px solid var(--line); overflow-wrap: anywhere; padding: .2rem .4rem; text-align: left; }
@@ -76,26 +84,57 @@ def write_training_summary(
 
 
 def _page(history: History, facts: Facts, pictures: Mapping[str, Path], title: str, subtitle: str) -> Figure:
-    """Everything in one figure, as tall as it needs to be."""
-    images = {caption: imread(path) for caption, path in pictures.items()}
-    heights = [_WIDTH_IN * image.shape[0] / image.shape[1] + 0.3 for image in images.values()]
-    text_in = (max((len(lines) for lines in facts.values()), default=0) + 2) / _LINES_PER_INCH
-    figure = new_figure(_WIDTH_IN, 6.8 + sum(heights) + text_in)
-    parts = figure.subfigures(len(images) + 2, 1, height_ratios=[6.0, *heights, text_in])
+    """Everything in one figure, as tall as it needs to be; two pictures share a row unless they are wide."""
+    rows = _rows({caption: imread(path) for caption, path in pictures.items()})
+    heights = [_row_height_in(row) for row in rows]
+    texts = {heading: _wrapped(lines) for heading, lines in facts.items()}
+    text_in = (max((text.count("\n") for text in texts.values()), default=0) + 4) / _LINES_PER_INCH
+    figure = new_figure(_WIDTH_IN, _CURVES_IN + 0.8 + sum(heights) + text_in)
+    ratios = [_CURVES_IN, *heights, text_in]
+    parts = np.ravel(np.array(figure.subfigures(len(ratios), 1, height_ratios=ratios)))
     draw_curves(parts[0].subplots(2, 2).ravel().tolist(), history)
-    for part, (caption, image) in zip(parts[1:-1], images.items(), strict=True):
-        axes = part.subplots()
-        axes.imshow(image, interpolation="none")
-        axes.set_title(caption, loc="left", fontsize=10)
-        axes.axis("off")
-    fields = parts[-1].subplots(1, len(facts), squeeze=False)[0] if facts else []
-    for axes, (heading, lines) in zip(fields, facts.items(), strict=True):
-        axes.axis("off")
+    for part, row in zip(parts[1:-1], rows, strict=True):
+        widths = [image.shape[1] / image.shape[0] for image in row.values()]
+        cells = part.subplots(1, len(row), squeeze=False, width_ratios=widths)[0]
+        for axes, (caption, image) in zip(cells, row.items(), strict=True):
+            axes.imshow(image)
+            axes.set_title(caption, loc="left", fontsize=10)
+            axes.axis("off")
+    for axes, (heading, text) in zip(_fields(parts[-1], len(texts)), texts.items(), strict=True):
         axes.set_title(heading, loc="left", fontsize=10)
-        text = "\n".join(f"{name}: {shorten(value, _VALUE_WIDTH, placeholder=' ...')}" for name, value in lines.items())
         axes.text(0, 1, text, transform=axes.transAxes, va="top", fontsize=8, linespacing=1.3)
     figure.suptitle(f"{title}\n{subtitle}".strip(), fontsize=12, fontweight="bold")
     return figure
+
+
+def _rows(images: Mapping[str, Image]) -> list[dict[str, Image]]:
+    rows: list[dict[str, Image]] = []
+    for caption, image in images.items():
+        if _is_wide(image) or not rows or len(rows[-1]) == 2 or any(map(_is_wide, rows[-1].values())):
+            rows.append({})
+        rows[-1][caption] = image
+    return rows
+
+
+def _is_wide(image: Image) -> bool:
+    return image.shape[1] > _WIDE * image.shape[0]
+
+
+def _row_height_in(row: Mapping[str, Image]) -> float:
+    """So that the pictures of a row fill its width, with a line for their captions."""
+    return _WIDTH_IN / max(sum(image.shape[1] / image.shape[0] for image in row.values()), _WIDE) + 0.3
+
+
+def _fields(part: SubFigure, number: int) -> list[Axes]:
+    fields = part.subplots(1, number, squeeze=False)[0].tolist() if number else []
+    for axes in fields:
+        axes.axis("off")
+    return fields
+
+
+def _wrapped(lines: Mapping[str, str]) -> str:
+    entries = (f"{name}: {value}" for name, value in lines.items())
+    return "\n".join(fill(entry, _TEXT_WIDTH, subsequent_indent="    ") for entry in entries)
 
 
 def _html(pictures: Mapping[str, Path], facts: Facts, title: str, subtitle: str) -> str:
@@ -105,15 +144,18 @@ def _html(pictures: Mapping[str, Path], facts: Facts, title: str, subtitle: str)
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<style>{_STYLE}</style>\n</head>\n'
-        f'<body>\n<h1>{escape(title)}</h1>\n<p class="quiet">{escape(subtitle)}</p>\n<main>{shown}'
-        f'<div class="facts">{tables}</div></main>\n<p class="quiet">{USE_MARK}</p>\n</body>\n</html>\n'
+        f'<body>\n<h1>{escape(title)}</h1>\n<p class="quiet">{escape(subtitle)}</p>\n<main>\n'
+        f'<div class="pictures">{shown}</div><div class="facts">{tables}</div></main>\n'
+        f'<p class="quiet">{USE_MARK}</p>\n</body>\n</html>\n'
     )
 
 
 def _figure(caption: str, path: Path) -> str:
     data = base64.b64encode(path.read_bytes()).decode("ascii")
     text = escape(caption, quote=True)
-    return f'<h2>{text}</h2>\n<figure><img alt="{text}" src="data:image/png;base64,{data}"></figure>\n'
+    wide = ' class="wide"' if path.name == CURVES_PNG or _is_wide(imread(path)) else ""
+    picture = f'<figure><img alt="{text}" src="data:image/png;base64,{data}"></figure>'
+    return f"<section{wide}><h2>{text}</h2>\n{picture}</section>\n"
 
 
 def _table(heading: str, lines: Mapping[str, str]) -> str:

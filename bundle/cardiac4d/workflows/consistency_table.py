@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .. import __version__
+from ..io.whole_file import whole_file
 from ..metrics.attributes import ATTRIBUTES, CENTRE, Curve, sequence_attributes
 from ..metrics.consistency import second_difference
 from ..phantom import PRESETS
@@ -60,6 +63,15 @@ def estimate_consistency(
         "ranges": {name: [_significant(value) for value in limits] for name, limits in ranges.items()},
         "thresholds": {str(frames): _thresholds(group, ranges) for frames, group in hearts.items()},
     }
+
+
+def write_consistency(path: str | Path, num_hearts: Mapping[str, int], seed: int) -> Path:
+    """Write what :func:`estimate_consistency` finds as JSON; a file that is there is replaced. Returns the path."""
+    path = Path(path)
+    text = json.dumps(estimate_consistency(num_hearts, seed), indent=4)
+    with whole_file(path) as partial:
+        partial.write_text(text + "\n", encoding="utf-8")
+    return path
 
 
 def phantom_attributes(num_hearts: Mapping[str, int], seed: int, num_frames: int) -> Iterator[Attributes]:

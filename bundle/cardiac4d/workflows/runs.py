@@ -18,6 +18,7 @@ from .distributed import is_main_process
 
 TABLES = ("cases.csv", "summary.json", "failures.csv", "cases_before_failure_*.csv")
 REPORTS = "reports"
+DICOM_REPORT_SUFFIX = "_measures.dcm"
 SEGMENTATIONS = "segmentations"
 SUFFIXES = (
     *(f"_seg{form.suffix}" for form in OUTPUT_FORMATS.values()),
@@ -73,6 +74,11 @@ def remove_other_segmentations(folder: str | PathLike[str], case_ids: Collection
 def remove_other_reports(folder: str | PathLike[str], case_ids: Collection[str]) -> None:
     """Remove the reports in ``folder`` of an earlier run, those of other cases than ``case_ids``."""
     _remove_others(Path(folder), REPORT_SUFFIXES, case_ids)
+
+
+def remove_other_dicom_reports(folder: str | PathLike[str], case_ids: Collection[str]) -> None:
+    """Remove the DICOM reports in ``folder`` of an earlier run, those of other cases than ``case_ids``."""
+    _remove_others(Path(folder), (DICOM_REPORT_SUFFIX,), case_ids)
 
 
 def _remove_others(folder: Path, suffixes: Collection[str], case_ids: Collection[str]) -> None:

@@ -119,7 +119,7 @@ class TrainingSummary:
             best = max(scored, key=lambda row: row["val_mean_dice"])
             lines["best val_mean_dice"] = f"{best['val_mean_dice']:.4f}, epoch {best['epoch']:.0f}"
         seconds = [row["seconds"] for row in self.history]
-        return lines | {"time per epoch": _duration(sum(seconds) / len(seconds))}
+        return lines | {"time per epoch, validation included": _duration(sum(seconds) / len(seconds))}
 
     def _provenance(self) -> dict[str, str]:
         lines = {"software": f"cardiac4d {__version__}, MONAI {version('monai')}, torch {torch.__version__}"}
@@ -130,9 +130,11 @@ class TrainingSummary:
         for name, value in {**self.data, **{name: path for name, path in files.items() if path.is_file()}}.items():
             text = str(value)
             is_file = isinstance(value, (str, Path)) and Path(value).is_file()
-            lines[name] = Path(text).name if is_file else text
-            if is_file:
-                lines[f"{name}, SHA-256"] = hashlib.sha256(Path(text).read_bytes()).hexdigest()
+            if not is_file:
+                lines[name] = text
+                continue
+            shown = name if Path(text).name == name else f"{name} {Path(text).name}"
+            lines[f"{shown}, SHA-256"] = hashlib.sha256(Path(text).read_bytes()).hexdigest()
         return lines
 
 
@@ -153,7 +155,7 @@ def _one_line(value: Any) -> str:
 
 
 def _device() -> str:
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, threads: {torch.get_num_threads()}"
 
 
 def _duration(seconds: float) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from ignite.engine import Engine, Events
-from matplotlib.figure import Figure
 
 from ..conventions import IMAGE_KEY, LABEL_KEY, META_FRAME_TIMES_MS, PRED_KEY, REFERENCE_EF_KEY, STRUCTURES
 from ..measure import measure_left_ventricle, measured_frames
@@ -70,20 +70,24 @@ class ValidationPictures:
             figure = ef_agreement(predicted, reference, title=f"Validation after epoch {engine.state.epoch}")
             self._show(engine.state.epoch, {EF_PNG: figure})
 
-    def _show(self, epoch: int, figures: Mapping[str, Figure]) -> None:
+    def _show(self, epoch: int, figures: Mapping[str, Any]) -> None:
         if self.folder is not None:
             for name, figure in figures.items():
                 save_png(figure, self.folder / name)
-        if self.log_dir is None:
-            return
+        if self.log_dir is not None:
+            for name, figure in figures.items():
+                self._writer.add_image(f"pictures/{Path(name).stem}", as_pixels(figure), epoch, dataformats="HWC")
+            self._writer.flush()
+
+    @cached_property
+    def _writer(self) -> Any:
+        """Opened with the first picture, and once: every writer has a file of its own."""
         from torch.utils.tensorboard import SummaryWriter  # needs the extra `train`, as MONAI's own handlers do
 
-        with SummaryWriter(str(self.log_dir)) as writer:
-            for name, figure in figures.items():
-                writer.add_image(f"pictures/{Path(name).stem}", as_pixels(figure), epoch, dataformats="HWC")
+        return SummaryWriter(str(self.log_dir))
 
 
-def _draw_case(case: Mapping[str, Any], epoch: int) -> dict[str, Figure]:
+def _draw_case(case: Mapping[str, Any], epoch: int) -> dict[str, Any]:
     image, label, pred = (case[key] for key in (IMAGE_KEY, LABEL_KEY, PRED_KEY))
     meta = getattr(image, "meta", {})
     title = f"{_name(case)}, after epoch {epoch}"

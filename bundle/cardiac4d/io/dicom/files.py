@@ -59,7 +59,7 @@ def find_images(place: Path, files: Iterable[Path], extra: PhaseKey | None = Non
     for path in files:
         dataset = read_header(place, path, tags)
         reason = "not DICOM" if dataset is None else _passed_over(dataset)
-        inside = [] if reason else list(images_of(path, dataset, extra))
+        inside = [] if reason else _images(path, dataset, extra)
         images += inside
         if not inside:
             passed[reason or "localizer"] += 1
@@ -68,6 +68,16 @@ def find_images(place: Path, files: Iterable[Path], extra: PhaseKey | None = Non
         problem = "; ".join(["no CT or MR image", *notes])
         raise InputError(place, problem, "give the folder that holds all phases of one study")
     return Found(images, notes)
+
+
+def _images(path: Path, dataset: Any, extra: PhaseKey | None) -> list[SliceImage]:
+    try:
+        return list(images_of(path, dataset, extra))
+    except InputError:
+        raise
+    except Exception as error:  # values of other types than their tags have
+        problem = f"its header cannot be understood ({type(error).__name__})"
+        raise InputError(path, problem, "copy or export the file again, or remove it") from error
 
 
 def _passed_over(dataset: Any) -> str:

@@ -31,6 +31,7 @@ UNIT_TOLERANCE = 1e-3
 MAX_COMPRESSION = 1000
 """No image compresses by more; a header that announces more pixels is damaged or hostile."""
 SHORTEST_HEADER_BYTES = 132
+MAX_BITS = 32
 
 _FRAME_GROUPS = ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence")
 READ = (
@@ -162,6 +163,7 @@ def _image(view: _View, series: Series, frame_number: int, extra: PhaseKey | Non
     words = view.words("ImageType")
     keys = (*KEYS, extra) if extra is not None else KEYS
     values = {key.keyword: _value(view, key, frame_number) for key in keys}
+    unscaled = {} if series.modality == "CT" else {"RescaleSlope": 1.0, "RescaleIntercept": 0.0}  # CT must tell
     return SliceImage(
         source=SourceFrame(view.path, frame_number),
         instance_uid=str(view.get("SOPInstanceUID") or ""),
@@ -171,8 +173,8 @@ def _image(view: _View, series: Series, frame_number: int, extra: PhaseKey | Non
         size=(rows, columns),
         pixel_spacing_mm=_pixel_spacing(view),
         thickness_mm=view.number("SpacingBetweenSlices", 0) or view.number("SliceThickness", 0),
-        slope=view.number("RescaleSlope", 1),
-        intercept=view.number("RescaleIntercept", 0),
+        slope=view.number("RescaleSlope", unscaled.get("RescaleSlope")),
+        intercept=view.number("RescaleIntercept", unscaled.get("RescaleIntercept")),
         stored_range=_stored_range(view),
         syntax=syntax,
         kind=(*view.words("ConvolutionKernel"), *(words[2:3] if series.modality == "MR" else ())),
@@ -200,6 +202,8 @@ def _pixel_spacing(view: _View) -> tuple[float, float]:
 
 def _stored_range(view: _View) -> tuple[int, int]:
     bits = int(view.number("BitsStored", view.number("BitsAllocated")))
+    if not 1 <= bits <= MAX_BITS:
+        raise InputError(view.path, f"{bits} bits per pixel", "export the study again", "BitsStored")
     return (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if view.number("PixelRepresentation", 0) else (0, 2**bits - 1)
 
 

@@ -44,7 +44,8 @@ def read_slices(images: list[SliceImage], dtype: np.dtype) -> np.ndarray:
             problem = f"its pixels are {' x '.join(map(str, stored.shape))}, its header says {rows} x {columns}"
             raise InputError(image.source.path, problem, "copy or export the file again")
         scaled = stored.astype(np.float64) * image.slope + image.intercept
-        out[index] = scaled if dtype.kind == "f" else np.rint(scaled)
+        with np.errstate(over="ignore"):  # infinite voxels are refused by the caller
+            out[index] = scaled
     return out.T
 
 

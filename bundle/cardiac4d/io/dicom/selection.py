@@ -89,6 +89,8 @@ def _below(place: Path, source: SourceFrame) -> Path:
 
 def _of_series(place: Path, images: list[SliceImage], choice: SeriesChoice) -> list[SliceImage]:
     patterns = [choice] if isinstance(choice, (int, str)) else list(choice)
+    if not patterns:
+        raise InputError(place, f"no series named; there is {list_series(images)}", "name at least one", "series")
     kept = []
     for pattern in patterns:
         found = [i for i in images if _matches(pattern, i.series.number, i.series.uid, i.series.description)]

@@ -14,7 +14,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...geometry import TimeAxis
-from ..source import SCANNER_SPACE, SequenceSource, check_index
+from ..source import SCANNER_SPACE, SequenceSource, check_finite, check_index
 from .files import files_below, find_images
 from .image import SliceImage, SourceFrame
 from .keys import phase_key as key_named
@@ -111,9 +111,9 @@ class DicomSequence(SequenceSource):
         """One frame ``(column, row, slice)``, rescaled, of type ``dtype``.
 
         Raises:
-            InputError: if a file is truncated or cannot be decoded.
+            InputError: if a file is truncated or cannot be decoded, or its rescaling is not finite.
         """
-        return read_slices(self.images(index), self.dtype)
+        return check_finite(self, index, read_slices(self.images(index), self.dtype))
 
     def source_files(self, frame: int) -> list[SourceFrame]:
         """Where the slices of a frame come from, in the order of the array's third axis.

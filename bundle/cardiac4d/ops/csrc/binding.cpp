@@ -8,6 +8,9 @@
 
 #include <optional>
 #include <string>
+#include <tuple>
+
+#include "cpu/conv4d_cpu_fused.h"
 
 namespace {
 
@@ -65,21 +68,38 @@ Sizes output_size(const c4d_problem& p) {
   return {p.batch, p.out_channels, p.out[0], p.out[1], p.out[2], p.out[3]};
 }
 
-Tensor conv4d(const Tensor& input, const Tensor& weight, const std::optional<Tensor>& bias, const Sizes& stride,
-              const Sizes& padding, const Sizes& dilation, int64_t groups, int64_t precision) {
+// sums: null, or memory for those of the result (see conv4d_cpu_fused.h).
+Tensor forward(const Tensor& input, const Tensor& weight, const std::optional<Tensor>& bias, const Options& options,
+               double* sums) {
   const int32_t dtype = dtype_of(input);
   const Sizes input_size = sizes_of(input), weight_size = sizes_of(weight);
-  const c4d_problem problem = describe(input_size, weight_size, {stride, padding, dilation, groups, precision}, dtype);
+  const c4d_problem problem = describe(input_size, weight_size, options, dtype);
   const Tensor x = dense(input, "input", input_size, dtype);
   const Tensor w = dense(weight, "weight", weight_size, dtype);
   const std::optional<Tensor> b =
       bias ? std::optional<Tensor>(dense(*bias, "bias", {problem.out_channels}, dtype)) : std::nullopt;
   Tensor y = torch::stable::new_empty(x, output_size(problem));
   if (problem.batch > 0) {
-    check_status(c4d_cpu_forward(&problem, x.const_data_ptr(), w.const_data_ptr(), b ? b->const_data_ptr() : nullptr,
-                                 y.mutable_data_ptr(), run_in_torch_pool));
+    const void *from = x.const_data_ptr(), *taps = w.const_data_ptr(), *offset = b ? b->const_data_ptr() : nullptr;
+    void* to = y.mutable_data_ptr();
+    check_status(sums == nullptr ? c4d_cpu_forward(&problem, from, taps, offset, to, run_in_torch_pool)
+                                 : c4d_cpu_forward_sums(&problem, from, taps, offset, to, sums, run_in_torch_pool));
   }
   return y;
+}
+
+Tensor conv4d(const Tensor& input, const Tensor& weight, const std::optional<Tensor>& bias, const Sizes& stride,
+              const Sizes& padding, const Sizes& dilation, int64_t groups, int64_t precision) {
+  return forward(input, weight, bias, {stride, padding, dilation, groups, precision}, nullptr);
+}
+
+std::tuple<Tensor, Tensor> conv4d_sums(const Tensor& input, const Tensor& weight, const std::optional<Tensor>& bias,
+                                       const Sizes& stride, const Sizes& padding, const Sizes& dilation,
+                                       int64_t groups, int64_t precision) {
+  const Tensor sums = torch::stable::new_empty(input, {input.size(0), weight.size(0), 2}, ScalarType::Double);
+  const Options options{stride, padding, dilation, groups, precision};
+  const Tensor y = forward(input, weight, bias, options, static_cast<double*>(sums.mutable_data_ptr()));
+  return {y, sums};
 }
 
 Tensor conv4d_input(const Sizes& input_size, const Tensor& weight, const Tensor& grad_output, const Sizes& stride,
@@ -132,6 +152,9 @@ STABLE_TORCH_LIBRARY(cardiac4d, m) {
       "conv4d(Tensor input, Tensor weight, Tensor? bias, int[4] stride, int[4] padding, int[4] dilation, int groups, "
       "int precision) -> Tensor");
   m.def(
+      "conv4d_sums(Tensor input, Tensor weight, Tensor? bias, int[4] stride, int[4] padding, int[4] dilation, "
+      "int groups, int precision) -> (Tensor, Tensor)");
+  m.def(
       "conv4d_input(SymInt[] input_size, Tensor weight, Tensor grad_output, int[4] stride, int[4] padding, "
       "int[4] dilation, int groups, int precision) -> Tensor");
   m.def(
@@ -145,6 +168,7 @@ STABLE_TORCH_LIBRARY(cardiac4d, m) {
 
 STABLE_TORCH_LIBRARY_IMPL(cardiac4d, CPU, m) {
   m.impl("conv4d", TORCH_BOX(&conv4d));
+  m.impl("conv4d_sums", TORCH_BOX(&conv4d_sums));
   m.impl("conv4d_input", TORCH_BOX(&conv4d_input));
   m.impl("conv4d_weight", TORCH_BOX(&conv4d_weight));
   m.impl("conv4d_algorithm", TORCH_BOX(&conv4d_algorithm));

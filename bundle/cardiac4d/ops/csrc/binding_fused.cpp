@@ -2,8 +2,10 @@
 // The torch operators of the fused kernels (see binding.cpp): residual block and up-sampling with their gradients.
 #include "binding.h"
 
+#include <algorithm>
 #include <optional>
 #include <tuple>
+#include <utility>
 
 #include "cpu/conv4d_cpu_fused.h"
 #include "cpu/residual_block.h"
@@ -72,22 +74,64 @@ Sizes six_sizes(const Tensor& tensor) {
   return size;
 }
 
-std::tuple<Tensor, Tensor, Tensor, Tensor> residual_block(
-    const Tensor& input, const Tensor& norm1_weight, const Tensor& norm1_bias, const Tensor& conv1_weight,
-    const std::optional<Tensor>& conv1_bias, const Tensor& norm2_weight, const Tensor& norm2_bias,
-    const Tensor& conv2_weight, const std::optional<Tensor>& conv2_bias, int64_t groups, double eps,
-    int64_t precision) {
-  const Sizes size = six_sizes(input);
-  const Tensor x = dense(input, "input", size, C4D_FLOAT32);
-  const HalfBlock first(norm1_weight, norm1_bias, conv1_weight, conv1_bias, size[1]);
-  const HalfBlock second(norm2_weight, norm2_bias, conv2_weight, conv2_bias, size[1]);
-  const c4d_residual_block block = describe(size, first, second, groups, eps, precision);
-  const Tensor out = torch::stable::new_empty(x, size), y = torch::stable::new_empty(x, size);
-  const Tensor sums_x = torch::stable::new_empty(x, {size[0], size[1], 2}, ScalarType::Double);
-  const Tensor sums_y = torch::stable::empty_like(sums_x);
-  check_status(c4d_cpu_residual_block(&block, floats(x), floats_to_fill(out), floats_to_fill(y),
-                                      doubles_to_fill(sums_x), doubles_to_fill(sums_y), run_in_torch_pool));
-  return {out, y, sums_x, sums_y};
+// Sums (N, C, 2) of a tensor of this size: a copy of those given, or memory for them.
+Tensor sums_for(const Tensor& like, const std::optional<Tensor>& given) {
+  const Sizes size{like.size(0), like.size(1), 2};
+  const Tensor sums = torch::stable::new_empty(like, size, ScalarType::Double);
+  if (given) {
+    const Tensor from = dense(*given, "input_sums", size, C4D_FLOAT64);
+    std::copy_n(static_cast<const double*>(from.const_data_ptr()), sums.numel(), doubles_to_fill(sums));
+  }
+  return sums;
+}
+
+// A block and its input, made dense.
+struct BlockCall {
+  Tensor x;
+  HalfBlock first, second;
+  c4d_residual_block block;
+
+  BlockCall(const Tensor& input, HalfBlock first_, HalfBlock second_, int64_t groups, double eps, int64_t precision)
+      : x(dense(input, "input", six_sizes(input), C4D_FLOAT32)), first(std::move(first_)), second(std::move(second_)),
+        block(describe(sizes_of(x), first, second, groups, eps, precision)) {}
+
+  // out: like x, or x itself.
+  void run(bool x_sums_known, const Tensor& out, const Tensor& y, const c4d_block_sums& sums) const {
+    check_status(c4d_cpu_residual_block(&block, floats(x), x_sums_known, floats_to_fill(out), floats_to_fill(y), &sums,
+                                        run_in_torch_pool));
+  }
+};
+
+// Results: the output, that of the first convolution, the sums of input, first convolution and output.
+std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> residual_block(
+    const Tensor& input, const std::optional<Tensor>& input_sums, const Tensor& norm1_weight, const Tensor& norm1_bias,
+    const Tensor& conv1_weight, const std::optional<Tensor>& conv1_bias, const Tensor& norm2_weight,
+    const Tensor& norm2_bias, const Tensor& conv2_weight, const std::optional<Tensor>& conv2_bias, int64_t groups,
+    double eps, int64_t precision) {
+  const int64_t channels = six_sizes(input)[1];
+  const BlockCall call(input, HalfBlock(norm1_weight, norm1_bias, conv1_weight, conv1_bias, channels),
+                       HalfBlock(norm2_weight, norm2_bias, conv2_weight, conv2_bias, channels), groups, eps, precision);
+  const Tensor out = torch::stable::empty_like(call.x), y = torch::stable::empty_like(call.x);
+  const Tensor x_sums = sums_for(out, input_sums), y_sums = sums_for(out, std::nullopt);
+  const Tensor out_sums = sums_for(out, std::nullopt);
+  call.run(input_sums.has_value(), out, y, {doubles_to_fill(x_sums), doubles_to_fill(y_sums), doubles_to_fill(out_sums)});
+  return {out, y, x_sums, y_sums, out_sums};
+}
+
+// The output takes the place of the input. Result: its sums.
+Tensor residual_block_(const Tensor& input, const std::optional<Tensor>& input_sums, const Tensor& norm1_weight,
+                       const Tensor& norm1_bias, const Tensor& conv1_weight, const std::optional<Tensor>& conv1_bias,
+                       const Tensor& norm2_weight, const Tensor& norm2_bias, const Tensor& conv2_weight,
+                       const std::optional<Tensor>& conv2_bias, int64_t groups, double eps, int64_t precision) {
+  STD_TORCH_CHECK(input.is_contiguous(), "residual_block_: input must be contiguous");
+  const int64_t channels = six_sizes(input)[1];
+  const BlockCall call(input, HalfBlock(norm1_weight, norm1_bias, conv1_weight, conv1_bias, channels),
+                       HalfBlock(norm2_weight, norm2_bias, conv2_weight, conv2_bias, channels), groups, eps, precision);
+  const Tensor y = torch::stable::empty_like(call.x), x_sums = sums_for(y, input_sums);
+  const Tensor y_sums = sums_for(y, std::nullopt), out_sums = sums_for(y, std::nullopt);
+  call.run(input_sums.has_value(), call.x, y,
+           {doubles_to_fill(x_sums), doubles_to_fill(y_sums), doubles_to_fill(out_sums)});
+  return out_sums;
 }
 
 using EightTensors = std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor>;
@@ -149,6 +193,38 @@ Tensor upsample_add(const Tensor& input, const Tensor& skip) {
   return y;
 }
 
+// Results: the output and its sums.
+std::tuple<Tensor, Tensor> upsample_conv_add(const Tensor& input, const Tensor& weight,
+                                             const std::optional<Tensor>& bias, const Tensor& skip) {
+  const Sizes size = six_sizes(skip), weight_size = six_sizes(weight);
+  Sizes small = half_of(size);
+  small[1] = weight_size[1];
+  const Tensor x = dense(input, "input", small, C4D_FLOAT32), s = dense(skip, "skip", size, C4D_FLOAT32);
+  const Tensor w = dense(weight, "weight", {size[1], small[1], 1, 1, 1, 1}, C4D_FLOAT32);
+  std::optional<Tensor> b;
+  if (bias) b = dense(*bias, "bias", {size[1]}, C4D_FLOAT32);
+  const Tensor y = torch::stable::new_empty(s, size), sums = sums_for(s, std::nullopt);
+  const c4d_tensor large = tensor_of(size, C4D_FLOAT32);
+  check_status(c4d_cpu_upsample_conv_add(&large, small[1], floats(x), floats(w), b ? floats(*b) : nullptr, floats(s),
+                                         floats_to_fill(y), doubles_to_fill(sums), run_in_torch_pool));
+  return {y, sums};
+}
+
+// Without derivatives.
+Tensor pointwise_softmax(const Tensor& input, const Tensor& weight, const std::optional<Tensor>& bias) {
+  const Sizes size = six_sizes(input);
+  const int64_t classes = six_sizes(weight)[0];
+  const Tensor x = dense(input, "input", size, C4D_FLOAT32);
+  const Tensor w = dense(weight, "weight", {classes, size[1], 1, 1, 1, 1}, C4D_FLOAT32);
+  std::optional<Tensor> b;
+  if (bias) b = dense(*bias, "bias", {classes}, C4D_FLOAT32);
+  const Tensor y = torch::stable::new_empty(x, {size[0], classes, size[2], size[3], size[4], size[5]});
+  const c4d_tensor tensor = tensor_of(size, C4D_FLOAT32);
+  check_status(c4d_cpu_pointwise_softmax(&tensor, classes, floats(x), floats(w), b ? floats(*b) : nullptr,
+                                         floats_to_fill(y), run_in_torch_pool));
+  return y;
+}
+
 Tensor upsample_backward(const Tensor& grad_output) {
   const Sizes size = six_sizes(grad_output);
   const int32_t dtype = dtype_of(grad_output);
@@ -163,21 +239,30 @@ Tensor upsample_backward(const Tensor& grad_output) {
 
 STABLE_TORCH_LIBRARY_FRAGMENT(cardiac4d, m) {
   m.def(
-      "residual_block(Tensor input, Tensor norm1_weight, Tensor norm1_bias, Tensor conv1_weight, Tensor? conv1_bias, "
+      "residual_block(Tensor input, Tensor? input_sums, Tensor norm1_weight, Tensor norm1_bias, Tensor conv1_weight, Tensor? conv1_bias, "
       "Tensor norm2_weight, Tensor norm2_bias, Tensor conv2_weight, Tensor? conv2_bias, int groups, float eps, "
-      "int precision) -> (Tensor, Tensor, Tensor, Tensor)");
+      "int precision) -> (Tensor, Tensor, Tensor, Tensor, Tensor)");
+  m.def(
+      "residual_block_(Tensor(a!) input, Tensor? input_sums, Tensor norm1_weight, Tensor norm1_bias, Tensor "
+      "conv1_weight, Tensor? conv1_bias, Tensor norm2_weight, Tensor norm2_bias, Tensor conv2_weight, Tensor? "
+      "conv2_bias, int groups, float eps, int precision) -> Tensor");
   m.def(
       "residual_block_backward(Tensor grad_output, Tensor input, Tensor hidden, Tensor input_sums, Tensor hidden_sums, "
       "Tensor norm1_weight, Tensor norm1_bias, Tensor conv1_weight, Tensor? conv1_bias, Tensor norm2_weight, "
       "Tensor norm2_bias, Tensor conv2_weight, int groups, float eps, int precision, int wanted) "
       "-> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)");
+  m.def("upsample_conv_add(Tensor input, Tensor weight, Tensor? bias, Tensor skip) -> (Tensor, Tensor)");
+  m.def("pointwise_softmax(Tensor input, Tensor weight, Tensor? bias) -> Tensor");
   m.def("upsample_add(Tensor input, Tensor skip) -> Tensor");
   m.def("upsample_backward(Tensor grad_output) -> Tensor");
 }
 
 STABLE_TORCH_LIBRARY_IMPL(cardiac4d, CPU, m) {
   m.impl("residual_block", TORCH_BOX(&residual_block));
+  m.impl("residual_block_", TORCH_BOX(&residual_block_));
   m.impl("residual_block_backward", TORCH_BOX(&residual_block_backward));
+  m.impl("upsample_conv_add", TORCH_BOX(&upsample_conv_add));
+  m.impl("pointwise_softmax", TORCH_BOX(&pointwise_softmax));
   m.impl("upsample_add", TORCH_BOX(&upsample_add));
   m.impl("upsample_backward", TORCH_BOX(&upsample_backward));
 }

@@ -19,7 +19,7 @@ int c4d_cpu_forward(const c4d_problem* p, const void* x, const void* w, const vo
     case c4d::Algorithm::kGeneral:
       return c4d::general_forward(*p, x, w, bias, y, run);
     case c4d::Algorithm::kDirect:
-      return c4d::isa_kernels().direct_forward(*p, x, w, bias, y, run);
+      return c4d::isa_kernels().direct_forward(*p, x, w, bias, y, nullptr, run);
     case c4d::Algorithm::kPointwise:
       return c4d::isa_kernels().pointwise_forward(*p, x, w, bias, y, run);
     default:

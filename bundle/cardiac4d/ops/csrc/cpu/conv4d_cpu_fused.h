@@ -23,6 +23,9 @@ typedef struct {
 
 // sums[n, c] = sum of x, sum of x * x.
 int c4d_cpu_channel_sums(const c4d_tensor*, const void* x, double* sums, c4d_parallel_for);
+// y = conv(x, w) + bias as c4d_cpu_forward computes it, and the sums of y; any problem without a C4D_FLOAT64.
+int c4d_cpu_forward_sums(const c4d_problem*, const void* x, const void* w, const void* bias, void* y, double* sums,
+                         c4d_parallel_for);
 // y = conv(max(0, x * scale + shift), w) + bias + residual; sums (or NULL): those of y. bias, residual: or NULL.
 int c4d_cpu_norm_relu_forward(const c4d_problem*, const void* x, const float* scale, const float* shift, const void* w,
                               const void* bias, const void* residual, void* y, double* sums, c4d_parallel_for);
@@ -35,6 +38,15 @@ int c4d_cpu_norm_relu_grad_weight(const c4d_problem*, const void* x, const float
 // dx = a * g + b * x + c + add, with abc (N, C, 3). add: or NULL. dx may be the memory of g.
 int c4d_cpu_norm_input_grad(const c4d_tensor*, const void* g, const void* x, const float* abc, const void* add,
                             void* dx, c4d_parallel_for);
+// y = skip + the 1x1x1x1 convolution of x, (N, in_channels, ...), repeated as by upsample_add, and the sums of y; all
+// float32. bias: or NULL.
+int c4d_cpu_upsample_conv_add(const c4d_tensor*, int64_t in_channels, const float* x, const float* w,
+                              const float* bias, const float* skip, float* y, double* sums, c4d_parallel_for);
+enum { C4D_MAX_CLASSES = 8 };
+// y = the softmax over `classes`, C4D_MAX_CLASSES at most, of the 1x1x1x1 convolution of x; the tensor is that of x. All
+// float32. bias: or NULL.
+int c4d_cpu_pointwise_softmax(const c4d_tensor*, int64_t classes, const float* x, const float* w, const float* bias,
+                              float* y, c4d_parallel_for);
 // y = skip + x repeated twice along H, W, D and T; the tensor is that of y, x has half its size, rounded up.
 int c4d_cpu_upsample_add(const c4d_tensor*, const void* x, const void* skip, void* y, c4d_parallel_for);
 // dx = the sums of dy over the copies of each element; the tensor is that of dy.

@@ -14,12 +14,13 @@ C4D_INLINE int64_t kernel_taps(const c4d_problem& p) {
 
 template <class Storage>
 static int direct_forward(const c4d_problem& p, const void* x, const void* w, const void* bias, void* y,
-                          c4d_parallel_for run) {
+                          double* sums, c4d_parallel_for run) {
   const int64_t ins = p.in_channels / p.groups, outs = p.out_channels / p.groups, taps = kernel_taps(p);
   DirectPlan plan;
   make_plan(p, false, ins, &plan);
   const DirectCorrelate<Storage> kernel{plan, p.groups, ins, outs, static_cast<const Storage*>(x),
-                                        static_cast<const Storage*>(bias), static_cast<Storage*>(y), {}, nullptr};
+                                        static_cast<const Storage*>(bias), static_cast<Storage*>(y), sums, {}, nullptr, nullptr,
+                                        false};
   return direct_correlate(kernel, p.batch, static_cast<const Storage*>(w), {ins * taps, taps, outs * ins * taps}, run);
 }
 
@@ -29,7 +30,8 @@ static int direct_grad_input(const c4d_problem& p, const void* dy, const void* w
   DirectPlan plan;
   make_plan(p, true, ins, &plan);
   const DirectCorrelate<Storage> kernel{plan, p.groups, ins, outs, static_cast<const Storage*>(dy), nullptr,
-                                        static_cast<Storage*>(dx), {}, nullptr};
+                                        static_cast<Storage*>(dx), nullptr, {}, nullptr, nullptr,
+                                        false};
   return direct_correlate(kernel, p.batch, static_cast<const Storage*>(w), {taps, outs * taps, outs * ins * taps}, run);
 }
 

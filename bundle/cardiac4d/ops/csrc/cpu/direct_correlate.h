@@ -3,7 +3,7 @@
 #ifndef CARDIAC4D_DIRECT_CORRELATE_H
 #define CARDIAC4D_DIRECT_CORRELATE_H
 
-#include "direct_pack.h"
+#include "direct_write.h"
 #include "parallel.h"
 #include "scratch.h"
 
@@ -66,62 +66,18 @@ static void direct_row(const DirectPlan& plan, const TapClass& c, const float* x
   }
 }
 
-// Positions of the class that lie in the target, counted from grid position `first`, `most` at most.
-C4D_INLINE int64_t count_inside(const DirectPlan& plan, const TapClass& c, int axis, int64_t first, int64_t most) {
-  const int64_t room = plan.target[axis] - c.start[axis] - first * plan.spread[axis];
-  return room <= 0 ? 0 : smaller(most, divide_up(room, plan.spread[axis]));
-}
-
-// to[i * count + which] = from[which][i]: the frames of the classes that differ in their residue in T alone.
-C4D_INLINE void weave_lanes(const float* from, int64_t pitch, int64_t count, int64_t lanes, float* to) {
-  if (count == 2) {
-    for (int64_t i = 0; i < lanes; i += kLanes) {
-      for (int64_t k = 0; k < kLanes; ++k) {
-        to[2 * (i + k)] = from[i + k];
-        to[2 * (i + k) + 1] = from[pitch + i + k];
-      }
-    }
-    return;
-  }
-  for (int64_t which = 0; which < count; ++which) {
-    for (int64_t i = 0; i < lanes; ++i) to[i * count + which] = from[which * pitch + i];
-  }
-}
-
-template <class Storage>
-C4D_INLINE void write_run(const float* __restrict from, float bias, Storage* __restrict to, int64_t count) {
-  for (int64_t i = 0; i < count; ++i) convert(from[i] + bias, to[i]);
-}
-
-// Writes one row of lanes, its classes in T woven, to the target. row: the target's positions (W, D, T) at its h.
-template <class Storage>
-static void write_row(const DirectPlan& plan, const TapClass& c, const float* lanes, const Corner& corner, float bias,
-                      Storage* row) {
-  const int64_t frames = plan.target[3], pitch = plan.grid[3] * plan.spread[3];
-  const int64_t slices = count_inside(plan, c, 2, corner.at[2], plan.tile[2]);
-  const bool whole = plan.spread[2] == 1 && pitch == frames;  // all slices of a column in one run
-  for (int64_t w = 0; w < count_inside(plan, c, 1, corner.at[1], plan.tile[1]); ++w) {
-    const int64_t column = c.start[1] + (corner.at[1] + w) * plan.spread[1];
-    const float* from = lanes + w * plan.slices * pitch;
-    Storage* to = row + (column * plan.target[2] + c.start[2] + corner.at[2] * plan.spread[2]) * frames;
-    if (whole) {
-      write_run(from, bias, to, slices * frames);
-      continue;
-    }
-    for (int64_t d = 0; d < slices; ++d, from += pitch, to += plan.spread[2] * frames) {
-      write_run(from, bias, to, frames);
-    }
-  }
-}
-
 template <class Storage>
 struct DirectCorrelate {
   const DirectPlan& plan;
   int64_t groups, ins, outs;  // channels of one group
   const Storage *input, *bias;
   Storage* output;
+  double* sums;  // (N, groups * outs, 2) of the results, or null; for the forward pass alone
   ColumnRecipe recipe;
   const float* weights;
+  double* partial;  // [sample][tile][groups * outs][2], or null: what the tiles add to the sums
+
+  bool streamed;
 
   int64_t blocks() const { return divide_up(outs, kChannels); }
   int64_t group_floats() const { return plan.taps * ins * blocks() * kChannels; }
@@ -130,6 +86,11 @@ struct DirectCorrelate {
   size_t job_bytes() const {
     const int64_t work = larger(stage_floats(plan), plan.out_pitch * plan.spread[3]);  // never at the same time
     return static_cast<size_t>(tile_floats() + lanes_floats() + work) * sizeof(float);
+  }
+
+  int64_t output_bytes() const {  // of one sample
+    const int64_t volume = plan.target[0] * plan.target[1] * plan.target[2] * plan.target[3];
+    return groups * outs * volume * static_cast<int64_t>(sizeof(Storage));
   }
 
   void tile(int64_t sample, int64_t group, int64_t index, float* memory) const {
@@ -144,12 +105,15 @@ struct DirectCorrelate {
     for (int which = 0; which < plan.classes; which += static_cast<int>(plan.spread[3])) {
       const int64_t rows = count_inside(plan, plan.tap_class[which], 0, corner.at[0], plan.tile[0]);
       for (int64_t block = 0; block < blocks(); ++block) {
+        RowSums row_sums[kChannels];
         for (int64_t row = 0; row < rows; ++row) {
           multiply(group, which, block, memory + row * plan.step[0] * plan.in_pitch, memory + tile_floats());
-          write(sample * groups + group, which, block, corner, row, memory + tile_floats());
+          write(sample * groups + group, which, block, corner, row, memory + tile_floats(), row_sums);
         }
+        if (partial != nullptr) store_sums((sample * plan_jobs(plan) + index) * groups + group, block, row_sums);
       }
     }
+    end_streaming();
   }
 
   // A row of lanes for each class in T, [class][channel][lane].
@@ -161,21 +125,34 @@ struct DirectCorrelate {
     }
   }
 
-  void write(int64_t sample_group, int which, int64_t block, const Corner& corner, int64_t row, float* lanes) const {
+  void write(int64_t sample_group, int which, int64_t block, const Corner& corner, int64_t row, float* lanes,
+             RowSums* row_sums) const {
     const TapClass& c = plan.tap_class[which];
     const int64_t position = plan.target[1] * plan.target[2] * plan.target[3];
     const int64_t h = c.start[0] + (corner.at[0] + row) * plan.spread[0];
     for (int64_t i = 0; i < smaller(kChannels, outs - block * kChannels); ++i) {
       const int64_t channel = sample_group * outs + block * kChannels + i;
-      float offset = 0;
+      float offset = 0, *from = lanes + i * plan.out_pitch;
       if (bias != nullptr) convert(bias[channel % (groups * outs)], offset);
-      const float* from = lanes + i * plan.out_pitch;
       if (plan.spread[3] > 1) {
         float* woven = lanes + lanes_floats();
         weave_lanes(from, kChannels * plan.out_pitch, plan.spread[3], plan.vectors * kLanes, woven);
         from = woven;
       }
-      write_row(plan, c, from, corner, offset, output + (channel * plan.target[0] + h) * position);
+      Storage* to = output + (channel * plan.target[0] + h) * position;
+      ChannelEpilogue<Storage> epilogue({nullptr, nullptr, {}, sums}, channel, 0, streamed, nullptr);
+      epilogue.sums = row_sums[i];
+      for_runs(plan, c, corner, [&](int64_t lane, int64_t place, int64_t count) {
+        add_bias(offset, count, from + lane);
+        epilogue.finish(from + lane, place, count, to);
+      });
+      row_sums[i] = epilogue.sums;
+    }
+  }
+
+  void store_sums(int64_t tile_group, int64_t block, const RowSums* row_sums) const {
+    for (int64_t i = 0; i < smaller(kChannels, outs - block * kChannels); ++i) {
+      row_sums[i].store(partial + (tile_group * outs + block * kChannels + i) * 2);
     }
   }
 };
@@ -184,9 +161,11 @@ template <class Storage>
 static int direct_correlate(DirectCorrelate<Storage> kernel, int64_t batch, const Storage* w,
                             const WeightStrides& strides, c4d_parallel_for run) {
   kernel.recipe = plan_recipe(kernel.plan);
-  const int64_t before = recipe_floats(kernel.plan, kernel.recipe);
-  const int64_t floats = before + kernel.groups * kernel.group_floats();
-  Scratch packed(ScratchUse::kCall, static_cast<size_t>(floats) * sizeof(float));
+  const int64_t before = recipe_floats(kernel.plan, kernel.recipe), tiles = plan_jobs(kernel.plan);
+  const int64_t floats = before + kernel.groups * kernel.group_floats(), width = kernel.groups * kernel.outs * 2;
+  const int64_t partial = kernel.sums != nullptr ? batch * tiles * width : 0;
+  const size_t bytes = static_cast<size_t>(floats) * sizeof(float);
+  Scratch packed(ScratchUse::kCall, bytes + static_cast<size_t>(partial) * sizeof(double));
   if (!packed) return C4D_NO_MEMORY;
   write_recipe(kernel.plan, packed.floats(), &kernel.recipe);
   parallel(run, kernel.groups * kernel.blocks() * kernel.ins, [&](int64_t job) {
@@ -196,14 +175,17 @@ static int direct_correlate(DirectCorrelate<Storage> kernel, int64_t batch, cons
                         packed.floats() + before + group * kernel.group_floats());
   });
   kernel.weights = packed.floats() + before;
-  const int64_t tiles = plan_jobs(kernel.plan);
+  kernel.partial = partial > 0 ? reinterpret_cast<double*>(packed.floats() + floats) : nullptr;
+  kernel.streamed = is_streamed(batch * kernel.output_bytes());
   Failure failure;
   parallel(run, batch * kernel.groups * tiles, [&](int64_t job) {
     Scratch memory(ScratchUse::kJob, kernel.job_bytes());
     if (!memory) return failure.set();
     kernel.tile(job / tiles / kernel.groups, job / tiles % kernel.groups, job % tiles, memory.floats());
   });
-  return failure.any() ? C4D_NO_MEMORY : C4D_OK;
+  if (failure.any()) return C4D_NO_MEMORY;
+  if (partial > 0) sum_in_order(kernel.partial, batch, tiles, width, kernel.sums);
+  return C4D_OK;
 }
 
 }  // namespace C4D_ISA

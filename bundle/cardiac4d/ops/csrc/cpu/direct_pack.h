@@ -16,7 +16,7 @@ struct Corner {
 
 // Neighbours along W follow each other.
 C4D_INLINE Corner corner_of(const DirectPlan& plan, int64_t tile) {
-  const int64_t w = tile % plan.tiles[1], d = tile / plan.tiles[1] % plan.tiles[2];
+  const int64_t d = tile % plan.tiles[2], w = tile / plan.tiles[2] % plan.tiles[1];
   return {{tile / plan.tiles[1] / plan.tiles[2] * plan.tile[0], w * plan.tile[1], d * plan.tile[2]}};
 }
 
@@ -57,13 +57,22 @@ static Columns read_columns(const DirectPlan& plan, const Storage* row, const Co
   return {stage, stage_pitch(plan), begin, end};
 }
 
-// All copies of one row in H. row: the source's positions (W, D, T) at that h, or null outside the source.
+// Fetches a part of a column in the next row in H, while this row is packed: columns are too short for the hardware to
+// see them coming.
+C4D_INLINE void prefetch_part(const float* column, int64_t floats, int64_t part, int64_t parts) {
+  for (int64_t i = floats * part / parts; i < floats * (part + 1) / parts; i += 16) __builtin_prefetch(column + i);
+}
+
+// All copies of one row in H. row: the source's positions (W, D, T) at that h, or null outside the source. is_last: the
+// row is the last of its tile or of the source.
 template <class Storage>
 static void pack_row(const DirectPlan& plan, const ColumnRecipe& recipe, const Storage* row, const Corner& corner,
-                     float* stage, float* to) {
+                     bool is_last, float* stage, float* to) {
   if (row == nullptr) return clear(to, plan.in_pitch);
   const Columns columns = read_columns(plan, row, corner, stage);
   const int64_t first = corner.at[1] * plan.step[1] + plan.low[1], length = plan.slices * plan.grid[3];
+  const int64_t next_row = plan.source[1] * columns.pitch, span = slice_span(plan, corner.at[2]).floats;
+  const bool fetches = !is_last && columns.first != stage;
   float* const begin = to;
   // In ascending order: the last vector of a column runs into the next one, or into the slack of the row.
   for (int64_t copy = 0; copy < plan.frame_shifts; ++copy) {
@@ -73,7 +82,9 @@ static void pack_row(const DirectPlan& plan, const ColumnRecipe& recipe, const S
       for (int64_t column = 0; column < plan.columns; ++column, to += length) {
         const int64_t w = first + column * plan.step[1] + rw;
         if (column < read && w >= columns.begin && w < columns.end) {
-          pack_column(recipe, at, columns.first + (w - columns.begin) * columns.pitch, to);
+          const float* from = columns.first + (w - columns.begin) * columns.pitch;
+          if (fetches && copy == 0) prefetch_part(from + next_row, span, rd, plan.step[2]);
+          pack_column(recipe, at, from, to);
         } else {
           clear(to, length);
         }
@@ -92,7 +103,7 @@ static void pack_tile(const DirectPlan& plan, const ColumnRecipe& recipe, const 
   for (int64_t i = 0; i < plan.in_rows; ++i, to += plan.in_pitch) {
     const int64_t h = first + i;
     const Storage* from = h >= 0 && h < plan.source[0] ? channel + h * row : nullptr;
-    pack_row(plan, recipe, from, corner, stage, to);
+    pack_row(plan, recipe, from, corner, i + 1 == plan.in_rows || h + 1 >= plan.source[0], stage, to);
   }
 }
 

@@ -23,8 +23,9 @@ C4D_INLINE void store_target(const float* row, int64_t count, Storage* to) {
 // All parts of the epilogue in one pass over a row.
 template <bool HasResidual, bool HasGate, bool HasSums>
 C4D_INLINE void finish_row(const float* row, const float* residual, const float* gate, const ChannelNorm& norm,
-                           int64_t count, RowSums& channel_sums, float* to) {
+                           int64_t count, bool streamed, RowSums& channel_sums, float* to) {
   RowSums sums = channel_sums;  // a copy stays in registers, for nothing that is stored could be it
+  const bool past_cache = streamed && may_stream(to);
   const Vec scale = broadcast(norm.scale), shift = broadcast(norm.shift);
   int64_t i = 0;
   for (; i + kLanes <= count; i += kLanes) {
@@ -35,7 +36,7 @@ C4D_INLINE void finish_row(const float* row, const float* residual, const float*
       factor = load(gate + i);
       result = factor * scale + shift <= Vec{} ? Vec{} : result;  // a gate that is NaN is open, as in torch
     }
-    store(to + i, result);
+    past_cache ? stream(to + i, result) : store(to + i, result);
     if (HasSums) sums.add(result, factor);
   }
   for (; i < count; ++i) {
@@ -48,18 +49,25 @@ C4D_INLINE void finish_row(const float* row, const float* residual, const float*
   if (HasSums) channel_sums = sums;
 }
 
+// Only floats are stored as they are put together, and can be streamed.
+C4D_INLINE bool is_float(const float*) { return true; }
+template <class Storage>
+C4D_INLINE bool is_float(const Storage*) {
+  return false;
+}
+
 template <class Storage>
 struct ChannelEpilogue {
   const Storage *residual, *gate;  // of this channel
   ChannelNorm norm;
-  bool sums_wanted;
+  bool sums_wanted, streamed;
   float* buffer;  // as long as a row
   RowSums sums;
 
-  // channel: counted through the samples; volume: its elements.
-  C4D_INLINE_MEMBER ChannelEpilogue(const Epilogue& all, int64_t channel, int64_t volume, float* row_buffer)
+  // channel: counted through the samples; volume: its elements; large: whether results are streamed.
+  C4D_INLINE_MEMBER ChannelEpilogue(const Epilogue& all, int64_t channel, int64_t volume, bool large, float* row_buffer)
       : residual(nullptr), gate(nullptr), norm(channel_norm(all.norm, channel)), sums_wanted(all.sums != nullptr),
-        buffer(row_buffer) {
+        streamed(large && is_float(residual)), buffer(row_buffer) {
     if (all.residual != nullptr) residual = static_cast<const Storage*>(all.residual) + channel * volume;
     if (all.gate != nullptr) gate = static_cast<const Storage*>(all.gate) + channel * volume;
   }
@@ -78,11 +86,12 @@ struct ChannelEpilogue {
     if (residual != nullptr) {
       finish_with_residual(row, as_floats(residual + place, count, buffer), count, to);
     } else if (gate != nullptr) {
-      finish_row<false, true, true>(row, nullptr, as_floats(gate + place, count, buffer), norm, count, sums, to);
+      finish_row<false, true, true>(row, nullptr, as_floats(gate + place, count, buffer), norm, count, streamed, sums,
+                                    to);
     } else if (sums_wanted) {
-      finish_row<false, false, true>(row, nullptr, nullptr, norm, count, sums, to);
+      finish_row<false, false, true>(row, nullptr, nullptr, norm, count, streamed, sums, to);
     } else {
-      return convert_row(row, channel + place, count);
+      return store_row(row, count, streamed, channel + place);
     }
     store_target(to, count, channel + place);
   }
@@ -90,9 +99,9 @@ struct ChannelEpilogue {
  private:
   C4D_INLINE_MEMBER void finish_with_residual(const float* row, const float* other, int64_t count, float* to) {
     if (sums_wanted) {
-      finish_row<true, false, true>(row, other, nullptr, norm, count, sums, to);
+      finish_row<true, false, true>(row, other, nullptr, norm, count, streamed, sums, to);
     } else {
-      finish_row<true, false, false>(row, other, nullptr, norm, count, sums, to);
+      finish_row<true, false, false>(row, other, nullptr, norm, count, streamed, sums, to);
     }
   }
 };

@@ -39,9 +39,14 @@ struct IsaKernels {
   int (*channel_sums)(const c4d_tensor& t, const void* x, double* sums, c4d_parallel_for run);
   int (*norm_input_grad)(const c4d_tensor& t, const void* g, const void* x, const float* abc, const void* add,
                          void* dx, c4d_parallel_for run);
+  int (*upsample_conv_add)(const c4d_tensor& t, int64_t in_channels, const float* x, const float* w, const float* bias,
+                           const float* skip, float* y, double* sums, c4d_parallel_for run);
+  int (*pointwise_softmax)(const c4d_tensor& t, int64_t classes, const float* x, const float* w, const float* bias,
+                           float* y, c4d_parallel_for run);
   int (*upsample_add)(const c4d_tensor& t, const void* x, const void* skip, void* y, c4d_parallel_for run);
   int (*upsample_grad)(const c4d_tensor& t, const void* dy, void* dx, c4d_parallel_for run);
-  int (*direct_forward)(const c4d_problem& p, const void* x, const void* w, const void* bias, void* y,
+  // sums: (N, C, 2) of y, see Epilogue, or null.
+  int (*direct_forward)(const c4d_problem& p, const void* x, const void* w, const void* bias, void* y, double* sums,
                         c4d_parallel_for run);
   int (*direct_grad_input)(const c4d_problem& p, const void* dy, const void* w, void* dx, c4d_parallel_for run);
   int (*direct_grad_weight)(const c4d_problem& p, const void* x, const void* dy, void* dw, c4d_parallel_for run);

@@ -7,7 +7,8 @@
 #include "isa.h"
 #include "norm_gradient.h"
 #include "pointwise_grad_weight.h"
-#include "upsampling.h"
+#include "pointwise_softmax.h"
+#include "upsample_conv.h"
 #include "winograd_grad_weight.h"
 
 namespace c4d {
@@ -56,8 +57,8 @@ static int any_upsample_grad(const c4d_tensor& t, const void* dy, void* dx, c4d_
 }
 
 static int any_direct_forward(const c4d_problem& p, const void* x, const void* w, const void* bias, void* y,
-                              c4d_parallel_for run) {
-  return with_storage(p.dtype, [&](auto type) { return direct_forward<decltype(type)>(p, x, w, bias, y, run); });
+                              double* sums, c4d_parallel_for run) {
+  return with_storage(p.dtype, [&](auto type) { return direct_forward<decltype(type)>(p, x, w, bias, y, sums, run); });
 }
 
 static int any_direct_grad_input(const c4d_problem& p, const void* dy, const void* w, void* dx,
@@ -94,6 +95,8 @@ static int any_pointwise_grad_weight(const c4d_problem& p, const void* x, const 
    c4d::C4D_ISA::any_winograd_grad_weight,                                                  \
    c4d::C4D_ISA::any_channel_sums,                                                          \
    c4d::C4D_ISA::any_norm_input_grad,                                                       \
+   c4d::C4D_ISA::upsample_conv_add,                                                         \
+   c4d::C4D_ISA::pointwise_softmax,                                                         \
    c4d::C4D_ISA::any_upsample_add,                                                          \
    c4d::C4D_ISA::any_upsample_grad,                                                         \
    c4d::C4D_ISA::any_direct_forward,                                                        \

@@ -92,15 +92,15 @@ int half_grad(const c4d_residual_block& b, const c4d_half_block& half, const flo
 
 }  // namespace
 
-int c4d_cpu_residual_block(const c4d_residual_block* b, const float* x, float* out, float* y, double* sums_x,
-                           double* sums_y, c4d_parallel_for run) {
+int c4d_cpu_residual_block(const c4d_residual_block* b, const float* x, int x_sums_known, float* out, float* y,
+                           const c4d_block_sums* sums, c4d_parallel_for run) {
   if (!is_valid(b)) return C4D_BAD_PROBLEM;
   const c4d_tensor like = tensor(*b);
-  int status = c4d_cpu_channel_sums(&like, x, sums_x, run);
+  int status = x_sums_known ? C4D_OK : c4d_cpu_channel_sums(&like, x, sums->x, run);
   if (status != C4D_OK) return status;
-  status = half_forward(*b, b->first, x, sums_x, nullptr, y, sums_y, run);
+  status = half_forward(*b, b->first, x, sums->x, nullptr, y, sums->y, run);
   if (status != C4D_OK) return status;
-  return half_forward(*b, b->second, y, sums_y, x, out, nullptr, run);
+  return half_forward(*b, b->second, y, sums->y, x, out, sums->out, run);
 }
 
 int c4d_cpu_residual_block_grad(const c4d_residual_block* b, const float* grad_out, const float* x, const float* y,

@@ -43,6 +43,18 @@ static const float* as_floats(const Storage* from, int64_t count, float* buffer)
   return buffer;
 }
 
+// Stores a row of results; streamed: past the caches, where the row is aligned.
+C4D_INLINE void store_row(const float* from, int64_t count, bool streamed, float* to) {
+  const bool past_cache = streamed && may_stream(to);
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) past_cache ? stream(to + i, load(from + i)) : store(to + i, load(from + i));
+  for (; i < count; ++i) to[i] = from[i];
+}
+template <class Storage>
+C4D_INLINE void store_row(const float* from, int64_t count, bool, Storage* to) {
+  convert_row(from, to, count);
+}
+
 // Sums in double precision, for a variance is a small difference of two of them. The order of the additions depends on
 // the lengths of the rows alone.
 class RowSums {

@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-#if defined(__AVX512F__)
+#if defined(__AVX2__)
 #include <immintrin.h>
 #endif
 
@@ -35,6 +35,26 @@ typedef int32_t IntVec __attribute__((vector_size(C4D_LANES * 4)));
 C4D_INLINE Vec load(const float* from) { return *reinterpret_cast<const LooseVec*>(from); }
 C4D_INLINE void store(float* to, Vec value) { *reinterpret_cast<LooseVec*>(to) = value; }
 C4D_INLINE Vec broadcast(float value) { return value - Vec{}; }
+
+// Past the caches: a result larger than they are would be read into them line by line before it is overwritten, and
+// push out what is needed. `to` is aligned to a vector. A job calls end_streaming before it ends.
+C4D_INLINE void stream(float* to, Vec value) {
+#if C4D_LANES == 16
+  _mm512_stream_ps(to, value);
+#elif C4D_LANES == 8
+  _mm256_stream_ps(to, value);
+#else
+  store(to, value);
+#endif
+}
+C4D_INLINE void end_streaming() {
+#if C4D_LANES >= 8
+  _mm_sfence();
+#endif
+}
+constexpr int64_t kStreamedBytes = int64_t(16) << 20;  // results as large as this are streamed
+C4D_INLINE bool is_streamed(int64_t bytes) { return bytes >= kStreamedBytes; }
+C4D_INLINE bool may_stream(const void* to) { return reinterpret_cast<uintptr_t>(to) % (kLanes * sizeof(float)) == 0; }
 
 // The two halves of a vector in double precision.
 typedef double Doubles __attribute__((vector_size(C4D_LANES * 4)));

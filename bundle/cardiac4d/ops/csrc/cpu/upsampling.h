@@ -94,14 +94,16 @@ template <class Storage>
 static int upsample_add(const c4d_tensor& t, const void* x, const void* skip, void* y, c4d_parallel_for run) {
   const Upsampling u(t);
   const int64_t small_row = u.small_row(), row = u.large_row();
+  const bool streamed = is_streamed(u.planes * u.large[0] * u.large[1] * row * static_cast<int64_t>(sizeof(Storage)));
   return for_upsampling_jobs(u, run, [&](int64_t job, float* repeated) {
     float *sum = repeated + row, *buffer = sum + row;
     repeat_row(as_floats(static_cast<const Storage*>(x) + job * small_row, small_row, buffer), u, repeated);
     u.for_large_rows(job, [&](int64_t place) {
       convert_row(static_cast<const Storage*>(skip) + place, sum, row);
       add_row(repeated, row, sum);
-      convert_row(sum, static_cast<Storage*>(y) + place, row);
+      store_row(sum, row, streamed, static_cast<Storage*>(y) + place);
     });
+    end_streaming();
   });
 }
 

@@ -134,6 +134,10 @@ struct WinogradCorrelate {
     return static_cast<size_t>(kLanes + input_floats() + later) * sizeof(float);
   }
 
+  int64_t output_bytes() const {
+    return c.batch * c.outs * c.out[0] * c.out[1] * c.out[2] * c.out[3] * static_cast<int64_t>(sizeof(Storage));
+  }
+
   void unit(int64_t index, float* memory) const {
     const Unit u = unit_at(t, c.out, index);
     float *points = memory + kLanes, *shared = points + input_floats();
@@ -146,6 +150,7 @@ struct WinogradCorrelate {
       transform_input<M>(shared, t.in_pitch, points + in * t.in_pitch, c.ins * t.in_pitch);
     }
     for (int64_t block = 0; block < divide_up(c.outs, kChannels); ++block) outputs(u, index, block, points, shared);
+    end_streaming();
   }
 
   void outputs(const Unit& u, int64_t index, int64_t block, const float* points, float* products) const {
@@ -161,7 +166,8 @@ struct WinogradCorrelate {
       if (c.bias != nullptr) convert(static_cast<const Storage*>(c.bias)[first + o], bias);
       const int64_t channel = u.sample * c.outs + first + o;
       Storage* output = static_cast<Storage*>(c.output) + channel * out_volume;
-      ChannelEpilogue<Storage> epilogue(c.epilogue, channel, out_volume, rows + M * M * t.out_pitch);
+      ChannelEpilogue<Storage> epilogue(c.epilogue, channel, out_volume, is_streamed(output_bytes()),
+                                        rows + M * M * t.out_pitch);
       if (epilogue.reads()) {
         for_output_rows<M>(c.out, t, u, [&](int64_t, int64_t place, int64_t n) { epilogue.prefetch(place, n); });
       }

@@ -61,11 +61,11 @@ C4D_INLINE Tiling make_tiling(const int64_t (&size)[4], int64_t lead, int tile, 
   t.tiles_w = divide_up(size[1], tile);
   t.tiles = divide_up(size[0], tile) * t.tiles_w;
   const int64_t between = lead == 1 ? 1 : 2;  // slices between tiles
-  if ((size[2] + between) * t.frames <= lanes) {
+  if ((size[2] + between) * t.frames <= lanes + lanes / 4) {  // a little too large is better than cut
     t.slab = size[2];
     t.tile_pitch = (size[2] + between) * t.frames;
     const int64_t useful = larger(divide_up(kMinLanes, t.tile_pitch), t.tiles / larger(min_units, 1));
-    t.tiles_per_unit = best_tiles(smaller(lanes / t.tile_pitch, useful), t.tile_pitch, t.slab * t.frames);
+    t.tiles_per_unit = best_tiles(smaller(larger(1, lanes / t.tile_pitch), useful), t.tile_pitch, t.slab * t.frames);
   } else {
     t.slab = divide_up(size[2], divide_up(size[2] * t.frames, lanes));
     t.tile_pitch = (t.slab + 2) * t.frames;
@@ -81,10 +81,11 @@ C4D_INLINE Tiling make_tiling(const int64_t (&size)[4], int64_t lead, int tile, 
   return t;
 }
 
-// Units of one slab and of neighbouring tiles follow each other, so that their halos are still in the cache.
+// The slabs of one tile follow each other: what is read and written there runs on in memory, as it does for the hardware
+// that fetches ahead. Then the next tile along W, whose halo is still in the cache.
 C4D_INLINE Unit unit_at(const Tiling& t, const int64_t (&size)[4], int64_t index) {
   Unit u;
-  const int64_t group = index % t.tile_groups, slab = index / t.tile_groups % t.slabs;
+  const int64_t slab = index % t.slabs, group = index / t.slabs % t.tile_groups;
   u.sample = index / t.units;
   u.first_tile = group * t.tiles_per_unit;
   u.tiles = smaller(t.tiles_per_unit, t.tiles - u.first_tile);
