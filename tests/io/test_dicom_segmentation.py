@@ -165,7 +165,8 @@ def test_headers_that_cannot_be_taken_over_are_named_without_their_content(
     labels = random_labels((*sequence.grid.shape, 3))
     with pytest.raises(InputError, match="values that DICOM does not allow") as caught:
         write_segmentations(tmp_path / "out", labels, sequence.grid.affine, sequence)
-    assert caught.value.__cause__ is None and caught.value.__suppress_context__
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
     assert not any(str(value) in str(caught.value) for value in (*IDENTITY.values(), "thirties"))
     assert not list(tmp_path.glob("out*"))
 

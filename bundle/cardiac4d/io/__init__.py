@@ -37,9 +37,9 @@ from .source import SequenceSource
 from .writer import write_fractions, write_sequence
 
 __all__ = [
-    "OUTPUT_FORMATS",
     "DICOM_SEG",
     "DICOM_SR",
+    "OUTPUT_FORMATS",
     "PROBABILITIES",
     "DicomSequence",
     "LabelConvention",
@@ -61,8 +61,8 @@ __all__ = [
     "check_same_grid",
     "find_inputs",
     "frames_as_cases",
-    "label_convention",
     "known_outputs",
+    "label_convention",
     "listed_files",
     "load_datalist",
     "open_sequence",

@@ -105,9 +105,9 @@ def open_volume(path: Path) -> SequenceSource:
 
 def _labeled_phases(files: list[Path], place: Mapping[str, Any]) -> SequenceSource:
     def open_label(path: Path) -> SequenceSource:
-        segments = place.get(SEGMENTS_KEY)
-        is_named = segments is not None and names_segments(path)
-        return SegmentationVolume.from_field(path, segments) if is_named else open_volume(path)
+        if SEGMENTS_KEY in place and names_segments(path):
+            return SegmentationVolume.from_field(path, place[SEGMENTS_KEY])
+        return open_volume(path)
 
     return LabeledPhases(PhaseFiles(files, open_label), place[NUMBERS_KEY], place[LENGTH_KEY])
 

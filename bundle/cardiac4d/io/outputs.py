@@ -70,9 +70,7 @@ def _dicom(path: Path, result: Segmentation, overwrite: bool, kind: str = BINARY
         fix = f"give the DICOM study itself, or leave {DICOM_SEG} out of `outputs`"
         raise InputError(result.meta["filename_or_obj"], problem, fix)
     frames = [index % study.num_frames for index in result.time.indices]
-    return write_segmentations(
-        path, result.labels, result.affine, study, frames=frames, kind=kind, overwrite=overwrite
-    )
+    return write_segmentations(path, result.labels, result.affine, study, frames=frames, kind=kind, overwrite=overwrite)
 
 
 NIFTI: Final = "nifti"

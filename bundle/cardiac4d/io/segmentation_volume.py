@@ -92,7 +92,7 @@ class SegmentationVolume(SequenceSource):
 def _nrrd_segments(path: Path) -> list[Segment]:
     """The segments that the header of 3D Slicer lists; the tag of the terminology is ``category~type~...``."""
     header, _ = read_header(path)
-    segments = []
+    segments: list[Segment] = []
     while f"Segment{len(segments)}_ID" in header:
         prefix = f"Segment{len(segments)}_"
         name = unquote(str(header.get(f"{prefix}Name", header[f"{prefix}ID"])))

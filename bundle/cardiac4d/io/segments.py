@@ -35,9 +35,7 @@ _KNOWN = {
 }
 
 
-def labels_of_segments(
-    path: Path, segments: Iterable[Segment], names: Mapping[str, int] | None
-) -> dict[int, int]:
+def labels_of_segments(path: Path, segments: Iterable[Segment], names: Mapping[str, int] | None) -> dict[int, int]:
     """The label of each segment by its number in the file.
 
     Args:

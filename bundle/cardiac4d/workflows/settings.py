@@ -110,9 +110,7 @@ RULES = {
         lambda value: _is_whole(value) and (value >= 1 or value == -1),
     ),
     "roi_size": _WINDOW,
-    "outputs": Rule(
-        f"some of {', '.join(known_outputs())}, as in \"['nifti','seq.nrrd']\"", _is_outputs
-    ),
+    "outputs": Rule(f"some of {', '.join(known_outputs())}, as in \"['nifti','seq.nrrd']\"", _is_outputs),
     "spacing_mm": Rule('three numbers above 0 in millimetres, such as "[1.0,1.0,1.0]"', _is_spacing),
     "orientation": Rule("three letters such as RAS: one of L and R, one of P and A, one of I and S", _is_orientation),
 }

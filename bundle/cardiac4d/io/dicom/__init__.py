@@ -7,8 +7,8 @@ from .convert import write_nifti
 from .image import SourceFrame
 from .measurement_report import Measurements, write_measurement_report
 from .segmentation import BINARY, LABELMAP
-from .segmentation_planes import is_segmentation, read_segment_planes, read_segments
 from .segmentation_files import write_segmentations
+from .segmentation_planes import is_segmentation, read_segment_planes, read_segments
 from .sequence import DicomSequence
 from .studies import dicom_studies, holds_dicom, is_dicom_study
 

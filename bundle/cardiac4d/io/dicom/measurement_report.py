@@ -82,7 +82,9 @@ def write_measurement_report(
         with quiet(), whole_file(target) as partial:
             _report(measurements, sequence, references).save_as(partial)
     except (ValueError, TypeError, AttributeError) as error:
-        problem = f"its headers hold values that DICOM does not allow ({type(error).__name__}); a report takes them over"
+        problem = (
+            f"its headers hold values that DICOM does not allow ({type(error).__name__}); a report takes them over"
+        )
         # `from None`: the text of these errors quotes values, which may be the patient's
         raise InputError(sequence.path, problem, "repair the headers, or leave the DICOM report out") from None
     return target
@@ -136,9 +138,7 @@ def _observer() -> Any:
     return ObservationContext(ObserverContext(coded("121007", "Device", "DCM"), device))
 
 
-def _phase_groups(
-    measurements: Measurements, sequence: DicomSequence, references: ReportReferences
-) -> Iterator[Any]:
+def _phase_groups(measurements: Measurements, sequence: DicomSequence, references: ReportReferences) -> Iterator[Any]:
     """The volume of each structure in each phase; of its segment, where there is one."""
     for structure in CODED_STRUCTURES:
         volumes = measurements.volumes_ml.get(structure.key, ())
@@ -149,9 +149,7 @@ def _phase_groups(
                 yield _group(title, found, references, structure, references.segment(frame, structure))
 
 
-def _study_groups(
-    measurements: Measurements, sequence: DicomSequence, references: ReportReferences
-) -> Iterator[Any]:
+def _study_groups(measurements: Measurements, sequence: DicomSequence, references: ReportReferences) -> Iterator[Any]:
     """End diastole, end systole, and what belongs to the whole cycle."""
     cycle = {**CYCLE, "ef_percent": EF_BY_MR} if references.modality == "MR" else CYCLE
     titled = {
@@ -189,7 +187,7 @@ def _group(
         VolumetricROIMeasurementsAndQualitativeEvaluations,
     )
 
-    common = {
+    common: dict[str, Any] = {
         "tracking_identifier": TrackingIdentifier(uid=lasting_uid(references.study, title), identifier=title),
         "algorithm_id": AlgorithmIdentification(name=NAME, version=EQUIPMENT["software_versions"]),
         "finding_sites": [FindingSite(coded(structure.code, structure.meaning, SNOMED))],

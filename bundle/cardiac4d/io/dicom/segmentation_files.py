@@ -85,7 +85,9 @@ def _write_phase(path: Path, labels: np.ndarray, sequence: DicomSequence, frame:
             result.save_as(path)
     except (ValueError, TypeError, AttributeError, NotImplementedError) as error:
         source = sequence.images(frame)[0].source.path
-        problem = f"its header holds values that DICOM does not allow ({type(error).__name__}), and a SEG takes them over"
+        problem = (
+            f"its header holds values that DICOM does not allow ({type(error).__name__}), and a SEG takes them over"
+        )
         # `from None`: the text of these errors quotes values, which may be the patient's
         raise InputError(source, problem, "repair the header, or write results in another format") from None
 
