@@ -175,7 +175,7 @@ def _by_frame(path: Path, where: str, files: Mapping[str, Any], image: Place) ->
 
 
 def _say_segments(path: Path, where: str, entry: Entry) -> None:
-    """Note the image's grid, and what segments are, where label files name them; ``label_map`` by name is then theirs."""
+    """Note the image's grid, and what segments are, where label files name them; names in ``label_map`` are theirs."""
     if not any(names_segments(Path(file)) for file in entry[LABEL_KEY][FILES]):
         return
     label_map = entry.get(LABEL_MAP_KEY)

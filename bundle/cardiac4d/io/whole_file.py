@@ -53,7 +53,7 @@ def remove_whole(path: Path) -> None:
 def whole_folder(path: str | PathLike[str]) -> Iterator[Path]:
     """Give a new folder to write into; rename it to ``path`` at the end, or remove it if the block raised.
 
-    A folder that is there already is replaced. A killed process leaves at most hidden folders: the new one, the old one.
+    A folder that is there already is replaced. A killed process leaves hidden folders at most.
 
     Args:
         path: the folder to make.

@@ -68,8 +68,8 @@ class StudyReports:
         checkpoint: file of the weights; its SHA-256 stands in the reports.
         cases_csv: table of :class:`~cardiac4d.workflows.CaseResults`, which gives the true ejection fractions; that
             handler must be attached before this one.
-        dicom_dir: folder of a DICOM structured report of each study that came as DICOM; none where it is left out. These
-            files alone name the patient.
+        dicom_dir: folder of a DICOM structured report of each study that came as DICOM; none where it is left out.
+            These files name the patient; the others do not.
         overwrite: remove the reports that an earlier run left of other cases.
     """
 

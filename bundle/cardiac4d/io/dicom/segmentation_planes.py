@@ -22,7 +22,8 @@ _LPS_TO_RAS: Final = np.diag([-1.0, -1.0, 1.0])
 
 def is_segmentation(path: Path) -> bool:
     """Whether a file is a DICOM SEG."""
-    return is_dicom(path) and read_header(path, path, ["SOPClassUID"]).SOPClassUID in _CLASSES
+    header = read_header(path, path, ["SOPClassUID"]) if is_dicom(path) else None
+    return header is not None and header.SOPClassUID in _CLASSES
 
 
 def read_segments(path: Path) -> list[Segment]:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from ... import __version__
 
 NAME: Final = "cardiac4d"
-EQUIPMENT: Final[dict[str, str]] = {
+EQUIPMENT: Final[dict[str, Any]] = {
     "manufacturer": NAME,
     "manufacturer_model_name": NAME,
     "software_versions": __version__,

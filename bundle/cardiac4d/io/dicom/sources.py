@@ -14,7 +14,7 @@ from .image import SliceImage
 from .software import lasting_uid, new_uid
 from .toolkit import pydicom_for, quiet
 
-_REFERENCED: Final = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
+_REFERENCED: Final = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID")
 _ALWAYS_THERE: Final = (
     *("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate"),
     *("StudyTime", "ReferringPhysicianName"),
@@ -113,13 +113,13 @@ def reference_of(place: Path, image: SliceImage) -> Reference:
         InputError: if its file lacks a UID.
     """
     path = image.source.path
-    header = read_header(place, path, [*_REFERENCED, "NumberOfFrames"])
-    values = [_need(path, header, keyword) for keyword in _REFERENCED[:3]]
+    header = read_header(place, path, [*_REFERENCED, "NumberOfFrames"]) or {}
+    values = [_need(path, header, keyword) for keyword in _REFERENCED]
     return Reference(values[0], values[1], values[2], image.source.frame_number if "NumberOfFrames" in header else None)
 
 
 def _need(path: Path, header: Any, keyword: str) -> str:
-    value = str(header.get(keyword, "")) if header is not None else ""
+    value = str(header.get(keyword, ""))
     if not value:
         problem = "missing, but results of this study must name it"
         raise InputError(path, problem, "export the study again, or write results in another format", keyword)
