@@ -33,8 +33,9 @@ from ..io.places import image_files
 from ..measure import MeasureOptions, measure_study
 from ..report import write_cohort_report, write_study_report
 from .case_results import case_name
+from .dicom_report import write_dicom_report
 from .distributed import gather_rows, is_main_process
-from .runs import remove_other_reports
+from .runs import remove_other_dicom_reports, remove_other_reports
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +68,8 @@ class StudyReports:
         checkpoint: file of the weights; its SHA-256 stands in the reports.
         cases_csv: table of :class:`~cardiac4d.workflows.CaseResults`, which gives the true ejection fractions; that
             handler must be attached before this one.
+        dicom_dir: folder of a DICOM structured report of each study that came as DICOM; none where it is left out.
+            These files name the patient; the others do not.
         overwrite: remove the reports that an earlier run left of other cases.
     """
 
@@ -76,9 +79,11 @@ class StudyReports:
         model_name: str | None = None,
         checkpoint: str | Path | None = None,
         cases_csv: str | Path | None = None,
+        dicom_dir: str | Path | None = None,
         *,
         overwrite: bool = False,
     ) -> None:
+        self.dicom_dir = None if dicom_dir is None else Path(dicom_dir)
         self.output_dir, self.overwrite = Path(output_dir), overwrite
         self.model_name, self.checkpoint, self.cases_csv = model_name, checkpoint, cases_csv
         self._documents: list[dict[str, Any]] = []
@@ -110,6 +115,8 @@ class StudyReports:
         ).to_document(case_id, {**origin(place, case_id), **model})
         frames = ChosenFrames(source, [int(t) for t in pred.meta.get("frame_indices", range(source.num_frames))])
         write_study_report(self.output_dir, document, frames, pred[0], pred.affine)
+        if self.dicom_dir is not None:
+            write_dicom_report(self.dicom_dir, document, pred.meta, overwrite=self.overwrite)
         return document
 
     def _completed(self, _engine: Engine) -> None:
@@ -118,7 +125,10 @@ class StudyReports:
         if not is_main_process():
             return
         if self.overwrite:
-            remove_other_reports(self.output_dir, [document["case_id"] for document in documents])
+            case_ids = [document["case_id"] for document in documents]
+            remove_other_reports(self.output_dir, case_ids)
+            if self.dicom_dir is not None:
+                remove_other_dicom_reports(self.dicom_dir, case_ids)
         if documents:
             page, _ = write_cohort_report(self.output_dir, documents, reference_ejection_fractions(self.cases_csv))
             logger.info("reports: %s", page)
