@@ -16,8 +16,17 @@ from .metaimage import MetaImageSequence
 from .mnms import write_mnms_datalist
 from .nifti import NiftiSequence
 from .nrrd import NrrdSequence
-from .open_sequence import open_sequence, open_volume, reopen
-from .outputs import OUTPUT_FORMATS, PROBABILITIES, OutputFormat, Segmentation, check_outputs
+from .open_sequence import open_sequence, open_volume, reopen, reopen_dicom
+from .outputs import (
+    DICOM_SEG,
+    DICOM_SR,
+    OUTPUT_FORMATS,
+    PROBABILITIES,
+    OutputFormat,
+    Segmentation,
+    check_outputs,
+    known_outputs,
+)
 from .phase_files import PhaseFiles
 from .phase_folders import write_nnunet_datalist, write_phase_datalist
 from .places import Place, listed_files
@@ -28,6 +37,8 @@ from .source import SequenceSource
 from .writer import write_fractions, write_sequence
 
 __all__ = [
+    "DICOM_SEG",
+    "DICOM_SR",
     "OUTPUT_FORMATS",
     "PROBABILITIES",
     "DicomSequence",
@@ -50,6 +61,7 @@ __all__ = [
     "check_same_grid",
     "find_inputs",
     "frames_as_cases",
+    "known_outputs",
     "label_convention",
     "listed_files",
     "load_datalist",
@@ -59,6 +71,7 @@ __all__ = [
     "read_labels",
     "read_prepared",
     "reopen",
+    "reopen_dicom",
     "write_acdc_datalist",
     "write_cine_datalist",
     "write_fractions",

@@ -21,8 +21,8 @@ from ..conventions import (
 )
 from ..errors import InputError
 from .image_names import has_wildcard
-from .label_names import numbered_label_map
-from .labeled_phases import LENGTH_KEY, NUMBERS_KEY
+from .label_names import numbered_label_map, segment_names
+from .labeled_phases import LENGTH_KEY, NUMBERS_KEY, SEGMENTS_KEY
 from .labels import LabelConvention
 from .open_sequence import open_sequence
 from .places import (
@@ -37,6 +37,7 @@ from .places import (
     listed_files,
     place_name,
 )
+from .segmentation_volume import names_segments, segments_field
 
 Entry: TypeAlias = dict[str, Any]
 
@@ -140,6 +141,7 @@ def _resolve_paths(path: Path, where: str, entry: Entry) -> None:
         name = entry[key]
         if key == LABEL_KEY and isinstance(name, Mapping):
             entry[key] = _by_frame(path, f"{where}.{key}", name, entry[IMAGE_KEY])
+            _say_segments(path, where, entry)
             continue
         entry[key] = _resolved(path, f"{where}.{key}", name, options if key == IMAGE_KEY else of_labels)
         if key != IMAGE_KEY and listed_files(entry[key]) == listed_files(entry[IMAGE_KEY]):
@@ -170,6 +172,19 @@ def _by_frame(path: Path, where: str, files: Mapping[str, Any], image: Place) ->
         raise InputError(path, f"{files[str(several[0])]} is more than one file", fix, where)
     length = open_sequence(image).num_frames
     return {FILES: [found[n][0] for n in numbers], NUMBERS_KEY: numbers, LENGTH_KEY: length}
+
+
+def _say_segments(path: Path, where: str, entry: Entry) -> None:
+    """Note the image's grid, and what segments are, where label files name them; names in ``label_map`` are theirs."""
+    if not any(names_segments(Path(file)) for file in entry[LABEL_KEY][FILES]):
+        return
+    label_map = entry.get(LABEL_MAP_KEY)
+    names = segment_names(path, f"{where}.{LABEL_MAP_KEY}", label_map)
+    if names is not None:
+        del entry[LABEL_MAP_KEY]
+    numbered = names is None and label_map is not None
+    image = open_sequence(entry[IMAGE_KEY])
+    entry[LABEL_KEY][SEGMENTS_KEY] = segments_field(image, names, numbered=numbered)
 
 
 def _existing(path: Path, where: str, name: str) -> list[str]:

@@ -23,6 +23,9 @@ class TimedSequence(SequenceSource):
         cycle_length_ms: length of the R-R interval; nan where it is not known.
         field: of the data list, to name it in errors.
 
+    Attributes:
+        source: the sequence as it was opened.
+
     Raises:
         InputError: if there are not as many times as frames, or they do not ascend.
     """

@@ -41,6 +41,26 @@ def numbered_label_map(path: Path, where: str, label_map: Mapping[Any, Any], doc
     return numbered
 
 
+def segment_names(path: Path, where: str, label_map: Any) -> dict[str, int] | None:
+    """The labels that a label map gives to segments by their names; None where it has numbers only.
+
+    Args:
+        path: the data list, to name it.
+        where: the field.
+        label_map: from the name of a segment to a label of this package or its name.
+
+    Raises:
+        InputError: for a label that is not known.
+    """
+    named = isinstance(label_map, Mapping) and any(not str(key).lstrip("-").isdecimal() for key in label_map)
+    if not named:
+        return None
+    return {
+        str(name): _known(path, where, label, TARGETS) if isinstance(label, str) else int(label)
+        for name, label in label_map.items()
+    }
+
+
 def numbers_by_name(labels: Any) -> dict[str, int]:
     """The numbers in a table of names, whichever way round it is; names that stand for several numbers are left out."""
     pairs = labels.items() if isinstance(labels, Mapping) else ()

@@ -15,6 +15,8 @@ from .source import SequenceSource, check_index
 
 NUMBERS_KEY = "frame_numbers"
 LENGTH_KEY = "num_frames"
+SEGMENTS_KEY = "segments"
+"""Of files that name their segments: the image's grid, on which they are put, and what the segments are."""
 
 
 class LabeledPhases(SequenceSource):

@@ -12,7 +12,7 @@ from ..errors import InputError
 from .dicom import DicomSequence, is_dicom_study
 from .given_times import TimedSequence
 from .image_names import METAIMAGE_SUFFIXES, NIFTI_SUFFIXES, NRRD_SUFFIXES, has_suffix
-from .labeled_phases import LENGTH_KEY, NUMBERS_KEY, LabeledPhases
+from .labeled_phases import LENGTH_KEY, NUMBERS_KEY, SEGMENTS_KEY, LabeledPhases
 from .metaimage import MetaImageSequence
 from .nifti import AXIS_ORDERS, NiftiSequence
 from .nrrd import NrrdSequence
@@ -28,6 +28,7 @@ from .places import (
     place_of_text,
     place_text,
 )
+from .segmentation_volume import SegmentationVolume, names_segments
 from .source import SequenceSource
 
 
@@ -66,15 +67,26 @@ def reopen(meta: Mapping[str, Any]) -> SequenceSource:
     return open_sequence(place_of_text(meta[META_PLACE]))
 
 
+def reopen_dicom(meta: Mapping[str, Any]) -> DicomSequence | None:
+    """Open the DICOM study that a loaded image came from; None where it came from another format.
+
+    Raises:
+        InputError: see :func:`reopen`.
+        KeyError: see :func:`reopen`.
+    """
+    source = reopen(meta)
+    source = source.source if isinstance(source, TimedSequence) else source
+    return source if isinstance(source, DicomSequence) else None
+
+
 def _opened(place: Place) -> SequenceSource:
     options = _options(place)
     files = listed_files(place)
     if isinstance(place, Sequence) and not isinstance(place, str) and not is_dicom_study(files):
         warn_of_other_order(files)
-    by_frame = isinstance(place, Mapping) and NUMBERS_KEY in place
-    source = _open(files, options, phases=by_frame)
-    if isinstance(place, Mapping) and by_frame:
-        return LabeledPhases(source, place[NUMBERS_KEY], place[LENGTH_KEY])
+    if isinstance(place, Mapping) and NUMBERS_KEY in place:
+        return _labeled_phases(files, place)
+    source = _open(files, options)
     if options.get(FRAME_TIMES_KEY) is not None:
         return TimedSequence(source, options[FRAME_TIMES_KEY])
     if options.get(RR_INTERVAL_KEY) is not None:
@@ -91,16 +103,25 @@ def open_volume(path: Path) -> SequenceSource:
     return _open_file(path, None, one_frame=True)
 
 
-def _open(files: list[Path], options: Mapping[str, Any], *, phases: bool = False) -> SequenceSource:
+def _labeled_phases(files: list[Path], place: Mapping[str, Any]) -> SequenceSource:
+    def open_label(path: Path) -> SequenceSource:
+        if SEGMENTS_KEY in place and names_segments(path):
+            return SegmentationVolume.from_field(path, place[SEGMENTS_KEY])
+        return open_volume(path)
+
+    return LabeledPhases(PhaseFiles(files, open_label), place[NUMBERS_KEY], place[LENGTH_KEY])
+
+
+def _open(files: list[Path], options: Mapping[str, Any]) -> SequenceSource:
     axis_order = options.get(AXIS_ORDER_KEY)
     of_dicom = {key: options[key] for key in DICOM_OPTIONS if options.get(key) is not None}
-    if axis_order is None and not phases and is_dicom_study(files):
+    if axis_order is None and is_dicom_study(files):
         return DicomSequence(files[0] if len(files) == 1 else files, **of_dicom)
     if of_dicom:
         raise InputError(files[0], "it is for DICOM studies only", "leave it out", next(iter(of_dicom)))
     if len(files) > 1 and axis_order is not None:
         raise InputError(files[0], "several files can have no axis of time", "leave it out", AXIS_ORDER_KEY)
-    if len(files) > 1 or phases:
+    if len(files) > 1:
         return PhaseFiles(files, open_volume)
     return _open_file(files[0], axis_order, one_frame=False)
 

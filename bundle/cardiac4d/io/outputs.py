@@ -5,17 +5,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
+from ..errors import InputError
 from ..geometry import TimeAxis
+from .dicom import BINARY, LABELMAP, write_segmentations
+from .open_sequence import reopen_dicom
 from .slicer_writer import write_slicer_sequence
 from .writer import write_sequence
 
 PROBABILITIES: Final = "probabilities"
-"""Not a format of label maps, but chosen in the same list."""
+DICOM_SR: Final = "dicom-sr"
+"""Not formats of label maps, but chosen in the same list."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,9 +45,9 @@ class OutputFormat:
     """One format.
 
     Attributes:
-        suffix: what follows case and postfix in the name of the file.
-        write: ``write(path, segmentation, overwrite)``; the file appears under its name only when it is complete, and
-            an existing one is refused with :class:`~cardiac4d.errors.InputError` unless ``overwrite``.
+        suffix: what follows case and postfix in the name of the file, or of the folder of files.
+        write: ``write(path, segmentation, overwrite)``; the file or folder appears under its name only when it is
+            complete, and an existing one is refused with :class:`~cardiac4d.errors.InputError` unless ``overwrite``.
     """
 
     suffix: str
@@ -58,21 +63,39 @@ def _slicer(path: Path, result: Segmentation, overwrite: bool) -> Path:
     return write_slicer_sequence(path, result.labels, result.affine, result.time, overwrite=overwrite)
 
 
+def _dicom(path: Path, result: Segmentation, overwrite: bool, kind: str = BINARY) -> Path:
+    study = reopen_dicom(result.meta)
+    if study is None:
+        problem = "it is no DICOM study, and a DICOM SEG must reference the images of one"
+        fix = f"give the DICOM study itself, or leave {DICOM_SEG} out of `outputs`"
+        raise InputError(result.meta["filename_or_obj"], problem, fix)
+    frames = [index % study.num_frames for index in result.time.indices]
+    return write_segmentations(path, result.labels, result.affine, study, frames=frames, kind=kind, overwrite=overwrite)
+
+
 NIFTI: Final = "nifti"
+DICOM_SEG: Final = "dicom-seg"
 OUTPUT_FORMATS: Final[dict[str, OutputFormat]] = {
     NIFTI: OutputFormat(".nii.gz", _nifti),
     "seq.nrrd": OutputFormat(".seq.nrrd", _slicer),
+    DICOM_SEG: OutputFormat("_dicom", _dicom),
+    "dicom-seg-labelmap": OutputFormat("_dicom_labelmap", partial(_dicom, kind=LABELMAP)),
 }
 """Another format is added here: all that takes ``outputs`` in a config then knows it."""
+
+
+def known_outputs() -> tuple[str, ...]:
+    """All names that ``outputs`` may hold."""
+    return (*OUTPUT_FORMATS, PROBABILITIES, DICOM_SR)
 
 
 def check_outputs(outputs: Any) -> tuple[str, ...]:
     """Give a list of names of outputs back.
 
     Raises:
-        ValueError: if it is empty, or names something else than formats and ``probabilities``.
+        ValueError: if it is empty, or names something else than formats, ``probabilities`` and ``dicom-sr``.
     """
-    known = (*OUTPUT_FORMATS, PROBABILITIES)
+    known = known_outputs()
     is_list = isinstance(outputs, (list, tuple))
     if not is_list or not outputs or not all(isinstance(name, str) and name in known for name in outputs):
         raise ValueError(f"`outputs` must be a list of some of {', '.join(known)}, got {outputs!r}")

@@ -13,20 +13,15 @@ from typing import Any, Final
 
 import numpy as np
 
-from ..conventions import STRUCTURES
 from ..geometry import TimeAxis
 from .image_names import has_suffix
 from .nrrd_header import pynrrd
+from .structures import CATEGORY, CODED_STRUCTURES, SNOMED
 from .whole_file import whole_file
 from .writer import refuse_existing
 
 _RAS_TO_LPS: Final = np.diag([-1.0, -1.0, 1.0, 1.0])
-_SEGMENTS: Final[dict[str, tuple[str, str, str]]] = {
-    "LV": ("LV cavity", "0.835294 0.368627 0", "SCT^87878005^Left ventricle"),
-    "LVM": ("LV myocardium", "0 0.447059 0.698039", "SCT^49848007^Left ventricle myocardium"),
-}
-"""Name, colour and SNOMED CT code of each structure, as the report shows them."""
-_CATEGORY: Final = "SCT^123037004^Anatomical structure"
+_CATEGORY: Final = "^".join((SNOMED, *CATEGORY))
 _COMPRESSION: Final = 1
 """Label maps shrink a hundredfold at any level; the highest takes many times as long."""
 
@@ -97,15 +92,15 @@ def _segments(shape: tuple[int, ...]) -> dict[str, str]:
         "Segmentation_MasterRepresentation": "Binary labelmap",
         "Segmentation_ReferenceImageExtentOffset": "0 0 0",
     }
-    for number, (structure, value) in enumerate(STRUCTURES.items()):
-        name, colour, code = _SEGMENTS[structure]
+    for number, structure in enumerate(CODED_STRUCTURES):
+        code = f"{SNOMED}^{structure.code}^{structure.meaning}"
         tag = f"TerminologyEntry:Segmentation category and type - DICOM master list~{_CATEGORY}~{code}~^^~~^^~^^|"
         of_segment = {
-            "ID": structure,
-            "Name": name,
-            "LabelValue": str(value),
+            "ID": structure.key,
+            "Name": structure.name,
+            "LabelValue": str(structure.label),
             "Layer": "0",
-            "Color": colour,
+            "Color": " ".join(f"{part / 255:.6g}" for part in structure.colour),
             "Extent": extent,
             "Tags": tag,
         }

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A file that is there is whole: written under another name, and renamed when it is finished."""
+"""A file or folder that is there is whole: written under another name, and renamed when it is finished."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from os import PathLike
@@ -38,3 +39,34 @@ def whole_file(path: str | PathLike[str]) -> Iterator[Path]:
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def remove_whole(path: Path) -> None:
+    """Remove a file, or a folder and what is in it, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(path: str | PathLike[str]) -> Iterator[Path]:
+    """Give a new folder to write into; rename it to ``path`` at the end, or remove it if the block raised.
+
+    A folder that is there already is replaced. A killed process leaves hidden folders at most.
+
+    Args:
+        path: the folder to make.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial, old = (target.with_name(f".{uuid4().hex[:8]}-{target.name}") for _ in range(2))
+    partial.mkdir()
+    try:
+        yield partial
+        if target.exists():
+            target.replace(old)
+        partial.replace(target)
+    finally:
+        for folder in (partial, old):
+            shutil.rmtree(folder, ignore_errors=True)

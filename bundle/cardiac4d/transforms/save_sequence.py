@@ -17,6 +17,7 @@ from ..conventions import CASE_ID_KEY, PRED_KEY
 from ..geometry import TimeAxis
 from ..io import OUTPUT_FORMATS, Segmentation, case_stem, check_outputs
 from ..io.outputs import NIFTI
+from ..io.whole_file import remove_whole
 
 SAVED_TO = "saved_to"
 
@@ -78,7 +79,7 @@ class SaveSequence(Transform):
             if name in self.formats:
                 OUTPUT_FORMATS[name].write(path, result, self.overwrite)
             elif self.overwrite:
-                path.unlink(missing_ok=True)  # what an earlier run with other outputs left is not this result
+                remove_whole(path)  # what an earlier run with other outputs left is not this result
         if self.formats:
             img.meta[SAVED_TO] = str(self._paths(stem)[self.formats[0]])
         return img

@@ -11,12 +11,14 @@ from ..conventions import STRUCTURES
 from ..errors import InputError
 from ..io import OUTPUT_FORMATS, prepare_output_dir
 from ..io.entries import check_flag
+from ..io.whole_file import remove_whole
 from ..report.study_report import SUFFIXES as REPORT_SUFFIXES
 from .checkpoint import BEST_MODEL, LAST_MODEL, list_checkpoints
 from .distributed import is_main_process
 
 TABLES = ("cases.csv", "summary.json", "failures.csv", "cases_before_failure_*.csv")
 REPORTS = "reports"
+DICOM_REPORT_SUFFIX = "_measures.dcm"
 SEGMENTATIONS = "segmentations"
 SUFFIXES = (
     *(f"_seg{form.suffix}" for form in OUTPUT_FORMATS.values()),
@@ -74,8 +76,13 @@ def remove_other_reports(folder: str | PathLike[str], case_ids: Collection[str])
     _remove_others(Path(folder), REPORT_SUFFIXES, case_ids)
 
 
+def remove_other_dicom_reports(folder: str | PathLike[str], case_ids: Collection[str]) -> None:
+    """Remove the DICOM reports in ``folder`` of an earlier run, those of other cases than ``case_ids``."""
+    _remove_others(Path(folder), (DICOM_REPORT_SUFFIX,), case_ids)
+
+
 def _remove_others(folder: Path, suffixes: Collection[str], case_ids: Collection[str]) -> None:
     for suffix in suffixes:
         for path in folder.glob(f"*{suffix}"):
             if path.name.removesuffix(suffix) not in case_ids:
-                path.unlink()
+                remove_whole(path)

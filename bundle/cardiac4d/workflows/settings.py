@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import InputError
-from ..io import OUTPUT_FORMATS, PROBABILITIES, check_outputs
+from ..io import check_outputs, known_outputs
 from ..io.prepared import STORED_TYPES
 from .distributed import is_main_process
 
@@ -110,9 +110,7 @@ RULES = {
         lambda value: _is_whole(value) and (value >= 1 or value == -1),
     ),
     "roi_size": _WINDOW,
-    "outputs": Rule(
-        f"some of {', '.join((*OUTPUT_FORMATS, PROBABILITIES))}, as in \"['nifti','seq.nrrd']\"", _is_outputs
-    ),
+    "outputs": Rule(f"some of {', '.join(known_outputs())}, as in \"['nifti','seq.nrrd']\"", _is_outputs),
     "spacing_mm": Rule('three numbers above 0 in millimetres, such as "[1.0,1.0,1.0]"', _is_spacing),
     "orientation": Rule("three letters such as RAS: one of L and R, one of P and A, one of I and S", _is_orientation),
 }

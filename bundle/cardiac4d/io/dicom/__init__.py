@@ -5,7 +5,26 @@ from __future__ import annotations
 
 from .convert import write_nifti
 from .image import SourceFrame
+from .measurement_report import Measurements, write_measurement_report
+from .segmentation import BINARY, LABELMAP
+from .segmentation_files import write_segmentations
+from .segmentation_planes import is_segmentation, read_segment_planes, read_segments
 from .sequence import DicomSequence
 from .studies import dicom_studies, holds_dicom, is_dicom_study
 
-__all__ = ["DicomSequence", "SourceFrame", "dicom_studies", "holds_dicom", "is_dicom_study", "write_nifti"]
+__all__ = [
+    "BINARY",
+    "LABELMAP",
+    "DicomSequence",
+    "Measurements",
+    "SourceFrame",
+    "dicom_studies",
+    "holds_dicom",
+    "is_dicom_study",
+    "is_segmentation",
+    "read_segment_planes",
+    "read_segments",
+    "write_measurement_report",
+    "write_nifti",
+    "write_segmentations",
+]

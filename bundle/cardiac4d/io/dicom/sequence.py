@@ -16,7 +16,7 @@ from ...errors import InputError
 from ...geometry import TimeAxis
 from ..source import SCANNER_SPACE, SequenceSource, check_finite, check_index
 from .files import files_below, find_images
-from .image import SourceFrame
+from .image import SliceImage, SourceFrame
 from .keys import phase_key as key_named
 from .keys import text_of
 from .phases import PhaseTable, order_phases
@@ -113,9 +113,7 @@ class DicomSequence(SequenceSource):
         Raises:
             InputError: if a file is truncated or cannot be decoded, or its rescaling is not finite.
         """
-        check_index(self, index)
-        voxels = read_slices([images[index] for images in self._table.slices], self.dtype)
-        return check_finite(self, index, voxels)
+        return check_finite(self, index, read_slices(self.images(index), self.dtype))
 
     def source_files(self, frame: int) -> list[SourceFrame]:
         """Where the slices of a frame come from, in the order of the array's third axis.
@@ -123,8 +121,12 @@ class DicomSequence(SequenceSource):
         Element k belongs to ``array[:, :, k]``, whose transpose is the image's rows and columns: what a DICOM SEG or SR
         of this frame references.
         """
+        return [image.source for image in self.images(frame)]
+
+    def images(self, frame: int) -> list[SliceImage]:
+        """The images of a frame, in the order of the array's third axis."""
         check_index(self, frame)
-        return [images[frame].source for images in self._table.slices]
+        return [images[frame] for images in self._table.slices]
 
     def describe(self) -> str:
         """What was found and chosen, one fact per line; nothing in it tells who the patient is."""

@@ -24,17 +24,30 @@ def pydicom_for(place: Path) -> Any:
     return pydicom
 
 
+def highdicom_for(place: Path) -> Any:
+    """Return the module ``highdicom``; :class:`InputError` naming ``place`` where it is not installed."""
+    try:
+        with quiet():
+            import highdicom
+    except ModuleNotFoundError as error:
+        raise InputError(place, "DICOM results need highdicom, which is not installed", INSTALL) from error
+    return highdicom
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep pydicom's warnings and log messages back: they quote values, and one comes per file."""
-    log = logging.getLogger("pydicom")
-    before, log.disabled = log.disabled, True
+    """Keep warnings and log messages of pydicom and highdicom back: they quote values, and one comes per file."""
+    logs = [logging.getLogger(name) for name in ("pydicom", "highdicom")]
+    before = [log.level for log in logs]
     try:
+        for log in logs:
+            log.setLevel(logging.CRITICAL + 1)  # holds for the loggers of their modules too
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        log.disabled = before
+        for log, level in zip(logs, before, strict=True):
+            log.setLevel(level)
 
 
 def check_decoder(path: Path, syntax: str) -> None:
