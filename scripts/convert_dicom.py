@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 from cardiac4d.command_line import run
+from cardiac4d.errors import InputError
 from cardiac4d.io import DicomSequence, write_nifti
+from cardiac4d.io.dicom.convert import check_target
 
 
 def convert_dicom(
@@ -23,8 +25,12 @@ def convert_dicom(
         series: series to take: a number, a description (with * for any text), or numbers as [3,4].
         study: study to take, by description.
     """
-    sequence = DicomSequence(source, phase_key=phase_key, series=series, study=study)
-    return f"{sequence.describe()}\nwritten: {write_nifti(sequence, output)}"
+    try:
+        check_target(output)
+        sequence = DicomSequence(source, phase_key=phase_key, series=series, study=study)
+        return f"{sequence.describe()}\nwritten: {write_nifti(sequence, output)}"
+    except InputError as error:
+        raise SystemExit(str(error)) from error
 
 
 if __name__ == "__main__":

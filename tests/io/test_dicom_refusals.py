@@ -225,7 +225,11 @@ def test_an_enhanced_file_that_describes_fewer_frames_is_refused(tmp_path: Path)
         ("EchoNumbers", r"12 images have no EchoNumbers \(0018,0086\), such as .*IM"),
         ("Modality", r"3 images with Modality \(0008,0060\) = CT at position"),
         ("PhaseOfTheMoon", "'PhaseOfTheMoon' is no DICOM attribute.*TriggerTime"),
-        ("PatientName", "speaks of the patient, not of a phase"),
+        ("PatientName", "speaks of the patient or the visit, not of a phase"),
+        ("ReferringPhysicianName", "speaks of the patient or the visit, not of a phase"),
+        ("InstitutionName", "speaks of the patient or the visit, not of a phase"),
+        ("AccessionNumber", "speaks of the patient or the visit, not of a phase"),
+        ("StudyDate", "speaks of the patient or the visit, not of a phase"),
     ],
 )
 def test_a_key_that_does_not_tell_phases_is_refused(folder: Path, name: str, match: str) -> None:

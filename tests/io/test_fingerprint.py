@@ -83,8 +83,9 @@ def test_file_that_may_still_be_changing_is_read_each_time(tmp_path: Path) -> No
     assert known.of(str(study)) == hashlib.sha256(b"VOXELS").hexdigest()
 
 
-def test_damaged_memory_is_begun_anew(tmp_path: Path, study: Path) -> None:
-    (tmp_path / "memory.json").write_text("{half", encoding="utf-8")
+@pytest.mark.parametrize("content", ["{half", "[]", '{"STUDY": 5}'], ids=["half", "no object", "other values"])
+def test_damaged_memory_is_begun_anew(tmp_path: Path, study: Path, content: str) -> None:
+    (tmp_path / "memory.json").write_text(content.replace("STUDY", str(study)), encoding="utf-8")
     known = Fingerprints(tmp_path / "memory.json")
     digest = known.of(str(study))
     known.save()

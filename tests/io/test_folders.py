@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -124,10 +125,36 @@ def test_a_relative_data_list_is_looked_for_here_before_the_data_folder(
         find_inputs("deeper", "none.json")
 
 
-def test_a_3d_file_in_the_folder_is_refused_before_anything_is_segmented(folder: Path) -> None:
+def test_files_that_cannot_be_read_are_announced_and_kept_among_others(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     write_nifti(folder / "z.nii", noise((4, 4, 3)))
-    with pytest.raises(InputError, match=r"z\.nii: a 3D image"):
-        find_inputs(folder)
+    (folder / "y.nii").write_bytes(b"no image")
+    for place in (folder, folder / "*.nii"):
+        caplog.clear()
+        assert [entry["id"] for entry in find_inputs(place)][-2:] == ["y", "z"]
+        assert "z.nii: a 3D image" in caplog.text
+        assert "y.nii: " in caplog.text
+
+
+def test_files_of_which_none_can_be_read_are_refused_before_anything_is_segmented(tmp_path: Path) -> None:
+    for name in ("y.nii", "z.nii"):
+        write_nifti(tmp_path / name, noise((4, 4, 3)))
+    with pytest.raises(InputError, match=r"y\.nii: a 3D image"):
+        find_inputs(tmp_path)
+    (tmp_path / "y.nii").write_bytes(b"no image")
+    write_nifti(tmp_path / "x.nii", noise((4, 4, 3)))
+    with pytest.raises(InputError, match=r"y\.nii: .*Fix: "):
+        find_inputs(tmp_path / "*.nii")
+
+
+def test_an_entry_of_a_data_list_that_cannot_be_read_is_announced_and_kept(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (folder / "y.nii").write_bytes(b"no image")
+    (folder / "d.json").write_text(json.dumps({"test": [{"image": "y.nii"}, {"image": "a.nii"}]}))
+    assert [entry["id"] for entry in find_inputs(folder, folder / "d.json")] == ["y", "a"]
+    assert "y.nii: " in caplog.text
 
 
 def test_two_files_that_would_share_a_result_are_refused(folder: Path) -> None:
@@ -192,6 +219,32 @@ def test_sub_folders_of_several_dicom_studies_are_cases(tmp_path: Path) -> None:
     _dicom(tmp_path / "p3", "1.2.0")
     with pytest.raises(InputError, match=r"several studies, and some share one \(p2, p3\).*name the studies in a data"):
         find_inputs(tmp_path)
+
+
+def test_a_damaged_dicom_study_does_not_hide_the_others(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for index, name in enumerate(["p1", "p2", "p3", "p4"]):
+        _dicom(tmp_path / name, f"1.2.{index}")
+    next((tmp_path / "p2").iterdir()).unlink()
+    for file in (tmp_path / "p3").iterdir():
+        file.write_bytes(file.read_bytes()[:150])
+    assert [entry["id"] for entry in find_inputs(tmp_path)] == ["p1", "p2", "p3", "p4"]
+    assert f"{tmp_path}/p2: " in caplog.text
+    assert f"{tmp_path}/p3/IM0000: it cannot be read as DICOM" in caplog.text
+
+
+def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _dicom(tmp_path / "p1", "1.2.3")
+    (tmp_path / "p1" / "phase2").mkdir()
+    list_folder = os.scandir
+
+    def refuse(path: str) -> object:
+        if str(path).endswith("phase2"):
+            raise PermissionError(13, "Permission denied", path)
+        return list_folder(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(InputError, match=r"phase2: it cannot be listed \(Permission denied\)"):
+        find_inputs(tmp_path / "p1")
 
 
 def test_a_data_list_says_how_a_dicom_study_is_read(tmp_path: Path) -> None:

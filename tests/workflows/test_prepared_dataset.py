@@ -171,3 +171,9 @@ def test_processes_begin_at_different_studies(prepare: Any, loads: list[str], mo
 def test_no_worker_is_refused(prepare: Any) -> None:
     with pytest.raises(ValueError, match="`num_workers` must be at least 1, got 0"):
         prepare(num_workers=0)
+
+
+def test_folder_that_cannot_be_made_is_refused(tmp_path: Path, prepare: Any) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InputError, match=r"file: prepared studies cannot be kept there.*Fix: name a folder"):
+        prepare(folder=tmp_path / "file")

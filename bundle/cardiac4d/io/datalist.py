@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,11 @@ SECTIONS_WITH_LABELS = ("training", "validation")
 
 
 def load_datalist(
-    path: str | PathLike[str], section: str, dataset_dir: str | PathLike[str] | None = None
+    path: str | PathLike[str],
+    section: str,
+    dataset_dir: str | PathLike[str] | None = None,
+    *,
+    keep_unreadable: bool = False,
 ) -> list[Entry]:
     """The entries of one section, with absolute paths, checked against the headers of their files.
 
@@ -41,6 +45,8 @@ def load_datalist(
             plain text is the path of its image.
         section: ``training``, ``validation``, ``test`` or another list in the file.
         dataset_dir: where a relative ``path`` is looked for too, see :func:`find_datalist`.
+        keep_unreadable: warn of entries whose headers cannot be read or disagree instead of refusing the list, unless
+            that holds for all of them; for who passes over what cannot be loaded.
 
     Returns:
         One dictionary per sequence with ``id``, ``image``, ``full_cycle``, ``ef_percent`` (nan where not given) and,
@@ -63,8 +69,11 @@ def load_datalist(
     warn_of_misspelt_fields(source, section, document)
     _refuse_repeated_ids(source, section, entries)
     refuse_leakage(source, section, entries, document)
-    for entry in entries:
-        check_files(source, section, entry)
+    if keep_unreadable:
+        warn_of_unreadable(entries, lambda entry: check_files(source, section, entry))
+    else:
+        for entry in entries:
+            check_files(source, section, entry)
     if section in SECTIONS_WITH_LABELS:
         _require_annotation(source, section, entries)
     return entries
@@ -166,6 +175,20 @@ def check_files(path: Path, section: str, entry: Entry) -> None:
             check_same_grid(open_sequence(entry[key]), image)
     if {LABEL_KEY, LABELED_FRAMES_KEY, FRAMES_KEY} <= entry.keys():
         annotated_frames(open_sequence(entry[LABEL_KEY]), label_convention(entry))  # loading will not see every frame
+
+
+def warn_of_unreadable(entries: Sequence[Entry], check: Callable[[Entry], object]) -> None:
+    """Warn of every entry that ``check`` refuses; raise the first :class:`InputError` if it refuses all of them."""
+    problems: list[InputError] = []
+    for entry in entries:
+        try:
+            check(entry)
+        except InputError as error:
+            problems.append(error)
+    if problems and len(problems) == len(entries):
+        raise problems[0]
+    for problem in problems:
+        logger.warning("%s", problem)
 
 
 def _require_annotation(path: Path, section: str, entries: Sequence[Entry]) -> None:

@@ -19,6 +19,8 @@ from .whole_file import whole_file
 
 _CHUNK_BYTES = 1 << 22
 _VOXELS_ELSEWHERE = re.compile(rb"^(?:ElementDataFile\s*=|data ?file:)[ \t]*([^\r\n]+)", re.IGNORECASE | re.MULTILINE)
+_NUM_FIELDS = 4
+"""Of a remembered file: size, time of change, file number, digest."""
 _SETTLED_NS = 2_000_000_000
 """A file that changed less than this ago may change again within the clock's resolution: its digest is not kept."""
 
@@ -103,7 +105,8 @@ def _read(memory: Path) -> dict[str, list[Any]]:
         document = json.loads(memory.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return document if isinstance(document, dict) else {}
+    entries = document.items() if isinstance(document, dict) else ()
+    return {name: known for name, known in entries if isinstance(known, list) and len(known) == _NUM_FIELDS}
 
 
 def file_sha256(path: Path) -> str:

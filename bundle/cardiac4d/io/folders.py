@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..conventions import CASE_ID_KEY, FULL_CYCLE_KEY, IMAGE_KEY, REFERENCE_EF_KEY
 from ..errors import InputError
-from .datalist import load_datalist
+from .datalist import load_datalist, warn_of_unreadable
 from .dicom import dicom_studies
 from .entries import Entry, check_case_id, check_flag
 from .image_names import case_stem, has_wildcard
@@ -48,13 +48,14 @@ def find_inputs(
         Entries as those of :func:`~cardiac4d.io.datalist.load_datalist`, sorted by name where a folder was searched.
 
     Raises:
-        InputError: if nothing is found, a file is not a readable 4D sequence, its name is too long for that of a
-            result, ``full_cycle`` is neither true nor false, or the data list is refused.
+        InputError: if nothing is found, no file is a readable 4D sequence, a name is too long for that of a result,
+            ``full_cycle`` is neither true nor false, or the data list is refused. Where some can be read, the others
+            are announced by a warning and kept: they fail when they are loaded.
     """
     place = Path(dataset_dir)
     check_flag(place, FULL_CYCLE_KEY, full_cycle)
     if datalist is not None:
-        return load_datalist(datalist, section, place)
+        return load_datalist(datalist, section, place, keep_unreadable=True)
     if not place.exists() and has_wildcard(place):
         return _matching(place, full_cycle)
     if not place.exists():
@@ -62,12 +63,11 @@ def find_inputs(
     files = [place] if place.is_file() else _sequences_in(place)
     if not files and (place / DATALIST_NAME).is_file():
         logger.info("%s holds no sequence of its own: taking %r of its %s", place, section, DATALIST_NAME)
-        return load_datalist(place / DATALIST_NAME, section)
+        return load_datalist(place / DATALIST_NAME, section, keep_unreadable=True)
     files = files or dicom_studies(place)
     if not files:
         raise _nothing_found(place)
-    _refuse_equal_names(place, files)
-    return [_entry(file, full_cycle) for file in files]
+    return _entries(place, files, full_cycle)
 
 
 def prepare_output_dir(path: str | PathLike[str], *, overwrite: bool = False) -> Path:
@@ -102,16 +102,25 @@ def _sequences_in(folder: Path) -> list[Path]:
 def _matching(pattern: Path, full_cycle: bool) -> list[Entry]:
     """One entry for each 4D file that matches, or one for all if they are single volumes."""
     files = listed_files(pattern)
-    singles = [file for file in files if open_volume(file).num_frames == 1]
+    counts = {file: _num_frames(file) for file in files}
+    singles = [file for file, count in counts.items() if count == 1]
     if len(singles) in (0, 1):
-        _refuse_equal_names(pattern, files)
-        return [_entry(file, full_cycle) for file in files]
+        return _entries(pattern, files, full_cycle)
     if len(singles) < len(files):
         other = next(file for file in files if file not in singles)
+        open_volume(other)  # one that cannot be read is no other kind of file: its own problem is told
         problem = f"{singles[0].name} holds one frame, {other.name} several"
         raise InputError(pattern, problem, "let the pattern match 4D files, or the phases of one sequence")
     logger.info("%s: its %d files are taken as the phases of one sequence", pattern, len(files))
     return [_phases(pattern, files, full_cycle)]
+
+
+def _num_frames(file: Path) -> int:
+    """Number of frames; 0 where the file cannot be read."""
+    try:
+        return open_volume(file).num_frames
+    except InputError:
+        return 0
 
 
 def _nothing_found(folder: Path) -> InputError:
@@ -139,10 +148,17 @@ def _refuse_equal_names(folder: Path, files: Sequence[Path]) -> None:
             raise InputError(folder, f"{first.name} and {file.name} would share one result", "rename one of them")
 
 
+def _entries(place: Path, files: Sequence[Path], full_cycle: bool) -> list[Entry]:
+    """One entry per file or folder; those that cannot be read are announced, and fail when they are loaded."""
+    _refuse_equal_names(place, files)
+    entries = [_entry(file, full_cycle) for file in files]
+    warn_of_unreadable(entries, lambda entry: open_sequence(entry[IMAGE_KEY]))
+    return entries
+
+
 def _entry(file: Path, full_cycle: bool) -> Entry:
     case_id = case_stem(file.resolve())
     check_case_id(file, case_id, CASE_ID_KEY)
-    open_sequence(file)
     return _fields(case_id, str(file.resolve()), full_cycle)
 
 

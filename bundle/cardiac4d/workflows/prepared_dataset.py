@@ -60,7 +60,7 @@ class PreparedDataset(Dataset):
         progress: show a progress bar.
 
     Raises:
-        InputError: if studies cannot be prepared, when all others are; or the disk is full.
+        InputError: if studies cannot be prepared, when all others are; the disk is full, or ``folder`` cannot be made.
         TypeError: if a change of ``preparation`` could not be noticed, see
             :func:`cardiac4d.transforms.description.describe`.
         ValueError: if ``num_workers`` is less than 1.
@@ -82,6 +82,7 @@ class PreparedDataset(Dataset):
         super().__init__(data, transform)
         self.preparation, self.folder, self.dtype = preparation, Path(folder), dtype
         self.num_workers, self.progress = num_workers, progress
+        _make(self.folder)
         self.files = self._names()
         self._prepare([index for index, file in enumerate(self.files) if not file.exists()])
 
@@ -140,6 +141,14 @@ class PreparedDataset(Dataset):
             logger.error("%s cannot be prepared: %s", self.data[index][CASE_ID_KEY], problem)
             return problem
         return None
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        fix = "name a folder that can be written to (prepared_dir)"
+        raise InputError(folder, f"prepared studies cannot be kept there ({error.strerror})", fix) from error
 
 
 def _failure(folder: Path, problems: Sequence[InputError]) -> InputError:

@@ -8,8 +8,23 @@ from pathlib import Path
 
 import numpy as np
 
-from ..writer import refuse_existing, write_sequence
+from ...errors import InputError
+from ..image_names import NIFTI_SUFFIXES, has_suffix
+from ..writer import write_sequence
 from .sequence import DicomSequence
+
+
+def check_target(path: str | PathLike[str]) -> None:
+    """Refuse, before minutes of reading, a file that could not be written.
+
+    Raises:
+        InputError: if it exists, or does not end in ``.nii`` or ``.nii.gz``.
+    """
+    target = Path(path)
+    if target.exists():
+        raise InputError(target, "it exists already", "name another file, or remove this one")
+    if not has_suffix(target, NIFTI_SUFFIXES):
+        raise InputError(target, "only NIfTI is written", "end its name in .nii or .nii.gz")
 
 
 def write_nifti(sequence: DicomSequence, path: str | PathLike[str], *, full_cycle: bool = False) -> Path:
@@ -26,10 +41,9 @@ def write_nifti(sequence: DicomSequence, path: str | PathLike[str], *, full_cycl
         The path written.
 
     Raises:
-        InputError: if the file exists, or a frame cannot be read.
-        ValueError: if ``path`` has another suffix.
+        InputError: if the file exists or has another suffix, or a frame cannot be read.
     """
-    refuse_existing(Path(path), overwrite=False)
+    check_target(path)
     voxels = np.empty((*sequence.grid.shape, sequence.num_frames), sequence.dtype, order="F")
     for index, frame in enumerate(sequence.frames()):
         voxels[..., index] = frame

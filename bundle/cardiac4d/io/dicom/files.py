@@ -32,10 +32,18 @@ class Found(NamedTuple):
 
 
 def files_below(folder: Path) -> Iterator[Path]:
-    """Every file of a folder tree in the order of names, hidden ones left out; links to folders are not followed."""
-    for root, folders, names in os.walk(folder):
+    """Every file of a folder tree in the order of names, hidden ones left out; links to folders are not followed.
+
+    Raises:
+        InputError: if a folder cannot be listed: a phase may be in it.
+    """
+    for root, folders, names in os.walk(folder, onerror=_refuse_folder):
         folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
         yield from (Path(root, name) for name in sorted(names) if not name.startswith("."))
+
+
+def _refuse_folder(error: OSError) -> None:
+    raise InputError(str(error.filename), f"it cannot be listed ({error.strerror})", "check its permissions") from error
 
 
 def is_dicom(path: Path) -> bool:

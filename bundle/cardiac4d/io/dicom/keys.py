@@ -16,6 +16,13 @@ _NUMBER = re.compile(r"(\d+(?:\.\d+)?)")
 _PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 
 
+_VISIT_GROUPS = (0x0010, 0x0032, 0x0038)
+_VISIT_TYPES = ("PN", "DA", "LT", "ST", "UT")
+"""Names, dates, and texts that people write freely."""
+_VISIT_TAGS = (0x00080050, 0x00080080, 0x00081010, 0x00081040, 0x00181000, 0x00200010, 0x00400244, 0x00401001)
+"""Accession number, institution, station, department, device's serial number, StudyID, and two of the order."""
+
+
 def natural(raw: Any) -> Value:
     """Text and numbers by turns: ``"TP 5"`` sorts before ``"TP 10"``.
 
@@ -116,10 +123,19 @@ def phase_key(place: Path, name: str) -> PhaseKey:
         raise InputError(place, f"{name!r} is no DICOM attribute", fix, "phase_key")
     tag = f"({number >> 16:04X},{number & 0xFFFF:04X})"
     known = next((key for key in KEYS if key.tag == tag), None)
-    if 0x0010 <= number >> 16 < 0x0011 and known is None:
-        problem = f"{tag} speaks of the patient, not of a phase"
+    if known is None and _tells_who(number):
+        problem = f"{tag} speaks of the patient or the visit, not of a phase"
         raise InputError(place, problem, "give a tag that differs between phases", "phase_key")
     return known or PhaseKey(keyword_for_tag(number) or tag, tag, _joined)
+
+
+def _tells_who(number: int) -> bool:
+    """Whether a tag may hold a name, a date, an institution or an order: messages quote the values of a phase key."""
+    from pydicom.datadict import dictionary_has_tag, dictionary_VR
+
+    if number >> 16 in _VISIT_GROUPS or number in _VISIT_TAGS:
+        return True
+    return dictionary_has_tag(number) and dictionary_VR(number) in _VISIT_TYPES
 
 
 def text_of(value: Value) -> str:

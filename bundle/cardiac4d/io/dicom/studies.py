@@ -60,5 +60,9 @@ def dicom_studies(folder: str | PathLike[str]) -> list[Path]:
 
 
 def _study_uid(place: Path, path: Path) -> str:
-    header = read_header(place, path, ["SOPClassUID", "StudyInstanceUID"])
+    """The study of a file; of one that cannot be read its folder, which stands for a damaged study of its own."""
+    try:
+        header = read_header(place, path, ["SOPClassUID", "StudyInstanceUID"])
+    except InputError:
+        return str(path.parent)
     return "" if header is None else str(header.get("StudyInstanceUID", ""))
