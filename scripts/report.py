@@ -12,6 +12,7 @@ def report(
     labels: str,
     output_dir: str,
     full_cycle: bool = False,
+    *,
     septal_direction: tuple[float, float, float] | None = None,
     sex: str | None = None,
     model_name: str | None = None,

@@ -67,7 +67,7 @@ def test_an_ejection_fraction_that_is_none_is_left_out(source: Path, tmp_path: P
 
 
 def test_a_folder_without_index_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"index\.csv: the index of the data set does not exist"):
+    with pytest.raises(InputError, match=r"index\.csv: the table of the data set does not exist"):
         write_cine_datalist(tmp_path, tmp_path / "dataset.json")
 
 

@@ -89,3 +89,16 @@ def test_damaged_memory_is_begun_anew(tmp_path: Path, study: Path) -> None:
     digest = known.of(str(study))
     known.save()
     assert Fingerprints(tmp_path / "memory.json")._known[str(study)][3] == digest
+
+
+@pytest.mark.parametrize(
+    ("header", "text"),
+    [("s.mhd", b"NDims = 4\nElementDataFile = s.raw\n"), ("s.nhdr", b"NRRD0004\ndata file: s.raw\nsizes: 1 1 1 2\n")],
+)
+def test_voxels_in_a_file_beside_their_header_count_too(tmp_path: Path, header: str, text: bytes) -> None:
+    study = write(tmp_path / header, text)
+    write(tmp_path / "s.raw", b"voxels")
+    known = Fingerprints(tmp_path / "memory.json")
+    first = known.of(str(study))
+    write(tmp_path / "s.raw", b"others")
+    assert known.of(str(study)) != first

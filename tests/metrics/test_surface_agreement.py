@@ -157,6 +157,8 @@ def test_frame_annotated_in_part_shows_no_surface_where_knowledge_ends() -> None
     pred, label = box((12, 12, 12), 2, 9), box((12, 12, 12), 2, 7)
     label[7:] = label[:, 7:] = label[:, :, 7:] = 255  # the reader stopped where the label's box happens to end
     assert list(only(pred, label, np.eye(4)).values()) == [0, 0, 1]
+    cube, beyond = box((12, 12, 12), 2, 7)[..., 0] > 0, np.arange(12)[:, None, None] >= np.full((12, 12, 12), 7)
+    assert face_surface(cube, np.eye(4), beyond).areas_mm2.sum() == 5 * 25, "five of six sides"
 
 
 def test_arguments_are_checked(pred, label, affine) -> None:

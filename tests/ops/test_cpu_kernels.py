@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The C++ CPU kernels against float64, called through their C interface.
 
-``make sanitize`` runs this file and ``test_cpu_fused.py`` under the sanitizers of g++.
+``make sanitize`` runs this file, ``test_cpu_fused.py`` and ``test_cpu_passes.py`` under the sanitizers of g++.
 """
 
 from __future__ import annotations

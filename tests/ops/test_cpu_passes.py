@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What convolutions take along and what stands between them, at every instruction set, through the C interface.
 
-``test_cpu_kernels.py`` says how to run it with the sanitizers.
+``make sanitize`` runs it with the sanitizers.
 """
 
 from __future__ import annotations
@@ -85,7 +85,12 @@ def test_convolution_upsampling_and_skip_in_one_pass(library: Path, size: tuple[
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize(("size", "ins"), [((5, 7, 6, 5), 4), ((4, 4, 8, 16), 8), ((3, 2, 2, 2), 20)], ids=str)
 def test_convolution_and_softmax_in_one_pass(library: Path, size: tuple[int, ...], ins: int, isa: str) -> None:
-    kernels, x, w, bias = load(library, isa), torch.randn(2, ins, *size), torch.randn(3, ins, 1, 1, 1, 1), torch.randn(3)
+    kernels, x, w, bias = (
+        load(library, isa),
+        torch.randn(2, ins, *size),
+        torch.randn(3, ins, 1, 1, 1, 1),
+        torch.randn(3),
+    )
     y = torch.empty(2, 3, *size)
     assert _call_with_number(kernels, "pointwise_softmax", x, 3, x, w, bias, y) == 0
     expected = conv4d(x.double(), w.double(), bias.double()).softmax(1)

@@ -13,34 +13,34 @@ from torch.nn.functional import group_norm
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from cardiac4d.layers import UpsampleAdd
-from cardiac4d.ops import conv4d, use_backend
-from cardiac4d.ops.fused import HalfBlock, pointwise_softmax, residual_block, upsample_add, upsample_conv_add
+from cardiac4d.ops import use_backend
+from cardiac4d.ops.fused import HalfBlock, residual_block, upsample_add
 from cardiac4d.ops.reference import conv4d_reference
 from tests.helpers.backends import needs_native
+from tests.helpers.fused_calls import (
+    EPS,
+    OPTIONS,
+    block_call,
+    block_tensors,
+    check,
+    convolution_call,
+    doubles,
+    given,
+    inference_call,
+    skip_tensor,
+    upsample_conv_call,
+)
 
 pytestmark = needs_native
 
 LIMITS = {"fast": 3e-5, "exact": 3e-6}
 """The largest error relative to the largest value, as the docstring of ``residual_block`` promises."""
-EPS = 1e-5
-OPTIONS = 2, EPS, 1
-"""Groups, eps and precision (exact) of the calls below the door."""
 
 
 @pytest.fixture(autouse=True)
 def _on_the_native_backend() -> Iterator[None]:
     with use_backend("native", fused=True):
         yield
-
-
-def _tensors(shape: tuple[int, ...], *, bias: bool = True) -> list[Tensor | None]:
-    """An input and the parameters of both halves."""
-    channels = shape[1]
-    tensors: list[Tensor | None] = [torch.randn(shape) + 0.5]
-    for _ in range(2):
-        tensors += [torch.rand(channels) + 0.5, torch.randn(channels) * 0.3]
-        tensors += [torch.randn(channels, channels, 3, 3, 3, 3) / 9, torch.randn(channels) if bias else None]
-    return [None if tensor is None else tensor.requires_grad_() for tensor in tensors]
 
 
 def _fused(tensors: list[Tensor | None], groups: int) -> Tensor:
@@ -57,44 +57,25 @@ def _layers(tensors: list[Tensor | None], groups: int) -> Tensor:
     return y + x
 
 
-def _doubles(tensors: list[Tensor | None]) -> list[Tensor | None]:
-    return [None if tensor is None else tensor.detach().double().requires_grad_() for tensor in tensors]
-
-
-def _given(tensors: list[Tensor | None]) -> list[Tensor]:
-    return [tensor for tensor in tensors if tensor is not None]
-
-
-def _sums(x: Tensor) -> Tensor:
-    wide = x.detach().double()
-    return torch.stack([wide.sum((2, 3, 4, 5)), wide.square().sum((2, 3, 4, 5))], -1)
-
-
-def _check(actual: tuple[Tensor, ...], expected: tuple[Tensor, ...], limit: float) -> None:
-    for i, (ours, theirs) in enumerate(zip(actual, expected, strict=True)):
-        error = (ours.double() - theirs).abs().max().item()
-        assert error <= limit * theirs.abs().max().clamp(min=1e-2).item(), f"tensor {i}: error {error:.2e}"
-
-
 @pytest.mark.parametrize("bias", [True, False], ids=["bias", "no_bias"])
 @pytest.mark.parametrize("precision", LIMITS)
 @pytest.mark.parametrize("groups", [1, 2, 8])
 @pytest.mark.parametrize("size", [(7, 5, 6, 5), (4, 8, 2, 9), (1, 3, 2, 3)], ids=str)
 def test_block_and_its_gradients_are_the_layers(size: tuple[int, ...], groups: int, precision: str, bias: bool) -> None:
     # Small volumes: of some hundred thousand voxels one is so near zero that rounding decides its ReLU.
-    tensors = _tensors((2, 8, *size), bias=bias)
-    exact = _doubles(tensors)
+    tensors = block_tensors((2, 8, *size), bias=bias)
+    exact = doubles(tensors)
     with use_backend(precision=precision):
         actual, expected = _fused(tensors, groups), _layers(exact, groups)
         seed = torch.randn_like(actual)
-        ours = torch.autograd.grad(actual, _given(tensors), seed)
-    theirs = torch.autograd.grad(expected, _given(exact), seed.double())
-    _check((actual, *ours), (expected, *theirs), LIMITS[precision])
+        ours = torch.autograd.grad(actual, given(tensors), seed)
+    theirs = torch.autograd.grad(expected, given(exact), seed.double())
+    check((actual, *ours), (expected, *theirs), LIMITS[precision])
 
 
 def test_gradient_of_the_gradient_is_that_of_the_layers() -> None:
-    tensors = _tensors((2, 4, 3, 4, 3, 5))
-    exact = _doubles(tensors)
+    tensors = block_tensors((2, 4, 3, 4, 3, 5))
+    exact = doubles(tensors)
     seed = torch.randn_like(tensors[0])
     results = []
     with use_backend(precision="exact"):
@@ -103,12 +84,12 @@ def test_gradient_of_the_gradient_is_that_of_the_layers() -> None:
             first = torch.autograd.grad(function(operands, 2), operands[:-1], start, create_graph=True)
             number = sum((g * g).sum() for g in first)
             results.append(torch.autograd.grad(number, [start, *operands[:-1]]))
-    _check(*results, 1e-4)
+    check(*results, 1e-4)
 
 
 @pytest.mark.parametrize("wanted", [(0,), (3,), (7,), (8,), (0, 7), (2, 5), (4,), (6, 3), (1, 2, 4, 5, 6)], ids=str)
 def test_gradients_come_only_for_what_needs_them(wanted: tuple[int, ...]) -> None:
-    tensors = [tensor.detach() for tensor in _given(_tensors((1, 4, 3, 4, 3, 5)))]
+    tensors = [tensor.detach() for tensor in given(block_tensors((1, 4, 3, 4, 3, 5)))]
     assert not _fused(tensors, 2).requires_grad
     exact = [tensor.double() for tensor in tensors]
     leaves = [[operands[i].requires_grad_() for i in wanted] for operands in (tensors, exact)]
@@ -116,10 +97,10 @@ def test_gradients_come_only_for_what_needs_them(wanted: tuple[int, ...]) -> Non
     ours = torch.autograd.grad(_fused(tensors, 2), leaves[0], seed, create_graph=True)
     wide = seed.detach().double().requires_grad_()
     theirs = torch.autograd.grad(_layers(exact, 2), leaves[1], wide, create_graph=True)
-    _check(ours, theirs, LIMITS["fast"])
+    check(ours, theirs, LIMITS["fast"])
     if wanted != (8,):  # of the second bias: the sum of the seed
         second = torch.autograd.grad(sum(g.square().sum() for g in ours), seed)
-        _check(second, torch.autograd.grad(sum(g.square().sum() for g in theirs), wide), 1e-4)
+        check(second, torch.autograd.grad(sum(g.square().sum() for g in theirs), wide), 1e-4)
 
 
 class _Calls(TorchDispatchMode):
@@ -137,7 +118,7 @@ class _Calls(TorchDispatchMode):
 
 
 def test_frozen_weights_cost_nothing() -> None:
-    tensors = [tensor.detach() for tensor in _given(_tensors((1, 4, 3, 4, 3, 5)))]
+    tensors = [tensor.detach() for tensor in given(block_tensors((1, 4, 3, 4, 3, 5)))]
     tensors[0].requires_grad_()
     with _Calls() as calls:
         _fused(tensors, 2).sum().backward()
@@ -150,9 +131,9 @@ def test_frozen_weights_cost_nothing() -> None:
 
 
 def test_only_the_two_inputs_of_the_norms_are_saved() -> None:
-    tensors = _tensors((1, 8, 6, 5, 4, 6), bias=False)
+    tensors = block_tensors((1, 8, 6, 5, 4, 6), bias=False)
     saved: dict[int, int] = {}
-    own = {tensor.data_ptr() for tensor in _given(tensors)[1:]}
+    own = {tensor.data_ptr() for tensor in given(tensors)[1:]}
 
     def keep(tensor: Tensor) -> Tensor:
         if tensor.data_ptr() not in own:
@@ -167,7 +148,7 @@ def test_only_the_two_inputs_of_the_norms_are_saved() -> None:
 
 @pytest.mark.parametrize("threads", [2, 3])
 def test_bits_do_not_depend_on_threads(threads: int) -> None:
-    tensors, before = _tensors((1, 8, 16, 17, 9, 8)), torch.get_num_threads()
+    tensors, before = block_tensors((1, 8, 16, 17, 9, 8)), torch.get_num_threads()
     results = []
     try:
         for count in (1, threads):
@@ -180,52 +161,29 @@ def test_bits_do_not_depend_on_threads(threads: int) -> None:
 
 
 def test_nan_spreads_as_it_does_through_the_layers() -> None:
-    tensors = _tensors((2, 4, 5, 4, 3, 5))
+    tensors = block_tensors((2, 4, 5, 4, 3, 5))
     with torch.no_grad():
         tensors[0][1, 2, 2, 2, 1, 1] = torch.nan
     out = _fused(tensors, 2)
-    assert torch.equal(out.isnan(), _layers(_doubles(tensors), 2).isnan())
+    assert torch.equal(out.isnan(), _layers(doubles(tensors), 2).isnan())
     assert out[0].isfinite().all()
     grad = torch.autograd.grad(out[1].sum(), tensors[0])[0]
     assert grad[1].isnan().all()
 
 
-def _block_call() -> tuple[Any, ...]:
-    x, *parameters = _tensors((2, 4, 3, 4, 3, 5))
-    return (x, _sums(x), *parameters, *OPTIONS)
-
-
 def _gradient_call() -> tuple[Any, ...]:
-    tensors = [tensor.detach() for tensor in _given(_tensors((2, 4, 3, 4, 3, 5)))]
+    tensors = [tensor.detach() for tensor in given(block_tensors((2, 4, 3, 4, 3, 5)))]
     _, *saved, _ = torch.ops.cardiac4d.residual_block(tensors[0], None, *tensors[1:], *OPTIONS)
     x, *parameters = (tensor.requires_grad_() for tensor in tensors[:-1])
     return (torch.randn_like(x).requires_grad_(), x, *saved, *parameters, *OPTIONS, 255)
 
 
-def _skip() -> Tensor:
-    return torch.randn(2, 3, 4, 5, 1, 3).requires_grad_()
-
-
-def _upsample_conv_call() -> tuple[Any, ...]:
-    x, weight = torch.randn(2, 5, 2, 3, 1, 2).requires_grad_(), torch.randn(3, 5, 1, 1, 1, 1).requires_grad_()
-    return x, weight, torch.randn(3).requires_grad_(), _skip()
-
-
-def _convolution_call(stride: int = 2) -> tuple[Any, ...]:
-    x, weight = torch.randn(2, 4, 4, 3, 3, 5).requires_grad_(), torch.randn(6, 4, 3, 3, 3, 3).requires_grad_()
-    return x, weight, torch.randn(6).requires_grad_(), [stride] * 4, [1] * 4, [1] * 4, 1, 1
-
-
-def _inference_call() -> tuple[Any, ...]:
-    return tuple(a.detach() if isinstance(a, Tensor) else a for a in _block_call())
-
-
 CALLS = {
-    "residual_block_": _inference_call,
+    "residual_block_": inference_call,
     "pointwise_softmax": lambda: (torch.randn(2, 5, 3, 4, 1, 3), torch.randn(3, 5, 1, 1, 1, 1), torch.randn(3)),
-    "conv4d_sums": _convolution_call,
-    "upsample_conv_add": _upsample_conv_call,
-    "residual_block": _block_call,
+    "conv4d_sums": convolution_call,
+    "upsample_conv_add": upsample_conv_call,
+    "residual_block": block_call,
     "residual_block_backward": _gradient_call,
     "residual_block_backward of some": lambda: (*_gradient_call()[:-1], 1 + 2 + 128),
     "upsample_add": lambda: (
@@ -266,7 +224,7 @@ def test_fake_results_are_like_the_real_ones_whatever_the_strides(name: str) -> 
 
 
 def test_operators_called_past_the_door_check_what_guards_memory() -> None:
-    arguments = [a.detach() if isinstance(a, Tensor) else a for a in _block_call()]
+    arguments = [a.detach() if isinstance(a, Tensor) else a for a in block_call()]
     for place, value, message in (
         (0, torch.zeros(2, 4, 3, 4, 3), "must have 6 axes"),
         (0, arguments[0].double(), "input must be on the CPU and have the dtype"),
@@ -282,78 +240,11 @@ def test_operators_called_past_the_door_check_what_guards_memory() -> None:
     with pytest.raises(RuntimeError, match="input has the wrong size"):
         torch.ops.cardiac4d.upsample_add(torch.zeros(1, 1, 2, 2, 2, 2), torch.zeros(1, 1, 4, 4, 4, 5))
     with pytest.raises(RuntimeError, match="weight has the wrong size"):
-        torch.ops.cardiac4d.upsample_conv_add(*_upsample_conv_call()[:1], torch.zeros(3, 5, 3, 1, 1, 1), None, _skip())
+        torch.ops.cardiac4d.upsample_conv_add(
+            *upsample_conv_call()[:1], torch.zeros(3, 5, 3, 1, 1, 1), None, skip_tensor()
+        )
     with pytest.raises(RuntimeError, match="do not describe"):
         torch.ops.cardiac4d.upsample_backward(torch.zeros(1, 1, 2, 2, 2, 2, dtype=torch.float64))
-
-
-@pytest.mark.parametrize("stride", [1, 2])
-def test_convolution_with_sums_is_the_convolution(stride: int) -> None:
-    x, weight, bias, *options = arguments = _convolution_call(stride)
-    y, sums = torch.ops.cardiac4d.conv4d_sums(*arguments)
-    expected = torch.ops.cardiac4d.conv4d(*arguments)
-    assert torch.equal(y, expected)
-    assert not sums.requires_grad
-    _check((sums,), (_sums(expected),), 1e-12)
-    seed = torch.randn_like(y)
-    ours, theirs = (torch.autograd.grad(out, [x, weight, bias], seed) for out in (y, expected))
-    assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
-
-
-def test_known_sums_change_nothing() -> None:
-    x, sums, *parameters = _block_call()
-    known = torch.ops.cardiac4d.residual_block(x, sums, *parameters)
-    computed = torch.ops.cardiac4d.residual_block(x, None, *parameters)
-    _check(known, tuple(tensor.double() for tensor in computed), 1e-6)
-    _check(known[2:3] + known[4:], (_sums(x), _sums(known[0])), 1e-12)
-
-
-def test_block_in_the_memory_of_its_input_has_the_same_bits() -> None:
-    for sums in (True, False):
-        x, known, *others = _inference_call()
-        known = known if sums else None
-        out, _, _, _, expected = torch.ops.cardiac4d.residual_block(x, known, *others)
-        assert torch.equal(torch.ops.cardiac4d.residual_block_(x, known, *others), expected)
-        assert torch.equal(x, out)
-    with pytest.raises(RuntimeError, match="must be contiguous"):
-        torch.ops.cardiac4d.residual_block_(x.transpose(2, 4), None, *others)
-
-
-@pytest.mark.parametrize("bias", [True, False], ids=["bias", "no_bias"])
-@pytest.mark.parametrize("classes", [1, 3, 8])
-@pytest.mark.parametrize("size", [(1, 1, 1, 3), (4, 4, 4, 4), (9, 9, 9, 9)], ids=str)
-def test_softmax_of_a_convolution_is_that_of_the_layers(size: tuple[int, ...], classes: int, bias: bool) -> None:
-    x, weight = 5 * torch.randn(2, 20, *size), torch.randn(classes, 20, 1, 1, 1, 1)
-    x[1, :, 0, 0, 0, 1] *= 1e3  # probabilities of 0 and 1
-    x[1, 3, 0, 0, 0, 2] = torch.nan
-    offset = torch.randn(classes) if bias else None
-    actual = pointwise_softmax(x, weight, offset)
-    expected = conv4d(x.double(), weight.double(), None if offset is None else offset.double()).softmax(1)
-    assert torch.equal(actual.isnan(), expected.isnan())
-    assert (actual - expected).nan_to_num().abs().max() <= 1e-5  # of the logits' rounding; they are up to 100
-    torch.testing.assert_close(actual, conv4d(x, weight, offset).softmax(1), rtol=3e-6, atol=1e-30, equal_nan=True)
-
-
-@pytest.mark.parametrize("bias", [True, False], ids=["bias", "no_bias"])
-@pytest.mark.parametrize("size", [(7, 6, 5, 3), (1, 2, 3, 1), (8, 4, 2, 6)], ids=str)
-def test_upsampling_of_a_convolution_and_its_gradients_of_both_orders_are_the_layers(
-    size: tuple[int, ...], bias: bool
-) -> None:
-    skip, halves = torch.randn(2, 5, *size).requires_grad_(), [(extent + 1) // 2 for extent in size]
-    x, weight = torch.randn(2, 9, *halves).requires_grad_(), torch.randn(5, 9, 1, 1, 1, 1).requires_grad_()
-    offset = torch.randn(5).requires_grad_() if bias else None
-    operands, seed = _given([x, weight, offset, skip]), torch.randn_like(skip).requires_grad_()
-    results = []
-    for function in (
-        lambda: upsample_conv_add(x, weight, offset, skip)[0],
-        lambda: upsample_add(conv4d(x, weight, offset), skip),
-    ):
-        out = function()
-        first = torch.autograd.grad(out, operands, seed, create_graph=True)
-        results.append((out, *first, *torch.autograd.grad(sum(g.square().sum() for g in first), [seed, x, weight])))
-    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
-    out, sums = upsample_conv_add(x, weight, offset, skip)
-    _check((sums,), (_sums(out),), 1e-12)
 
 
 @pytest.mark.parametrize("size", [(7, 6, 5, 3), (1, 2, 3, 1), (8, 4, 2, 6)], ids=str)
@@ -368,4 +259,4 @@ def test_upsampling_and_its_gradients_of_both_orders_are_the_layers(size: tuple[
         first = torch.autograd.grad(out, [x, skip], seed, create_graph=True)
         results.append((out, *first, *torch.autograd.grad(sum(g.square().sum() for g in first), seed)))
     assert torch.equal(results[0][0], results[1][0])
-    _check(results[0], results[1], 1e-6)
+    check(results[0], results[1], 1e-6)

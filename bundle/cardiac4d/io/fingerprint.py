@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import time
 from collections.abc import Mapping
 from os import PathLike
@@ -12,9 +13,12 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from .image_names import METAIMAGE_SUFFIXES, NRRD_SUFFIXES, has_suffix
+from .nrrd_header import LARGEST_HEADER_BYTES
 from .whole_file import whole_file
 
 _CHUNK_BYTES = 1 << 22
+_VOXELS_ELSEWHERE = re.compile(rb"^(?:ElementDataFile\s*=|data ?file:)[ \t]*([^\r\n]+)", re.IGNORECASE | re.MULTILINE)
 _SETTLED_NS = 2_000_000_000
 """A file that changed less than this ago may change again within the clock's resolution: its digest is not kept."""
 
@@ -37,7 +41,8 @@ class Fingerprints:
 
         Args:
             value: an absolute path, which may be that of a folder (all files below it count, with their names), or
-                lists and mappings of such; whatever else stands in it, such as a name, is returned as it is.
+                lists and mappings of such; whatever else stands in it, such as a name, is returned as it is. A header
+                whose voxels are in a file beside it (``.mhd``, ``.nhdr``) becomes the digests of both.
         """
         if isinstance(value, Mapping):
             return {str(key): self.of(item) for key, item in value.items()}
@@ -61,7 +66,10 @@ class Fingerprints:
         try:
             if path.is_dir():
                 return {str(f.relative_to(path)): self._digest(f) for f in sorted(path.rglob("*")) if f.is_file()}
-            return self._digest(path) if path.is_file() else str(value)
+            if not path.is_file():
+                return str(value)
+            voxels = _voxels_beside(path)
+            return self._digest(path) if voxels is None else [self._digest(path), self._digest(voxels)]
         except (OSError, ValueError):  # a text that is no path at all, such as a long description
             return str(value)
 
@@ -78,6 +86,16 @@ class Fingerprints:
                 self._known[name] = [*state, digest]
                 self._changed = True
         return digest
+
+
+def _voxels_beside(path: Path) -> Path | None:
+    """The file of voxels that a detached header names; None where header and voxels are one file."""
+    if not has_suffix(path, (*NRRD_SUFFIXES, *METAIMAGE_SUFFIXES)):
+        return None
+    with path.open("rb") as file:
+        named = _VOXELS_ELSEWHERE.search(file.read(LARGEST_HEADER_BYTES))
+    voxels = None if named is None else path.parent / Path(named[1].decode("utf-8", "replace").strip()).name
+    return voxels if voxels is not None and voxels.is_file() else None
 
 
 def _read(memory: Path) -> dict[str, list[Any]]:

@@ -75,15 +75,16 @@ class ResidualBlock(nn.Module):
 
         Args:
             x: ``(N, channels, *size)``.
-            sums: its sums per channel (:func:`cardiac4d.ops.fused.conv4d_sums`), if they are known. Then ``x`` belongs to
-                the block: without gradients the output may take its memory.
+            sums: its sums per channel (:func:`cardiac4d.ops.fused.conv4d_sums`), if they are known. Then ``x`` belongs
+                to the block: without gradients the output may take its memory.
 
         Returns:
             The output, and its sums if the fused operator computed it.
         """
         if self.recompute and torch.is_grad_enabled() and not torch.jit.is_tracing():
-            options = {"use_reentrant": False, "preserve_rng_state": False, "context_fn": same_backend_again}
-            return checkpoint(self._compute, x, sums, **options)
+            return checkpoint(
+                self._compute, x, sums, use_reentrant=False, preserve_rng_state=False, context_fn=same_backend_again
+            )
         return self._compute(x, sums)
 
     def _compute(self, x: Tensor, sums: Tensor | None) -> tuple[Tensor, Tensor | None]:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Layers in turn that tell the next one what they know of their output."""
 
+from typing import TypeGuard
+
 import torch
 from torch import Tensor, nn
 
@@ -66,13 +68,13 @@ def convolve_and_upsample(conv: nn.Module, up: UpsampleAdd, x: Tensor, skip: Ten
     Returns:
         The result, and its sums if the operator computed it.
     """
-    if type(up) is UpsampleAdd and not has_hooks(up) and _is_pointwise(conv):
-        if fuses_upsample_conv(x, conv.weight, conv.bias, skip):
-            return upsample_conv_add(x, conv.weight, conv.bias, skip)
+    alone = type(up) is UpsampleAdd and not has_hooks(up)
+    if alone and _is_pointwise(conv) and fuses_upsample_conv(x, conv.weight, conv.bias, skip):
+        return upsample_conv_add(x, conv.weight, conv.bias, skip)
     return up(conv(x), skip), None
 
 
-def _is_pointwise(conv: nn.Module) -> bool:
+def _is_pointwise(conv: nn.Module) -> TypeGuard[Conv4d]:
     """Tell whether a layer is nothing but a product with one matrix at every voxel."""
     if type(conv) is not Conv4d or has_hooks(conv):
         return False

@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.nn.modules.conv import _ConvNd
 
 from ..ops.arguments import Size4, check_extents, check_shapes, to_size4
-from ..ops.fused import conv4d_sums
 from ..ops.functional import conv4d_parsed
+from ..ops.fused import conv4d_sums
 from ..ops.fusion import fuses_sums
 from .padding import PADDING_MODES, PaddingMode, pad4d
 

@@ -39,7 +39,7 @@ def crop_to_structures(
             inside |= labels[..., t] - np.uint8(1) < LVM  # background wraps to 255
     if not inside.any():
         return list(maps), affine
-    box = tuple(_extent(inside.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1)))
+    box = tuple(_extent(np.asarray(inside.any(axis=others))) for others in ((1, 2), (0, 2), (0, 1)))
     moved = affine.copy()
     moved[:3, 3] += affine[:3, :3] @ [part.start for part in box]
     return [labels[box] for labels in maps], moved

@@ -149,9 +149,7 @@ class EncoderDecoder(nn.Module):
             x = self._features(x)
             if has_hooks(self) or has_hooks(self.head):
                 return self.head(x).softmax(1)
-            for layer in self.head[:-1]:
-                x = layer(x)
-            return convolve_to_probabilities(self.head[-1], x)
+            return convolve_to_probabilities(self.head[-1], self.head[:-1](x))
 
     def _features(self, x: Tensor) -> Tensor:
         """What the last convolution takes."""

@@ -111,7 +111,7 @@ def _dynamics(document: Mapping[str, Any]) -> dict[str, str]:
             facts[name] = f"{volumes[key]:.{decimals}f} {unit}"
     variation = look_up(document, "mass", "variation_percent")
     if variation is not None:
-        facts["Mass variation"] = f"{variation:.0f} % over the cycle; muscle keeps its mass, so this is an error"
+        facts["Mass variation"] = f"{variation:.0f} % over the cycle; muscle keeps its mass, so what varies is error"
     return facts
 
 

@@ -114,7 +114,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> residual_block(
   const Tensor out = torch::stable::empty_like(call.x), y = torch::stable::empty_like(call.x);
   const Tensor x_sums = sums_for(out, input_sums), y_sums = sums_for(out, std::nullopt);
   const Tensor out_sums = sums_for(out, std::nullopt);
-  call.run(input_sums.has_value(), out, y, {doubles_to_fill(x_sums), doubles_to_fill(y_sums), doubles_to_fill(out_sums)});
+  call.run(input_sums.has_value(), out, y,
+           {doubles_to_fill(x_sums), doubles_to_fill(y_sums), doubles_to_fill(out_sums)});
   return {out, y, x_sums, y_sums, out_sums};
 }
 
@@ -239,7 +240,8 @@ Tensor upsample_backward(const Tensor& grad_output) {
 
 STABLE_TORCH_LIBRARY_FRAGMENT(cardiac4d, m) {
   m.def(
-      "residual_block(Tensor input, Tensor? input_sums, Tensor norm1_weight, Tensor norm1_bias, Tensor conv1_weight, Tensor? conv1_bias, "
+      "residual_block(Tensor input, Tensor? input_sums, Tensor norm1_weight, Tensor norm1_bias, "
+      "Tensor conv1_weight, Tensor? conv1_bias, "
       "Tensor norm2_weight, Tensor norm2_bias, Tensor conv2_weight, Tensor? conv2_bias, int groups, float eps, "
       "int precision) -> (Tensor, Tensor, Tensor, Tensor, Tensor)");
   m.def(

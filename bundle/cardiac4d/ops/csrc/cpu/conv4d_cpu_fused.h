@@ -43,8 +43,8 @@ int c4d_cpu_norm_input_grad(const c4d_tensor*, const void* g, const void* x, con
 int c4d_cpu_upsample_conv_add(const c4d_tensor*, int64_t in_channels, const float* x, const float* w,
                               const float* bias, const float* skip, float* y, double* sums, c4d_parallel_for);
 enum { C4D_MAX_CLASSES = 8 };
-// y = the softmax over `classes`, C4D_MAX_CLASSES at most, of the 1x1x1x1 convolution of x; the tensor is that of x. All
-// float32. bias: or NULL.
+// y = the softmax over `classes`, C4D_MAX_CLASSES at most, of the 1x1x1x1 convolution of x; the tensor is that of x.
+// All float32. bias: or NULL.
 int c4d_cpu_pointwise_softmax(const c4d_tensor*, int64_t classes, const float* x, const float* w, const float* bias,
                               float* y, c4d_parallel_for);
 // y = skip + x repeated twice along H, W, D and T; the tensor is that of y, x has half its size, rounded up.

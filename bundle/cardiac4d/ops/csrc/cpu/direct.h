@@ -19,8 +19,8 @@ static int direct_forward(const c4d_problem& p, const void* x, const void* w, co
   DirectPlan plan;
   make_plan(p, false, ins, &plan);
   const DirectCorrelate<Storage> kernel{plan, p.groups, ins, outs, static_cast<const Storage*>(x),
-                                        static_cast<const Storage*>(bias), static_cast<Storage*>(y), sums, {}, nullptr, nullptr,
-                                        false};
+                                        static_cast<const Storage*>(bias), static_cast<Storage*>(y), sums, {}, nullptr,
+                                        nullptr, false};
   return direct_correlate(kernel, p.batch, static_cast<const Storage*>(w), {ins * taps, taps, outs * ins * taps}, run);
 }
 

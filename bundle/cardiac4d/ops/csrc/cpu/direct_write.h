@@ -31,8 +31,8 @@ C4D_INLINE void weave_lanes(const float* from, int64_t pitch, int64_t count, int
   }
 }
 
-// Calls body(lane, position, count) for every run of one row of lanes, its classes in T woven: its first lane, its place
-// among the target's positions (W, D, T) at one h, its length.
+// Calls body(lane, position, count) for every run of one row of lanes, its classes in T woven: its first lane, its
+// place among the target's positions (W, D, T) at one h, its length.
 template <class Body>
 C4D_INLINE void for_runs(const DirectPlan& plan, const TapClass& c, const Corner& corner, const Body& body) {
   const int64_t frames = plan.target[3], pitch = plan.grid[3] * plan.spread[3];

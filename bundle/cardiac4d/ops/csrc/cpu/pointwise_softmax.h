@@ -9,7 +9,7 @@
 namespace c4d {
 namespace C4D_ISA {
 
-// e^x for x <= 0, within 2 units in the last place; a NaN stays one. With n = x / ln 2 rounded, e^x = 2^n e^(x - n ln 2),
+// e^x for x <= 0, within 2 units in the last place; a NaN stays one. With n = x / ln 2 rounded: 2^n e^(x - n ln 2),
 // where the last factor is a Taylor polynomial of degree 7 on [-ln 2 / 2, ln 2 / 2].
 C4D_INLINE Vec exp_negative(Vec x) {
   x = x < -87.0f ? broadcast(-87.0f) : x;  // e^-87 is the smallest that is a normal number

@@ -32,8 +32,8 @@ typedef struct {
   double *x, *y, *out;
 } c4d_block_sums;
 
-// Also writes what the gradient needs, y and the sums of x and y, and for the next block those of out. x_sums_known: the
-// sums of x are there already. out may be the memory of x.
+// Also writes what the gradient needs, y and the sums of x and y, and for the next block those of out. x_sums_known:
+// the sums of x are there already. out may be the memory of x.
 int c4d_cpu_residual_block(const c4d_residual_block*, const float* x, int x_sums_known, float* out, float* y,
                            const c4d_block_sums*, c4d_parallel_for);
 // work: memory like x. The gradient of the second bias, the sum of grad_out, is left to the caller. What need not be

@@ -25,8 +25,8 @@ struct UpsampleConv {
   // Inputs, 8 outputs, a repeated row.
   int64_t job_floats() const { return (ins + kChannels) * pitch() + u.large_row(); }
 
-  // The row of every input channel, in whole vectors. Where they lie, many channels may be a power of two apart and fall
-  // on the same lines of the cache.
+  // The row of every input channel, in whole vectors. Where they lie, many channels may be a power of two apart and so
+  // fall on the same lines of the cache.
   void gather(int64_t sample, int64_t row, float* to) const {
     const int64_t count = u.small_row(), volume = u.small[0] * u.small[1] * count;
     for (int64_t in = 0; in < ins; ++in, to += pitch()) {

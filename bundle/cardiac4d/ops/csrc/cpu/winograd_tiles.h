@@ -81,8 +81,8 @@ C4D_INLINE Tiling make_tiling(const int64_t (&size)[4], int64_t lead, int tile, 
   return t;
 }
 
-// The slabs of one tile follow each other: what is read and written there runs on in memory, as it does for the hardware
-// that fetches ahead. Then the next tile along W, whose halo is still in the cache.
+// The slabs of one tile follow each other: what is read and written there runs on in memory, as the hardware that
+// fetches ahead expects it. Then the next tile along W, whose halo is still in the cache.
 C4D_INLINE Unit unit_at(const Tiling& t, const int64_t (&size)[4], int64_t index) {
   Unit u;
   const int64_t slab = index % t.slabs, group = index / t.slabs % t.tile_groups;
