@@ -16,6 +16,7 @@ from highdicom.seg import Segmentation, segread
 from cardiac4d import __version__
 from cardiac4d.errors import InputError
 from cardiac4d.io.dicom import BINARY, LABELMAP, DicomSequence, write_segmentations
+from cardiac4d.io.dicom.toolkit import quiet
 from tests.helpers.dicom_results import random_labels, standard_errors
 from tests.helpers.dicom_studies import IDENTITY, Study, make, write_enhanced, write_images
 
@@ -178,6 +179,9 @@ def test_no_identity_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture)
     write_images(tmp_path / "study", Study(lambda k, t: {**_per_phase(k, t), "PatientName": "Zwackelmann"}))
     sequence = DicomSequence(tmp_path / "study")
     write_segmentations(tmp_path / "out", random_labels((*sequence.grid.shape, 3)), sequence.grid.affine, sequence)
+    with quiet():
+        logging.getLogger("highdicom.base").warning("Zwackelmann")
+        logging.getLogger("pydicom").warning("Zwackelmann")
     assert "Zwackelmann" not in caplog.text
 
 
