@@ -32,6 +32,7 @@ from ..io.fingerprint import file_sha256
 from ..io.places import image_files
 from ..measure import MeasureOptions, measure_study
 from ..report import write_cohort_report, write_study_report
+from .calibration import Calibration
 from .case_results import case_name
 from .dicom_report import write_dicom_report
 from .distributed import gather_rows, is_main_process
@@ -70,6 +71,8 @@ class StudyReports:
             handler must be attached before this one.
         dicom_dir: folder of a DICOM structured report of each study that came as DICOM; none where it is left out.
             These files name the patient; the others do not.
+        calibration: table of an evaluation with these weights, from which intervals follow; none without it
+            (:class:`~cardiac4d.workflows.calibration.Calibration`).
         overwrite: remove the reports that an earlier run left of other cases.
     """
 
@@ -81,8 +84,10 @@ class StudyReports:
         cases_csv: str | Path | None = None,
         dicom_dir: str | Path | None = None,
         *,
+        calibration: str | Path | None = None,
         overwrite: bool = False,
     ) -> None:
+        self.calibration = None if calibration is None else Calibration(calibration)
         self.dicom_dir = None if dicom_dir is None else Path(dicom_dir)
         self.output_dir, self.overwrite = Path(output_dir), overwrite
         self.model_name, self.checkpoint, self.cases_csv = model_name, checkpoint, cases_csv
@@ -106,13 +111,15 @@ class StudyReports:
         place = source.path
         model = {"model": self.model_name, "weights_sha256": self.checkpoint and _checksum(Path(self.checkpoint))}
         cycle_ms = float(pred.meta.get(META_CYCLE_LENGTH_MS, math.nan))
-        document = measure_study(
+        measures = measure_study(
             pred[0],
             pred.affine,
             pred.meta.get(META_FRAME_TIMES_MS),
             full_cycle=bool(pred.meta.get(META_FULL_CYCLE, False)),
             cycle_length_ms=None if math.isnan(cycle_ms) else cycle_ms,
-        ).to_document(case_id, {**origin(place, case_id), **model})
+        )
+        measures = measures if self.calibration is None else self.calibration(measures)
+        document = measures.to_document(case_id, {**origin(place, case_id), **model})
         frames = ChosenFrames(source, [int(t) for t in pred.meta.get("frame_indices", range(source.num_frames))])
         write_study_report(self.output_dir, document, frames, pred[0], pred.affine)
         if self.dicom_dir is not None:

@@ -140,6 +140,13 @@ struct DirectCorrelate {
         from = woven;
       }
       Storage* to = output + (channel * plan.target[0] + h) * position;
+      if (sums == nullptr) {
+        for_runs(plan, c, corner, [&](int64_t lane, int64_t place, int64_t count) {
+          add_bias(offset, count, from + lane);
+          store_row(from + lane, count, streamed, to + place);
+        });
+        continue;
+      }
       ChannelEpilogue<Storage> epilogue({nullptr, nullptr, {}, sums}, channel, 0, streamed, nullptr);
       epilogue.sums = row_sums[i];
       for_runs(plan, c, corner, [&](int64_t lane, int64_t place, int64_t count) {

@@ -48,7 +48,7 @@ C4D_INLINE void store_row(const float* from, int64_t count, bool streamed, float
   const bool past_cache = streamed && may_stream(to);
   int64_t i = 0;
   for (; i + kLanes <= count; i += kLanes) past_cache ? stream(to + i, load(from + i)) : store(to + i, load(from + i));
-  for (; i < count; ++i) to[i] = from[i];
+  if (i < count) convert_row(from + i, to + i, count - i);
 }
 template <class Storage>
 C4D_INLINE void store_row(const float* from, int64_t count, bool, Storage* to) {
