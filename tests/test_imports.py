@@ -17,6 +17,8 @@ PACKAGE = ROOT / "bundle" / "cardiac4d"
 SCRIPTS = ROOT / "scripts"
 
 COMMON = {"conventions", "errors", "geometry"}
+VERSION = "__version__"
+"""Of the root ``__init__``; DICOM files say by which version they were made."""
 LAYERS: dict[str, set[str]] = {
     "conventions": set(),
     "errors": set(),
@@ -28,12 +30,12 @@ LAYERS: dict[str, set[str]] = {
     "losses": COMMON,
     "measure": COMMON,
     "metrics": COMMON | {"measure"},
-    "io": COMMON,
+    "io": COMMON | {VERSION},
     "transforms": COMMON | {"io", "ct_noise"},
     "phantom": COMMON | {"io", "ct_noise"},
     "report": COMMON | {"measure", "metrics", "io"},
 }
-LAYERS["workflows"] = {*LAYERS, "__init__"}
+LAYERS["workflows"] = {*LAYERS, "__init__", VERSION}
 LAYERS["command_line"] = set()
 LAYERS["__init__"] = {"layers", "ops", "networks", "losses"}
 """Which other layers a layer may import; the names of the root ``__init__`` load lazily, and it holds the version."""
@@ -89,7 +91,7 @@ def breaches(source: str, path: str) -> list[str]:
     found = []
     for name, dots in imported_modules(ast.parse(source), package):
         top, *rest = name.split(".")
-        if dots > 2 + (len(package) > 2 and rest[:1] != [] and rest[0] in COMMON):
+        if dots > 2 + (len(package) > 2 and rest[:1] != [] and rest[0] in COMMON | {VERSION}):
             found.append(f"{path}: {dots} leading dots before {name}")
         if top == "cardiac4d":
             found += _internal_breach(path, layer, rest, dots)
@@ -100,7 +102,7 @@ def breaches(source: str, path: str) -> list[str]:
 
 def _internal_breach(path: str, layer: str, parts: list[str], dots: int) -> list[str]:
     """Check one import of the package itself; ``parts`` follow ``cardiac4d``."""
-    target = parts[0] if parts and parts[0] in LAYERS else "__init__"
+    target = parts[0] if parts and parts[0] in {*LAYERS, VERSION} else "__init__"
     if layer == "scripts":
         module = PACKAGE.joinpath(*parts[:2]).with_suffix(".py")
         deep = len(parts) > 1 and target != "workflows" and module.is_file()
@@ -153,6 +155,7 @@ def test_bundle_and_scripts_are_folders_and_not_packages() -> None:
         ("layers/conv.py", "from ..networks import EncoderDecoder", "layers must not import networks"),
         ("layers/conv.py", "from .. import networks", "layers must not import networks"),
         ("ops/functional.py", "from .. import conv4d", "ops must not import __init__"),
+        ("metrics/dice.py", "from .. import __version__", "metrics must not import __version__"),
         ("metrics/dice.py", "from ignite.metrics import Metric", "metrics must not import ignite"),
         ("losses/dice.py", "import nibabel as nib", "losses must not import nibabel"),
         ("io/nifti.py", "from monai.utils import optional_import\noptional_import('fire')", "io must not import fire"),
@@ -174,6 +177,7 @@ def test_rules_admit_what_the_design_allows() -> None:
     source = "import os\nimport nibabel\nfrom ..conventions import LV\nfrom ..geometry import f\nfrom .lists import g"
     assert breaches(source, "io/nifti.py") == []
     assert breaches("from ...geometry import f\nfrom ..source import g", "io/dicom/b.py") == []
+    assert breaches("from ... import __version__", "io/dicom/b.py") == []
     assert breaches("from conv4d_benchmark.plan import Plan", "scripts/benchmark_conv4d.py") == []
     assert breaches("from .plan import Plan", "scripts/conv4d_benchmark/run.py") == []
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from highdicom.seg import Segmentation, segread
 from cardiac4d import __version__
 from cardiac4d.errors import InputError
 from cardiac4d.io.dicom import BINARY, LABELMAP, DicomSequence, write_segmentations
+from cardiac4d.io.dicom.toolkit import quiet
 from tests.helpers.dicom_results import random_labels, standard_errors
 from tests.helpers.dicom_studies import IDENTITY, Study, make, write_enhanced, write_images
 
+REAL_CINE = Path(__file__).resolve().parents[3] / "shared" / "data" / "cine_dicom"
 HALF = float(np.sqrt(0.5))
 
 
@@ -176,6 +179,9 @@ def test_no_identity_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture)
     write_images(tmp_path / "study", Study(lambda k, t: {**_per_phase(k, t), "PatientName": "Zwackelmann"}))
     sequence = DicomSequence(tmp_path / "study")
     write_segmentations(tmp_path / "out", random_labels((*sequence.grid.shape, 3)), sequence.grid.affine, sequence)
+    with quiet():
+        logging.getLogger("highdicom.base").warning("Zwackelmann")
+        logging.getLogger("pydicom").warning("Zwackelmann")
     assert "Zwackelmann" not in caplog.text
 
 
@@ -193,3 +199,31 @@ def test_arguments_that_do_not_fit_are_refused(tmp_path: Path, change: dict[str,
     arguments = {"affine": sequence.grid.affine, "sequence": sequence, **change}
     with pytest.raises(ValueError, match=message):
         write_segmentations(tmp_path / "out", random_labels((*sequence.grid.shape, 3)), **arguments)
+
+
+def test_a_machine_without_highdicom_is_told_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sequence = write_study(tmp_path / "study", "series per phase")
+    monkeypatch.setitem(sys.modules, "highdicom", None)
+    with pytest.raises(InputError, match=r"highdicom, which is not installed.*pip install 'cardiac4d\[dicom\]'"):
+        write_segmentations(tmp_path / "out", random_labels((*sequence.grid.shape, 3)), sequence.grid.affine, sequence)
+
+
+@pytest.mark.parametrize("missing", ["StudyInstanceUID", "SOPInstanceUID"])
+def test_images_that_nothing_can_reference_are_named(tmp_path: Path, missing: str) -> None:
+    sequence = write_study(tmp_path / "study", "series per phase")
+    path = sequence.source_files(1)[0].path
+    image = pydicom.dcmread(path)
+    image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID
+    delattr(image, missing)
+    image.save_as(path, enforce_file_format=False)
+    with pytest.raises(InputError, match=rf"{path.name}: {missing}: missing, but results of this study must name it"):
+        write_segmentations(tmp_path / "out", random_labels((*sequence.grid.shape, 3)), sequence.grid.affine, sequence)
+
+
+@pytest.mark.skipif(not REAL_CINE.is_dir(), reason="the real cine is not here")
+def test_a_real_cine_passes_the_checker(tmp_path: Path) -> None:
+    sequence = DicomSequence(REAL_CINE)
+    labels = random_labels((*sequence.grid.shape, 1))
+    folder = write_segmentations(tmp_path / "out", labels, sequence.grid.affine, sequence, frames=[7])
+    np.testing.assert_array_equal(voxels_of(segread(folder / "frame_007.dcm"), sequence, 7), labels[..., 0])
+    assert standard_errors(folder / "frame_007.dcm") == []

@@ -87,6 +87,8 @@ def test_a_cropped_seg_nrrd_is_read_by_codes_and_names(tmp_path: Path, study: Di
     ]
     _write_nrrd(tmp_path / "ed.seg.nrrd", swapped, corner, segments)
     np.testing.assert_array_equal(_loaded(tmp_path, {"0": "ed.seg.nrrd"})[..., 0], labels)
+    coded = _loaded(tmp_path, {"0": "ed.seg.nrrd"}, label_map={"87878005": "LVM", "49848007": 1})
+    np.testing.assert_array_equal(coded[..., 0], np.array([0, 2, 1])[labels])
     uncoded = [{key: value for key, value in one.items() if key != "Tags"} for one in segments]
     _write_nrrd(tmp_path / "es.seg.nrrd", swapped, corner, uncoded)
     with pytest.raises(InputError, match=r"es\.seg\.nrrd: label_map: segment 'blood' is not known as a structure"):

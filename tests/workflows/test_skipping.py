@@ -7,7 +7,7 @@ import pytest
 import torch
 from ignite.engine import Events
 from monai.data import DataLoader
-from monai.transforms import Compose
+from monai.transforms import Compose, MapTransform
 
 from cardiac4d.errors import InputError
 from cardiac4d.workflows import SkippingDataset, SkippingEvaluator
@@ -39,14 +39,19 @@ class _Notes:
         assert len(engine.state.batch) == len(engine.state.output)
 
 
-def _run(folder, values, num_workers=0):
+def _run(folder, values, num_workers=0, **options):
     """Run over cases named a, b, ...; return the numbers that reached the network."""
     entries = [{"id": "abcdefg"[index], "image": value} for index, value in enumerate(values)]
     loader = DataLoader(SkippingDataset(entries, Compose([Load()])), batch_size=1, num_workers=num_workers)
     seen = []
     handlers = [_Notes(seen)]
     evaluator = SkippingEvaluator(
-        torch.device("cpu"), loader, torch.nn.Identity(), failures_csv=folder / "failures.csv", val_handlers=handlers
+        torch.device("cpu"),
+        loader,
+        torch.nn.Identity(),
+        failures_csv=folder / "failures.csv",
+        val_handlers=handlers,
+        **options,
     )
     return evaluator, seen
 
@@ -62,6 +67,22 @@ def test_the_other_cases_are_done_and_the_failed_one_is_named(tmp_path, caplog, 
     with (tmp_path / "failures.csv").open() as file:
         (row,) = csv.DictReader(file)
     assert row == {"case_id": "b", "problem": "b.nii.gz: frame 1 of 6 cannot be read. Fix: copy the file again."}
+
+
+class _Write(MapTransform):
+    """What saves results, and cannot save those of 2."""
+
+    def __call__(self, data):
+        if float(data["pred"].max()) == 2:
+            raise InputError("b.nii.gz", "it is no DICOM study", "leave dicom-seg out")
+        return data
+
+
+def test_results_that_cannot_be_written_are_a_failure_of_their_case(tmp_path):
+    evaluator, seen = _run(tmp_path, [1, 2, 3], postprocessing=Compose([_Write("pred")]))
+    with pytest.raises(InputError, match=r"1 case was passed over, .* b \(b\.nii\.gz: it is no DICOM study"):
+        evaluator.run()
+    assert seen == [1.0, 3.0, "completed"]
 
 
 def test_a_run_without_failure_ends_in_peace(tmp_path):

@@ -13,6 +13,8 @@ from ..errors import InputError
 LABELS_FIELD = "labels"
 TARGETS: Mapping[str, int] = {"background": BACKGROUND, **STRUCTURES, "not annotated": NOT_ANNOTATED}
 """What a label may be mapped to, by name."""
+_SHORTEST_CODE = 6
+"""Digits of the shortest code of SNOMED CT."""
 
 
 def numbered_label_map(path: Path, where: str, label_map: Mapping[Any, Any], document: Mapping[str, Any]) -> dict:
@@ -42,23 +44,28 @@ def numbered_label_map(path: Path, where: str, label_map: Mapping[Any, Any], doc
 
 
 def segment_names(path: Path, where: str, label_map: Any) -> dict[str, int] | None:
-    """The labels that a label map gives to segments by their names; None where it has numbers only.
+    """The labels that a label map gives to segments by their names or codes; None where it has numbers only.
 
     Args:
         path: the data list, to name it.
         where: the field.
-        label_map: from the name of a segment to a label of this package or its name.
+        label_map: from the name or code of a segment to a label of this package or its name.
 
     Raises:
         InputError: for a label that is not known.
     """
-    named = isinstance(label_map, Mapping) and any(not str(key).lstrip("-").isdecimal() for key in label_map)
-    if not named:
+    if not isinstance(label_map, Mapping) or all(map(_is_voxel_value, label_map)):
         return None
     return {
         str(name): _known(path, where, label, TARGETS) if isinstance(label, str) else int(label)
         for name, label in label_map.items()
     }
+
+
+def _is_voxel_value(key: Any) -> bool:
+    """Not a name, and shorter than the codes of SNOMED CT."""
+    text = str(key).lstrip("-")
+    return text.isdecimal() and len(text) < _SHORTEST_CODE
 
 
 def numbers_by_name(labels: Any) -> dict[str, int]:

@@ -35,4 +35,4 @@ CODED_STRUCTURES: Final = (
     Structure("LV", LV, "LV cavity", "87878005", "Left ventricle", (213, 94, 0)),
     Structure("LVM", LVM, "LV myocardium", "49848007", "Left ventricle myocardium", (0, 114, 178)),
 )
-"""In the order of their ids. DICOM's and 3D Slicer's lists have no other code for the cavity than the ventricle's."""
+"""In the order of their ids. DICOM's and 3D Slicer's lists code the cavity as the ventricle."""

@@ -53,6 +53,8 @@ class SkippingDataset(Dataset):
 class SkippingEvaluator(SupervisedEvaluator):
     """An evaluator that passes over the items that :class:`SkippingDataset` could not load.
 
+    So it does with those whose results cannot be written as asked, such as a DICOM SEG of a study that is no DICOM.
+
     Handlers and postprocessing see no case in such an iteration: batch and output are empty lists. The run ends as any
     other, with the results of all other cases; then it is reported as failed.
 
@@ -85,9 +87,16 @@ class SkippingEvaluator(SupervisedEvaluator):
             raise self._failure(skipped)
 
     def _iteration(self, engine: Any, batchdata: Any) -> Any:
-        if PROBLEM_KEY not in batchdata:
-            return super()._iteration(engine, batchdata)
-        for case_id, problem in zip(batchdata[CASE_ID_KEY], batchdata[PROBLEM_KEY], strict=True):
+        problems = batchdata.get(PROBLEM_KEY)
+        if problems is None:
+            try:
+                return super()._iteration(engine, batchdata)
+            except Exception as error:
+                problem = find_input_error(error)
+                if problem is None:
+                    raise
+                problems = [str(problem)] * len(batchdata[CASE_ID_KEY])
+        for case_id, problem in zip(batchdata[CASE_ID_KEY], problems, strict=True):
             logger.error("%s is passed over: %s", case_id, problem)
             self._skipped.append({"case_id": case_id, "problem": problem})
         engine.state.batch = []
