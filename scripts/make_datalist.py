@@ -71,6 +71,8 @@ def make_datalist(
     given = {"table_csv": table_csv, "images": images, "labels": labels, "label_map": label_map}
     given |= {"lv": lv, "lvm": lvm, "full_cycle": full_cycle}
     write, options = _chosen(layout, {name: value for name, value in given.items() if value is not None})
+    if not 0 < validation_fraction < 1:
+        raise SystemExit(f"--validation_fraction must lie between 0 and 1, got {validation_fraction}")
     common = {"seed": seed, "validation_fraction": validation_fraction, "overwrite": overwrite}
     try:
         return str(write(source_dir, output_json=output_json, **common, **options))

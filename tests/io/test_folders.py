@@ -232,6 +232,15 @@ def test_a_damaged_dicom_study_does_not_hide_the_others(tmp_path: Path, caplog: 
     assert f"{tmp_path}/p3/IM0000: it cannot be read as DICOM" in caplog.text
 
 
+def test_dicom_beside_image_files_is_announced(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_nifti(tmp_path / "a.nii", noise(SHAPE))
+    find_inputs(tmp_path)
+    assert "DICOM" not in caplog.text
+    _dicom(tmp_path / "series", "1.2.3")
+    assert [entry["id"] for entry in find_inputs(tmp_path)] == ["a"]
+    assert "its 1 image files are taken, and the DICOM files in it are not" in caplog.text
+
+
 def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _dicom(tmp_path / "p1", "1.2.3")
     (tmp_path / "p1" / "phase2").mkdir()

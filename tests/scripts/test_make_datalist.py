@@ -56,3 +56,9 @@ def test_wrong_call_is_one_sentence(
     make = runpy.run_path(str(repo_root / "scripts" / "make_datalist.py"))["make_datalist"]
     with pytest.raises(SystemExit, match=expected):
         make(layout, str(tmp_path), str(tmp_path / "list.json"), **options)
+
+
+def test_a_share_that_is_none_is_one_sentence(tmp_path: Path, repo_root: Path) -> None:
+    make = runpy.run_path(str(repo_root / "scripts" / "make_datalist.py"))["make_datalist"]
+    with pytest.raises(SystemExit, match=r"--validation_fraction must lie between 0 and 1, got 1\.5"):
+        make("acdc", str(tmp_path), str(tmp_path / "d.json"), validation_fraction=1.5)
