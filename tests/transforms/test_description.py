@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from threading import Lock
 from typing import Any
 
@@ -16,6 +17,7 @@ from monai.transforms import CastToTyped, Compose, RandFlipd, ScaleIntensityRang
 
 from cardiac4d.transforms import LoadSequenced, LoadSparseLabelsd, ScaleSequenceRanged, TimeLastd
 from cardiac4d.transforms.description import describe
+from tests.helpers.sequences import write_nifti
 
 
 def steps(spacing_mm: float = 1.0, orientation: str = "RAS", low: float = -1024) -> Compose:
@@ -30,6 +32,15 @@ def test_description_is_plain_data_and_the_same_every_time() -> None:
 @pytest.mark.parametrize("changed", [{"spacing_mm": 1.5}, {"orientation": "LPS"}, {"low": -1000}])
 def test_changed_parameter_is_noticed(changed: dict[str, Any]) -> None:
     assert describe(steps(**changed)) != describe(steps())
+
+
+def test_use_does_not_count(tmp_path: Path) -> None:
+    transform = steps()
+    before = describe(transform)
+    time = np.zeros((6, 5, 4, 2), np.int16)
+    paths = {name: str(write_nifti(tmp_path / f"{name}.nii", time)) for name in ("image", "label")}
+    transform(paths)
+    assert describe(transform) == before
 
 
 def test_order_counts() -> None:

@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from monai.data import DataLoader, Dataset
@@ -18,6 +19,7 @@ from cardiac4d.errors import InputError
 from cardiac4d.io import load_datalist
 from cardiac4d.transforms import LoadSequenced, LoadSparseLabelsd, RandSparseCropd, TimeLastd
 from cardiac4d.workflows import PreparedDataset, prepared_dataset
+from tests.helpers.sequences import write_nifti
 from tests.helpers.studies import write_small_dataset
 
 CROP = (6, 6, 5, 3)
@@ -177,3 +179,31 @@ def test_folder_that_cannot_be_made_is_refused(tmp_path: Path, prepare: Any) -> 
     (tmp_path / "file").write_text("x")
     with pytest.raises(InputError, match=r"file: prepared studies cannot be kept there.*Fix: name a folder"):
         prepare(folder=tmp_path / "file")
+
+
+@pytest.mark.parametrize("damage", [lambda file: file.write_bytes(b"half"), lambda file: file.unlink()])
+def test_prepared_study_that_was_damaged_or_removed_is_prepared_again(
+    prepare: Any, damage: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    dataset = prepare()
+    before = dataset[0]["label"].clone()
+    damage(dataset.files[0])
+    assert torch.equal(dataset[0]["label"].as_tensor(), before.as_tensor())
+    assert "It is prepared again now" in caplog.text
+
+
+def test_renamed_phases_are_prepared_anew_where_names_tell_their_times(
+    tmp_path: Path, prepare: Any, loads: list[str]
+) -> None:
+    def entry(percents: tuple[int, int]) -> dict[str, Any]:
+        folder = tmp_path / f"to{percents[1]}"
+        files = [
+            write_nifti(folder / f"{p}pct.nii", np.full((6, 6, 6), 7 * i, np.int16)) for i, p in enumerate(percents)
+        ]
+        return {"id": "a", "image": {"files": [str(file) for file in files], "rr_interval_ms": 800.0}}
+
+    steps = Compose([LoadSequenced("image", spacing_mm=None, orientation=None)])
+    for percents in ((0, 5), (0, 10), (0, 5)):
+        dataset = prepare([entry(percents)], steps)
+        assert dataset[0]["image"].meta["frame_times_ms"].tolist() == [0.0, 8.0 * percents[1]]
+    assert loads == ["a", "a"]

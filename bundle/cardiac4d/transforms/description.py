@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import threading
 from collections.abc import Mapping
 from enum import Enum
 from functools import partial
@@ -17,7 +18,8 @@ import torch
 
 _LIBRARIES = ("monai", "torch", "numpy", "builtins", "functools")
 """Packages whose version stands for their code; of any other class and function the source is described."""
-_GENERATORS = (np.random.RandomState, np.random.Generator, torch.Generator)
+_MOMENTARY = (np.random.RandomState, np.random.Generator, torch.Generator, threading.local)
+"""State of the moment: random generators, and MONAI's switch of tracing, which appears with the first use."""
 
 
 def describe(value: Any) -> Any:
@@ -25,7 +27,7 @@ def describe(value: Any) -> Any:
 
     Args:
         value: a transform, a composition, a number, a text, an array, a function, or a list or mapping of such.
-            State of random generators does not count. The source of classes and functions outside MONAI, PyTorch and
+            State of the moment, such as that of random generators, does not count. The source of classes and functions outside MONAI, PyTorch and
             NumPy does, so that a team's own transform is known as changed when its code is.
 
     Returns:
@@ -67,7 +69,7 @@ def _describe_object(value: Any, inside: tuple[int, ...]) -> Any:
     if inspect.isroutine(value) or inspect.isclass(value):
         return {"name": _name(value), "source": _source(value), "holds": _describe(_held(value), inside)}
     if hasattr(value, "__dict__"):
-        attributes = {name: item for name, item in sorted(vars(value).items()) if not isinstance(item, _GENERATORS)}
+        attributes = {name: item for name, item in sorted(vars(value).items()) if not isinstance(item, _MOMENTARY)}
         described = {name: _describe(item, inside) for name, item in attributes.items()}
         return {"class": _name(type(value)), "source": _source(type(value)), "attributes": described}
     problem = f"a {type(value).__name__} cannot be described, so a change of it would not be noticed"

@@ -22,6 +22,7 @@ from .. import __version__
 from ..conventions import CASE_ID_KEY
 from ..errors import InputError
 from ..io.fingerprint import Fingerprints
+from ..io.places import RR_INTERVAL_KEY, listed_files
 from ..io.prepared import SUFFIX, read_prepared, write_prepared
 from ..transforms.description import describe
 from .distributed import process_rank
@@ -87,8 +88,20 @@ class PreparedDataset(Dataset):
         self._prepare([index for index, file in enumerate(self.files) if not file.exists()])
 
     def _transform(self, index: int) -> Any:
-        item = read_prepared(self.files[index])
+        item = self._read(index)
         return item if self.transform is None else apply_transform(self.transform, item)
+
+    def _read(self, index: int) -> dict[str, Any]:
+        """A prepared study; one that is damaged, or was removed meanwhile, is prepared again."""
+        try:
+            return read_prepared(self.files[index])
+        except InputError as error:
+            logger.warning("%s It is prepared again now.", error)
+        self.files[index].unlink(missing_ok=True)
+        problem = self._prepare_one(index)
+        if problem is not None:
+            raise problem
+        return read_prepared(self.files[index])
 
     def _names(self) -> list[Path]:
         """The file of each entry. Reading the studies to name them is what a first run waits for: so in threads too."""
@@ -97,7 +110,7 @@ class PreparedDataset(Dataset):
         known = Fingerprints(self.folder / MEMORY_NAME)
 
         def name(entry: Mapping[str, Any]) -> Path:
-            content = json.dumps(known.of(entry), sort_keys=True, default=repr)
+            content = json.dumps([known.of(entry), _telling_names(entry)], sort_keys=True, default=repr)
             digest = hashlib.sha256(f"{described}\n{content}".encode()).hexdigest()
             return self.folder / f"{entry[CASE_ID_KEY]}-{digest[:20]}{SUFFIX}"
 
@@ -149,6 +162,12 @@ def _make(folder: Path) -> None:
     except OSError as error:
         fix = "name a folder that can be written to (prepared_dir)"
         raise InputError(folder, f"prepared studies cannot be kept there ({error.strerror})", fix) from error
+
+
+def _telling_names(entry: Mapping[str, Any]) -> list[str]:
+    """Names of files where they tell the times of the frames: elsewhere a file is known by what it holds."""
+    places = [value for value in entry.values() if isinstance(value, Mapping) and RR_INTERVAL_KEY in value]
+    return [file.name for place in places for file in listed_files(place)]
 
 
 def _failure(folder: Path, problems: Sequence[InputError]) -> InputError:
