@@ -27,8 +27,8 @@ def describe(value: Any) -> Any:
 
     Args:
         value: a transform, a composition, a number, a text, an array, a function, or a list or mapping of such.
-            State of the moment, such as that of random generators, does not count. The source of classes and functions outside MONAI, PyTorch and
-            NumPy does, so that a team's own transform is known as changed when its code is.
+            State of the moment, such as that of random generators, does not count. The source of classes and functions
+            outside MONAI, PyTorch and NumPy does, so that a team's own transform is known as changed when its code is.
 
     Returns:
         Lists, dictionaries with text as keys, and plain values: what ``json.dumps`` takes.
