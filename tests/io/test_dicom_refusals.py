@@ -230,6 +230,7 @@ def test_an_enhanced_file_that_describes_fewer_frames_is_refused(tmp_path: Path)
         ("InstitutionName", "speaks of the patient or the visit, not of a phase"),
         ("AccessionNumber", "speaks of the patient or the visit, not of a phase"),
         ("StudyDate", "speaks of the patient or the visit, not of a phase"),
+        ("FrameAcquisitionDateTime", "speaks of the patient or the visit, not of a phase"),
     ],
 )
 def test_a_key_that_does_not_tell_phases_is_refused(folder: Path, name: str, match: str) -> None:

@@ -17,7 +17,7 @@ _PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 
 
 _VISIT_GROUPS = (0x0010, 0x0032, 0x0038)
-_VISIT_TYPES = ("PN", "DA", "LT", "ST", "UT")
+_VISIT_TYPES = ("PN", "DA", "DT", "LT", "ST", "UT")
 """Names, dates, and texts that people write freely."""
 _VISIT_TAGS = (0x00080050, 0x00080080, 0x00081010, 0x00081040, 0x00181000, 0x00200010, 0x00400244, 0x00401001)
 """Accession number, institution, station, department, device's serial number, StudyID, and two of the order."""
