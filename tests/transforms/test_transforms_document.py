@@ -67,7 +67,7 @@ def test_config_of_the_example_trains_with_it(page: str, folder: Path, repo_root
 
 
 def test_table_names_every_transform(page: str) -> None:
-    rows = re.findall(r"^\| (`\w+`) \| (`.*?`) \|", page, re.MULTILINE)
+    rows = re.findall(r"^\| (`\w+`) \| (`.*?`|-) \|", page, re.MULTILINE)
     named = {name for row in rows for cell in row for name in re.findall(r"`(\w+)`", cell)}
     assert named == set(transforms.__all__)
 
