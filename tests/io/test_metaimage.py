@@ -17,8 +17,6 @@ from tests.helpers.sequences import AFFINES, noise
 
 SHAPE = (6, 5, 4, 3)
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # where warnings are errors, SWIG crashes
-
 
 def _read(path: Path) -> np.ndarray:
     return np.stack(list(MetaImageSequence(path).frames()), axis=-1)

@@ -19,8 +19,6 @@ from tests.helpers.sequences import AFFINES, ball_labels
 SHAPE = (6, 5, 4, 3)
 LABELS = ball_labels(SHAPE, (0, 1, 2))
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # where warnings are errors, SWIG crashes
-
 
 def _write(folder: Path, affine: np.ndarray = AFFINES["oblique"], time: TimeAxis | None = None) -> Path:
     return write_slicer_sequence(folder / "a.seq.nrrd", LABELS, affine, time or TimeAxis.uniform(3, 0.04))

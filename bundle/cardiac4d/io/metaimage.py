@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
-from warnings import catch_warnings, simplefilter
+from warnings import filterwarnings
 
 import numpy as np
 
@@ -161,12 +161,12 @@ def _itk_header(path: Path) -> Any:
 
 
 def _metaimage_io(path: Path) -> Any:
-    """ITK's reader of headers. Its modules load when they are first named, and crash where warnings are errors."""
-    with catch_warnings():
-        simplefilter("ignore", DeprecationWarning)
-        try:
-            import itk
-        except ImportError as error:
-            fix = "run `pip install 'cardiac4d[itk]'`, or convert to NIfTI"
-            raise InputError(path, "MetaImage files need the package itk, which is not installed", fix) from error
-        return itk.MetaImageIO
+    """ITK's reader of headers; its modules load when they are first named."""
+    # Where this warning is an error, ITK's wrapping crashes: here, or as late as when the interpreter ends.
+    filterwarnings("ignore", "builtin type .* has no __module__ attribute", DeprecationWarning)
+    try:
+        import itk
+    except ImportError as error:
+        fix = "run `pip install 'cardiac4d[itk]'`, or convert to NIfTI"
+        raise InputError(path, "MetaImage files need the package itk, which is not installed", fix) from error
+    return itk.MetaImageIO
