@@ -7,6 +7,7 @@ import hashlib
 import json
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 import torch
@@ -17,8 +18,11 @@ from cardiac4d.errors import InputError
 from cardiac4d.geometry import TimeAxis
 from cardiac4d.io import write_sequence
 from cardiac4d.io.fingerprint import file_sha256
+from cardiac4d.measure import measures_schema
 from cardiac4d.transforms import LoadSequence
 from cardiac4d.workflows import StudyReports, report_label_maps
+from cardiac4d.workflows.case_results import measure_case
+from cardiac4d.workflows.reference import reference_document, reference_map
 from cardiac4d.workflows.report_studies import origin
 from tests.helpers.process import run_python
 from tests.helpers.studies import AFFINE, FRAME_DURATION_S, beating_ball, write_study
@@ -74,6 +78,35 @@ def test_every_study_of_an_evaluation_gets_a_report(data: Path, tmp_path: Path) 
     assert "True EF" in index
     assert not (folder / "old_report.html").exists(), "it would be taken for one of this run"
     assert (folder / "mine.html").exists()
+
+
+def test_reference_of_an_evaluation_stands_in_report_and_json(data: Path, tmp_path: Path) -> None:
+    case = case_of(data, "a", "a")
+    truth = case["pred"].clone()
+    truth[truth == 2] = 0
+    label = truth.clone()
+    label[..., 1:] = 255
+    evaluate([{**case, "label": label, "truth": truth}], StudyReports(tmp_path))
+    dense = measures(tmp_path, "a")
+    jsonschema.validate(dense, measures_schema())
+    assert (dense["reference"]["source"], dense["reference"]["frames"]) == ("truth", [0, 1, 2, 3, 4, 5])
+    assert dense["reference"]["dice"] == {"lv": 1.0, "lvm": 0.0}
+    assert dense["reference"]["edv_ml"] == dense["volumes"]["edv_ml"]
+    table = (tmp_path / "a_measures.csv").read_text(encoding="utf-8")
+    assert f"reference.edv_ml,,{dense['reference']['edv_ml']}" in table
+    assert "Agreement with the reference" in (tmp_path / "a_report.html").read_text(encoding="utf-8")
+
+
+def test_one_annotated_frame_is_a_reference_of_contours_alone(data: Path) -> None:
+    case = case_of(data, "a", "a")
+    label = case["pred"].clone()
+    label[..., 1:] = 255
+    case |= {"label": label}
+    found = reference_document(measure_case(case), reference_map(case))
+    assert found is not None
+    assert (found["source"], found["frames"], found["ef_percent"]) == ("none", [0], None)
+    assert found["assd_mm"] == {"lv": 0.0, "lvm": 0.0}
+    assert reference_document(measure_case({"id": "a", "pred": case["pred"]}), None) is None
 
 
 def test_pictures_are_those_of_the_frames_that_were_loaded(data: Path, tmp_path: Path) -> None:

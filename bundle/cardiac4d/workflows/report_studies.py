@@ -8,7 +8,6 @@ import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import numpy as np
 from ignite.engine import Engine, Events
 
 from .. import __version__
-from ..conventions import META_CYCLE_LENGTH_MS, META_FRAME_TIMES_MS, META_FULL_CYCLE, PRED_KEY
+from ..conventions import CASE_ROW_KEY, META_CYCLE_LENGTH_MS, META_FRAME_TIMES_MS, META_FULL_CYCLE, PRED_KEY
 from ..errors import InputError
 from ..io import (
     LabelConvention,
@@ -33,15 +32,14 @@ from ..io.places import image_files
 from ..measure import MeasureOptions, measure_study
 from ..report import write_cohort_report, write_study_report
 from .calibration import Calibration
-from .case_results import case_name
+from .case_results import case_name, measure_case
 from .dicom_report import write_dicom_report
 from .distributed import gather_rows, is_main_process
+from .reference import reference_document, reference_map
 from .runs import remove_other_dicom_reports, remove_other_reports
+from .weights import weights_sha256
 
 logger = logging.getLogger(__name__)
-
-_checksum = cache(file_sha256)
-"""Weights are read once per run, not once per study."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,8 @@ class StudyReports:
 
     Works on what the postprocessing left in the engine's output: the label map ``pred``, ``(1, H, W, D, T)`` on the
     study's own grid. The pictures are read from the study's file once more, frame by frame, since the network saw
-    resampled and scaled ones. With several processes each writes the reports of its studies; the first the index.
+    resampled and scaled ones. Where the study has label maps to compare with, their contours and how well they agree
+    are shown too. With several processes each writes the reports of its studies; the first the index.
 
     Args:
         output_dir: folder of the reports; made if needed.
@@ -87,7 +86,7 @@ class StudyReports:
         calibration: str | Path | None = None,
         overwrite: bool = False,
     ) -> None:
-        self.calibration = None if calibration is None else Calibration(calibration)
+        self.calibration = None if calibration is None else Calibration(calibration, weights_sha256(checkpoint))
         self.dicom_dir = None if dicom_dir is None else Path(dicom_dir)
         self.output_dir, self.overwrite = Path(output_dir), overwrite
         self.model_name, self.checkpoint, self.cases_csv = model_name, checkpoint, cases_csv
@@ -109,7 +108,7 @@ class StudyReports:
         pred, case_id = case[PRED_KEY], case_name(case)
         source = reopen(pred.meta)
         place = source.path
-        model = {"model": self.model_name, "weights_sha256": self.checkpoint and _checksum(Path(self.checkpoint))}
+        model = {"model": self.model_name, "weights_sha256": weights_sha256(self.checkpoint)}
         cycle_ms = float(pred.meta.get(META_CYCLE_LENGTH_MS, math.nan))
         measures = measure_study(
             pred[0],
@@ -118,10 +117,12 @@ class StudyReports:
             full_cycle=bool(pred.meta.get(META_FULL_CYCLE, False)),
             cycle_length_ms=None if math.isnan(cycle_ms) else cycle_ms,
         )
-        measures = measures if self.calibration is None else self.calibration(measures)
+        measures = measures if self.calibration is None else self.calibration(measures, case_id)
         document = measures.to_document(case_id, {**origin(place, case_id), **model})
+        reference = reference_map(case)
+        document["reference"] = reference_document(case.get(CASE_ROW_KEY) or measure_case(case), reference)
         frames = ChosenFrames(source, [int(t) for t in pred.meta.get("frame_indices", range(source.num_frames))])
-        write_study_report(self.output_dir, document, frames, pred[0], pred.affine)
+        write_study_report(self.output_dir, document, frames, pred[0], pred.affine, reference=reference)
         if self.dicom_dir is not None:
             write_dicom_report(self.dicom_dir, document, pred.meta, overwrite=self.overwrite)
         return document
@@ -197,7 +198,7 @@ def origin(place: Path, case_id: str) -> dict[str, Any]:
     A file name that does not begin with the case id may name the patient whom the id hides: it is left out.
     """
     name = place.name if place.name.startswith(case_id) else "name withheld, it differs from the case id"
-    checksum = _checksum(place) if place.is_file() else None
+    checksum = file_sha256(place) if place.is_file() else None
     return {"input": name, "input_sha256": checksum, "version": __version__}
 
 
