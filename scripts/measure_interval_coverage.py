@@ -22,6 +22,7 @@ from monai.bundle import ConfigParser
 from cardiac4d.command_line import run
 from cardiac4d.io import LabelConvention, open_sequence, read_labels
 from cardiac4d.measure import (
+    QUANTITIES,
     Intervals,
     StudyMeasures,
     errors_of,
@@ -29,8 +30,8 @@ from cardiac4d.measure import (
     intervals_from_probabilities,
     intervals_from_samples,
     measure_study,
+    quantities,
 )
-from cardiac4d.measure.intervals import QUANTITIES, quantities
 from cardiac4d.phantom import PRESETS, write_dataset
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -23,7 +23,7 @@ def dump(path: Path) -> str:
     """What ``dsrdump`` of dcmtk prints of a report, which it reads strictly; skips where it is not installed."""
     if shutil.which("dsrdump") is None:
         pytest.skip("dsrdump (dcmtk) is not installed")
-    run = subprocess.run(["dsrdump", str(path)], capture_output=True, text=True, check=False)
+    run = subprocess.run(["dsrdump", "+Pl", str(path)], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     return run.stdout
 

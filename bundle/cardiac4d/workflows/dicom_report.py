@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import InputError
 from ..io import DICOM_SEG, DICOM_SR, OUTPUT_FORMATS, reopen_dicom
 from ..io.dicom import Measurements, QualityFlag, ReportIntervals, write_measurement_report
-from ..measure.intervals import QUANTITIES
+from ..measure import QUANTITIES
 from ..transforms.save_sequence import SAVED_TO
 from .runs import DICOM_REPORT_SUFFIX
 
