@@ -20,8 +20,8 @@ import torch
 from monai.bundle import ConfigParser
 
 from cardiac4d.command_line import run
-from cardiac4d.io import LabelConvention, open_sequence, read_labels
 from cardiac4d.measure import (
+    QUANTITIES,
     Intervals,
     StudyMeasures,
     errors_of,
@@ -29,9 +29,10 @@ from cardiac4d.measure import (
     intervals_from_probabilities,
     intervals_from_samples,
     measure_study,
+    quantities,
 )
-from cardiac4d.measure.intervals import QUANTITIES, quantities
 from cardiac4d.phantom import PRESETS, write_dataset
+from cardiac4d.transforms import LoadSparseLabels
 
 ROOT = Path(__file__).resolve().parents[1]
 METHODS = ("samples", "probabilities", "errors")
@@ -129,9 +130,8 @@ def _studies(
 def _truth(record: Path) -> Truth:
     """The true numbers of a heart, by the names of :data:`QUANTITIES`."""
     known = json.loads(record.read_text(encoding="utf-8"))
-    source = open_sequence(record.with_suffix(".nii.gz"))
-    at_ed = np.stack(list(read_labels(source, LabelConvention())), -1)[..., [known["ed_frame"]]]
-    wall_mm = quantities(measure_study(at_ed, source.grid.affine))["ed_thickness_mm"]
+    at_ed = LoadSparseLabels(None, None)(record.with_suffix(".nii.gz"), frames=[known["ed_frame"]])
+    wall_mm = quantities(measure_study(at_ed.movedim(0, -1), at_ed.affine))["ed_thickness_mm"]
     volumes = {name: known[name] for name in ("edv_ml", "esv_ml", "ef_percent")}
     return volumes | {"sv_ml": known["stroke_volume_ml"], "ed_mass_g": known["mass_g"], "ed_thickness_mm": wall_mm}
 

@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 
 from cardiac4d.errors import InputError
-from cardiac4d.measure import MeasureOptions, StudyMeasures, measure_study
-from cardiac4d.measure.intervals import QUANTITIES, quantities
+from cardiac4d.measure import QUANTITIES, MeasureOptions, StudyMeasures, measure_study, quantities
 from cardiac4d.workflows.calibration import Calibration
 from tests.helpers.studies import AFFINE, beating_ball
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from .convert import write_nifti
 from .image import SourceFrame
 from .measurement_report import Measurements, write_measurement_report
+from .report_items import QualityFlag, ReportIntervals
 from .segmentation import BINARY, LABELMAP
 from .segmentation_files import write_segmentations
 from .segmentation_planes import is_segmentation, read_segment_planes, read_segments
@@ -17,6 +18,8 @@ __all__ = [
     "LABELMAP",
     "DicomSequence",
     "Measurements",
+    "QualityFlag",
+    "ReportIntervals",
     "SourceFrame",
     "dicom_studies",
     "holds_dicom",
