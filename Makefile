@@ -16,7 +16,7 @@ NATIVE := $(VENV)/.native
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 CODE   := bundle scripts tests setup.py
 OPS    := bundle/cardiac4d/ops
-CSRC   := $(wildcard $(OPS)/csrc/*.* $(OPS)/csrc/cpu/*.* $(OPS)/csrc/cuda/*.*)
+CSRC   := $(foreach end,cpp cu h,$(wildcard $(OPS)/csrc/*.$(end) $(OPS)/csrc/*/*.$(end)))
 
 .DEFAULT_GOAL := help
 .PHONY: help install native demo test test-all sanitize lint format clean-outputs clean-caches clean-venv
