@@ -89,10 +89,14 @@ def _is_written_to_a_file() -> bool:
 def _obstacle(tensors: Sequence[Tensor]) -> str:
     """Say what keeps the native kernels from serving these tensors; "" if nothing does."""
     first = tensors[0]
-    if first.device.type != "cpu":
-        return f"there are no native kernels for the device {first.device.type}"
-    if native.PROBLEM:
-        return f"the native library is {native.PROBLEM}"
+    device = first.device.type
+    if device not in ("cpu", "cuda"):
+        return f"there are no native kernels for the device {device}"
+    if device == "cuda" and active().backend == "auto":
+        return "the kernels for CUDA serve where they are asked for by name alone"
+    problem = native.CUDA_PROBLEM if device == "cuda" else native.PROBLEM
+    if problem:
+        return f"the native library{' for CUDA' if device == 'cuda' else ''} is {problem}"
     if first.dtype not in DTYPES:
         return f"there are no native kernels for {first.dtype}"
     if any(tensor.dtype != first.dtype or tensor.device != first.device for tensor in tensors):

@@ -2,8 +2,8 @@
 """Whether one native kernel may compute what is several layers: the only place where this is decided.
 
 Fused kernels save passes over memory and the tensors between the layers; they give the same results within rounding.
-They serve what the network does most: plain contiguous tensors on the native backend, in eager mode and under
-``torch.compile``. Everything else goes through the layers one by one: graphs written to a file, the transforms of
+They serve what the network does most: plain contiguous tensors on the CPU, on the native backend, in eager mode and
+under ``torch.compile``. Everything else goes through the layers one by one: graphs written to a file, the transforms of
 ``torch.func``, other dtypes and layouts, autocast. A convolution among these layers reports the fallback, if it is one.
 """
 
@@ -70,7 +70,7 @@ def _may_fuse() -> bool:
 
 
 def _is_plain(x: Tensor) -> bool:
-    return x.numel() > 0 and x.is_contiguous()
+    return x.device.type == "cpu" and x.numel() > 0 and x.is_contiguous()
 
 
 def _is_recorded_or_transformed() -> bool:
