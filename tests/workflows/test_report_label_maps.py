@@ -15,18 +15,9 @@ from cardiac4d.errors import InputError
 from cardiac4d.geometry import TimeAxis
 from cardiac4d.io import write_sequence
 from cardiac4d.workflows import report_label_maps
-from tests.helpers.studies import AFFINE, FRAME_DURATION_S, beating_ball, sparse, write_study
+from tests.helpers.studies import AFFINE, FRAME_DURATION_S, beating_ball, sparse
 
 EVIL = "<img src=x onerror=alert(1)>"
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Studies ``a`` and ``b``."""
-    folder = tmp_path_factory.mktemp("data")
-    for seed, name in enumerate("ab"):
-        write_study(folder, name, seed=seed)
-    return folder
 
 
 def measures(folder: Path, case_id: str) -> dict:
@@ -37,30 +28,30 @@ def write_map(path: Path, voxels: np.ndarray) -> Path:
     return write_sequence(path, voxels, AFFINE, TimeAxis.uniform(voxels.shape[3], FRAME_DURATION_S))
 
 
-def test_folders_of_images_and_label_maps_are_paired_by_name(data: Path, tmp_path: Path) -> None:
+def test_folders_of_images_and_label_maps_are_paired_by_name(two_studies: Path, tmp_path: Path) -> None:
     labels = tmp_path / "labels"
     _, voxels = beating_ball()
     write_map(labels / "a_seg.nii.gz", voxels)
-    page = report_label_maps(data / "image", labels, tmp_path / "out", full_cycle=True, model_name="by hand")
+    page = report_label_maps(two_studies / "image", labels, tmp_path / "out", full_cycle=True, model_name="by hand")
     assert page == tmp_path / "out" / "a_report.html"
     assert measures(tmp_path / "out", "a")["provenance"]["model"] == "by hand"
     with pytest.raises(InputError, match="already holds results"):
-        report_label_maps(data / "image", labels, tmp_path / "out")
+        report_label_maps(two_studies / "image", labels, tmp_path / "out")
     with pytest.raises(InputError, match="no label map is named like"):
-        report_label_maps(data / "image", tmp_path / "out", tmp_path / "new")
+        report_label_maps(two_studies / "image", tmp_path / "out", tmp_path / "new")
     with pytest.raises(InputError, match="belong to one study"):
-        report_label_maps(data / "image", data / "truth", tmp_path / "new", sex="male")
+        report_label_maps(two_studies / "image", two_studies / "truth", tmp_path / "new", sex="male")
 
 
-def test_label_map_of_another_grid_is_refused(data: Path, tmp_path: Path) -> None:
+def test_label_map_of_another_grid_is_refused(two_studies: Path, tmp_path: Path) -> None:
     labels = tmp_path / "a.nii.gz"
     write_sequence(labels, np.zeros((18, 16, 10, 6), np.uint8), 2 * AFFINE, TimeAxis.uniform(6, 0.1))
     with pytest.raises(InputError, match="its affine places voxels"):
-        report_label_maps(data / "image" / "a.nii.gz", labels, tmp_path / "out")
+        report_label_maps(two_studies / "image" / "a.nii.gz", labels, tmp_path / "out")
 
 
 def test_references_are_compared_and_missing_files_named(
-    data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    two_studies: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     _, voxels = beating_ball()
     images, maps, references = (tmp_path / name for name in ("images", "maps", "references"))
@@ -81,12 +72,16 @@ def test_references_are_compared_and_missing_files_named(
     assert EVIL not in page.read_text(encoding="utf-8")
     assert "\n'=cmd(),6," in page.with_name("measures.csv").read_text(encoding="utf-8")
     with pytest.raises(InputError, match="images and label maps are folders, but this is none"):
-        report_label_maps(images, maps, tmp_path / "new", reference=data / "truth" / "a.nii.gz")
+        report_label_maps(images, maps, tmp_path / "new", reference=two_studies / "truth" / "a.nii.gz")
 
 
-def test_the_script_reports_one_study(data: Path, tmp_path: Path, repo_root: Path) -> None:
+def test_the_script_reports_one_study(two_studies: Path, tmp_path: Path, repo_root: Path) -> None:
     report = runpy.run_path(str(repo_root / "scripts" / "report.py"))["report"]
-    files = {"image": data / "image" / "a.nii.gz", "labels": data / "truth" / "a.nii.gz", "output_dir": tmp_path}
+    files = {
+        "image": two_studies / "image" / "a.nii.gz",
+        "labels": two_studies / "truth" / "a.nii.gz",
+        "output_dir": tmp_path,
+    }
     options = {"full_cycle": True, "septal_direction": (1, 0.5, 0), "sex": "female", "model_name": "by hand"}
     printed = report(**{name: str(path) for name, path in files.items()}, **options)
     assert printed == f"report: {tmp_path / 'a_report.html'}"

@@ -20,21 +20,12 @@ from cardiac4d.workflows import StudyReports
 from cardiac4d.workflows.case_results import measure_case
 from cardiac4d.workflows.reference import reference_document, reference_map
 from cardiac4d.workflows.report_studies import origin
-from tests.helpers.studies import AFFINE, beating_ball, write_study
+from tests.helpers.studies import AFFINE, beating_ball
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Studies ``a`` and ``b``, and ``b`` as a file of another name."""
-    folder = tmp_path_factory.mktemp("data")
-    for seed, name in enumerate("ab"):
-        write_study(folder, name, seed=seed)
-    return folder
-
-
-def case_of(data: Path, name: str, case_id: str, frames: list[int] | None = None) -> dict:
+def case_of(two_studies: Path, name: str, case_id: str, frames: list[int] | None = None) -> dict:
     """What an evaluator hands to its handlers: the prediction on the study's grid, with the image's metadata."""
-    image = LoadSequence(None, None)(data / "image" / f"{name}.nii.gz", frames, full_cycle=True)
+    image = LoadSequence(None, None)(two_studies / "image" / f"{name}.nii.gz", frames, full_cycle=True)
     _, labels = beating_ball(seed="ab".index(name))
     labels = labels if frames is None else labels[..., frames]
     pred = MetaTensor(torch.from_numpy(labels)[None], meta=dict(image.meta))
@@ -52,7 +43,7 @@ def measures(folder: Path, case_id: str) -> dict:
     return json.loads((folder / f"{case_id}_measures.json").read_text())
 
 
-def test_every_study_of_an_evaluation_gets_a_report(data: Path, tmp_path: Path) -> None:
+def test_every_study_of_an_evaluation_gets_a_report(two_studies: Path, tmp_path: Path) -> None:
     weights = tmp_path / "model.pt"
     weights.write_bytes(b"weights")
     folder = tmp_path / "reports"
@@ -60,9 +51,12 @@ def test_every_study_of_an_evaluation_gets_a_report(data: Path, tmp_path: Path) 
     (folder / "old_report.html").touch()
     (folder / "mine.html").touch()
     handler = StudyReports(folder, "net", weights, overwrite=True)
-    evaluate([{**case_of(data, "a", "a"), "ef_percent": 70.0}, case_of(data, "b", "patient", [1, 2, 3, 4])], handler)
+    evaluate(
+        [{**case_of(two_studies, "a", "a"), "ef_percent": 70.0}, case_of(two_studies, "b", "patient", [1, 2, 3, 4])],
+        handler,
+    )
     first, second = measures(folder, "a"), measures(folder, "patient")
-    assert first["provenance"]["input_sha256"] == file_sha256(data / "image" / "a.nii.gz")
+    assert first["provenance"]["input_sha256"] == file_sha256(two_studies / "image" / "a.nii.gz")
     assert first["provenance"]["model"] == "net"
     assert first["provenance"]["weights_sha256"] == hashlib.sha256(b"weights").hexdigest()
     assert first["time"]["cycle_length_ms"] == pytest.approx(900)
@@ -74,8 +68,8 @@ def test_every_study_of_an_evaluation_gets_a_report(data: Path, tmp_path: Path) 
     assert (folder / "mine.html").exists()
 
 
-def test_reference_of_an_evaluation_stands_in_report_and_json(data: Path, tmp_path: Path) -> None:
-    case = case_of(data, "a", "a")
+def test_reference_of_an_evaluation_stands_in_report_and_json(two_studies: Path, tmp_path: Path) -> None:
+    case = case_of(two_studies, "a", "a")
     truth = case["pred"].clone()
     truth[truth == 2] = 0
     label = truth.clone()
@@ -91,8 +85,8 @@ def test_reference_of_an_evaluation_stands_in_report_and_json(data: Path, tmp_pa
     assert "Agreement with the reference" in (tmp_path / "a_report.html").read_text(encoding="utf-8")
 
 
-def test_one_annotated_frame_is_a_reference_of_contours_alone(data: Path) -> None:
-    case = case_of(data, "a", "a")
+def test_one_annotated_frame_is_a_reference_of_contours_alone(two_studies: Path) -> None:
+    case = case_of(two_studies, "a", "a")
     label = case["pred"].clone()
     label[..., 1:] = 255
     case |= {"label": label}
@@ -103,9 +97,9 @@ def test_one_annotated_frame_is_a_reference_of_contours_alone(data: Path) -> Non
     assert reference_document(measure_case({"id": "a", "pred": case["pred"]}), None) is None
 
 
-def test_pictures_are_those_of_the_frames_that_were_loaded(data: Path, tmp_path: Path) -> None:
-    evaluate([case_of(data, "b", "b", [3])], StudyReports(tmp_path / "one"))
-    evaluate([case_of(data, "b", "b", [0])], StudyReports(tmp_path / "other"))
+def test_pictures_are_those_of_the_frames_that_were_loaded(two_studies: Path, tmp_path: Path) -> None:
+    evaluate([case_of(two_studies, "b", "b", [3])], StudyReports(tmp_path / "one"))
+    evaluate([case_of(two_studies, "b", "b", [0])], StudyReports(tmp_path / "other"))
     one, other = ((tmp_path / name / "b_report.html").read_text() for name in ("one", "other"))
     sprite = '"sprite":"data:image/jpeg;base64,'
     assert one.split(sprite)[3][:4000] != other.split(sprite)[3][:4000]
@@ -118,7 +112,7 @@ def test_run_without_cases_writes_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "reports").exists()
 
 
-def test_file_name_stands_in_the_report_only_if_it_is_the_id(data: Path) -> None:
-    place = data / "image" / "a.nii.gz"
+def test_file_name_stands_in_the_report_only_if_it_is_the_id(two_studies: Path) -> None:
+    place = two_studies / "image" / "a.nii.gz"
     assert origin(place, "a")["input"] == "a.nii.gz"
     assert "a.nii" not in origin(place, "pseudonym")["input"]
