@@ -199,11 +199,11 @@ def test_segments_lie_as_the_american_heart_association_numbers_them() -> None:
 
 def test_cohort_lists_every_study_and_compares_where_the_truth_is_known(tmp_path: Path) -> None:
     documents = [complete(study("a b")[0]), study("<i>", seed=1)[0]]
-    page, table = write_cohort_report(tmp_path, documents, {"a b": 70.0, "other": 1.0, "<i>": float("nan")})
+    page, table = write_cohort_report(tmp_path, documents)
     text = page.read_text(encoding="utf-8")
     assert '<a href="a%20b_report.html">a b</a>' in text
     assert '<a href="%3Ci%3E_report.html">&lt;i&gt;</a>' in text
-    error = documents[0]["volumes"]["ef_percent"] - 70
+    error = documents[0]["volumes"]["ef_percent"] - documents[0]["reference"]["ef_percent"]
     assert f'data-sort="{error!r}">{error:+.1f}</td>' in text
     assert text.count("data:image/png") == 1
     assert "Error: a info, a warning, a error" in text
@@ -213,5 +213,7 @@ def test_cohort_lists_every_study_and_compares_where_the_truth_is_known(tmp_path
 def test_cohort_without_truth_has_no_agreement(tmp_path: Path) -> None:
     page, _ = write_cohort_report(tmp_path, [study()[0]])
     assert "True EF" not in page.read_text(encoding="utf-8")
+    with pytest.raises(ValueError, match=r"at least one study and each case id once, got \[\]"):
+        write_cohort_report(tmp_path, [])
     with pytest.raises(ValueError, match="each case id once"):
         write_cohort_report(tmp_path, [study()[0], study()[0]])

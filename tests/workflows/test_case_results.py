@@ -66,6 +66,11 @@ def test_cases_done_before_a_failure_are_kept_and_the_failure_is_raised(tmp_path
     assert not (tmp_path / "cases.csv").exists(), "half a run must not look like a whole one"
 
 
+def test_names_do_not_run_as_formulas_in_a_spreadsheet(tmp_path):
+    _run(tmp_path, [_case("=cmd()")])
+    assert _rows(tmp_path / "cases.csv")[0]["case_id"] == "'=cmd()"
+
+
 def test_failure_on_the_first_case_leaves_no_table(tmp_path):
     with pytest.raises(ValueError, match="not finite"):
         _run(tmp_path, [_case("a")], fails_on="a")

@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 
 from ..errors import InputError
+from ..io.spreadsheet import original_cell
 from ..measure.intervals import Errors
 
 _OPTION: Final = "calibration"
@@ -61,7 +62,7 @@ def read_calibration_table(path: Path) -> CalibrationTable:
             one and the same error, which no evaluation has.
     """
     texts = _texts(path)
-    case_ids = tuple(text[_CASE] for text in texts)
+    case_ids = tuple(original_cell(text[_CASE]) for text in texts)
     twice = [case for case, count in Counter(case_ids).items() if count > 1]
     if twice:
         raise InputError(path, f"the case {twice[0]} stands in it more than once", "keep each case once", _OPTION)

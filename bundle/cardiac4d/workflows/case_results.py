@@ -25,6 +25,7 @@ from ..conventions import (
     TRUTH_KEY,
 )
 from ..io import case_stem
+from ..io.spreadsheet import safe_cell
 from ..io.whole_file import whole_file
 from ..measure import Flag, lost_cavity, mass_variation, volumes_ml
 from ..metrics import evaluate_case, format_cases, format_table, rounded, summarize_cases
@@ -177,9 +178,9 @@ def without_nan(value: Any) -> Any:
 
 
 def write_csv(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Write rows of flat dictionaries; the columns are the keys in the order of their first appearance."""
+    """Write rows of flat dictionaries; columns are the keys in the order of their first appearance."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
     with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows({name: safe_cell(cell) for name, cell in row.items()} for row in rows)
