@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -82,14 +83,35 @@ def test_stride_in_time_reads_only_the_frames_that_count(monkeypatch: pytest.Mon
     assert sorted(frames) == [3, 4, 4]
 
 
-@pytest.mark.parametrize("size", [(2, 1, 1), (3, 2, 9), (2, 9, 2)], ids=str)
-@pytest.mark.parametrize("stride", [1, 2])
-def test_bfloat16_gradients_hold_where_padding_covers_much_of_the_kernel(stride: int, size: tuple[int, ...]) -> None:
-    # Where oneDNN itself pads there, the weight gradient is unset memory, on machines with BF16 instructions.
-    x, weight = torch.randn(1, 3, *size, 2).bfloat16(), torch.randn(2, 3, 3, 3, 3, 3).bfloat16()
+@pytest.mark.parametrize(
+    ("size", "kernel", "options", "dtype"),
+    [
+        ((2, 1, 1), (3, 3, 3), {"padding": 1}, torch.bfloat16),
+        ((2, 9, 2), (3, 3, 3), {"padding": 1, "stride": 2}, torch.bfloat16),
+        ((3, 2, 9), (5, 3, 3), {"padding": [2, 1, 1, 0]}, torch.bfloat16),
+        (
+            (4, 3, 6),
+            (1, 5, 3),
+            {"padding": [0, 1, 2, 0], "stride": [1, 2, 1, 1], "dilation": [1, 1, 3, 1]},
+            torch.bfloat16,
+        ),
+        (
+            (5, 6, 1),
+            (5, 2, 1),
+            {"padding": [3, 1, 0, 0], "stride": [2, 1, 1, 1], "dilation": [1, 3, 2, 1]},
+            torch.float32,
+        ),
+    ],
+    ids=str,
+)
+def test_gradients_hold_where_the_kernel_always_reaches_into_the_padding(
+    size: tuple[int, ...], kernel: tuple[int, ...], options: dict[str, Any], dtype: torch.dtype
+) -> None:
+    # Where oneDNN itself pads there, the weight gradient is unset memory (ops/onednn.py).
+    x, weight = torch.randn(2, 3, *size, 2).to(dtype), torch.randn(2, 3, *kernel, 1).to(dtype)
     leaves = [x.requires_grad_(), weight.requires_grad_()]
-    actual, expected = (f(*leaves, padding=1, stride=stride) for f in (conv4d, conv4d_reference))
-    seed = torch.randn_like(expected).bfloat16()
+    actual, expected = conv4d(*leaves, **options), conv4d_reference(*leaves, **options)
+    seed = torch.randn_like(expected).to(dtype)
     theirs = torch.autograd.grad(expected, leaves, seed.double())
     for mine, exact in zip(torch.autograd.grad(actual, leaves, seed), theirs, strict=True):
-        assert_near(mine, exact, torch.bfloat16)
+        assert_near(mine, exact, dtype)
