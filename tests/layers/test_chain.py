@@ -75,6 +75,17 @@ def test_inference_overwrites_nothing_but_its_own(passes: list[bool]) -> None:
     assert passes[:6] == [True, True, True, True, False, False]
 
 
+def test_hooks_of_all_modules_see_every_layer() -> None:
+    layers, seen = _chain(1), []
+    handle = nn.modules.module.register_module_forward_hook(lambda layer, *_: seen.append(layer))
+    try:
+        with use_backend("native", fused=True):
+            layers(_input())
+    finally:
+        handle.remove()
+    assert set(layers.modules()) <= set(seen)
+
+
 @pytest.mark.parametrize(
     "first",
     [
