@@ -58,6 +58,7 @@ def test_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         ("PRECISION", "low", "fast, exact, direct"),
         ("STRICT", "yes", "0, 1"),
         ("FUSED", "no", "1, 0"),
+        ("CPU_ISA", "AVX2", "avx512, avx2, portable"),
     ],
 )
 def test_bad_environment_variable_is_named(name: str, value: str, rule: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 BACKENDS = ("auto", "native", "composed")
 PRECISIONS = ("fast", "exact", "direct")
 """In the order of the codes in ``csrc/cpu/conv4d_cpu.h``."""
+INSTRUCTION_SETS = ("avx512", "avx2", "portable")
 
 
 class Settings(NamedTuple):
@@ -23,9 +24,12 @@ class Settings(NamedTuple):
 def from_environment() -> Settings:
     """Read ``CARDIAC4D_BACKEND``, ``CARDIAC4D_PRECISION``, ``CARDIAC4D_STRICT`` and ``CARDIAC4D_FUSED``.
 
+    ``CARDIAC4D_CPU_ISA`` is checked alone: the kernels read it themselves, and would pass over what they do not know.
+
     Raises:
         ValueError: if one of them has a value that is not admissible; the message names it.
     """
+    _variable("CARDIAC4D_CPU_ISA", INSTRUCTION_SETS)
     return Settings(
         _variable("CARDIAC4D_BACKEND", BACKENDS),
         _variable("CARDIAC4D_PRECISION", PRECISIONS),
