@@ -131,6 +131,9 @@ def test_input_is_not_changed() -> None:
         ({"stride": 0}, r"`stride` \(=0\) must be one integer or four \(H, W, D, T\), each >= 1"),
         ({"stride": (1, 1, 2)}, r"`stride` \(=\(1, 1, 2\)\) must be one integer or four"),
         ({"padding": (0, 0, 0, -1)}, r"`padding` \(=\(0, 0, 0, -1\)\) must be one integer or four .* >= 0"),
+        ({"padding": 2**63 - 1}, r"`padding` \(=9223372036854775807\) must be .* < 2\*\*31"),
+        ({"weight": torch.zeros(3, 0, 3, 3, 3, 3)}, r"`weight` must have channels on both sides, got shape \[3, 0,"),
+        ({"weight": torch.zeros(0, 2, 3, 3, 3, 3)}, r"`weight` must have channels on both sides, got shape \[0, 2,"),
         ({"padding": "same"}, r"`padding` \(='same'\) must be one integer or four"),
         ({"dilation": 1.5}, r"`dilation` \(=1.5\) must be one integer or four"),
         ({"dilation": (1, 1, 1, 2)}, r"extent 3 with `dilation` \(=2\) does not fit .* extent 4 .* on axis T"),
@@ -144,6 +147,13 @@ def test_bad_argument_is_named(arguments: dict, message: str) -> None:
         conv4d(**{**valid, **arguments})
 
 
+def test_what_is_no_tensor_is_named() -> None:
+    x, weight = torch.zeros(1, 2, 4, 4, 4, 4), torch.zeros(3, 2, 3, 3, 3, 3)
+    for arguments, name in (((x.numpy(), weight), "input"), ((x, [1.0]), "weight"), ((x, weight, 1.0), "bias")):
+        with pytest.raises(TypeError, match=f"`{name}` must be a torch.Tensor, got (ndarray|list|float)"):
+            conv4d(*arguments)
+
+
 @pytest.mark.parametrize("dtype", HALF)
 def test_autocast_decides_the_dtype_as_for_conv3d(dtype: torch.dtype) -> None:
     x, weight, bias, options = make_problem("cube")
@@ -152,6 +162,10 @@ def test_autocast_decides_the_dtype_as_for_conv3d(dtype: torch.dtype) -> None:
         from_double = conv4d(x, weight, bias, **options)
         assert conv3d(x[..., 0].float(), weight[..., 0].float()).dtype == from_float.dtype == dtype
         assert conv3d(x[..., 0], weight[..., 0]).dtype == from_double.dtype == torch.float64
+        # Parts of complex and whole numbers would be lost without a word; torch refuses the mixture.
+        for other in (x.to(torch.complex64), x.int()):
+            with pytest.raises(RuntimeError, match=r"type|no native kernels"):
+                conv4d(other, weight.float(), **options)
     assert_near(from_float, conv4d_reference(x, weight, bias, **options))
 
 

@@ -245,6 +245,7 @@ def test_only_what_a_gradient_needs_is_saved() -> None:
         ({0: torch.zeros(2, 4, 4, 3, 5, 4, dtype=torch.int64)}, "the dtype must be float64, float32"),
         ({3: [1, 0, 1, 1]}, "must be positive"),
         ({4: [1, -1, 1, 1]}, "must not be negative"),
+        ({5: [1, 1, 2**63 - 1, 1]}, r"must be below 2\*\*31"),
         ({6: 4}, "do not fit groups"),
         ({7: 3}, "precision must be 0, 1 or 2"),
     ],

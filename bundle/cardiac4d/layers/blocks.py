@@ -129,6 +129,6 @@ def _keeps_size(conv: Conv4d) -> bool:
 
 
 def has_hooks(layer: nn.Module) -> bool:
-    """Tell whether something waits for the layer to be called: a hook, of its own or of all, or a patched ``forward``."""
+    """Tell whether something waits for the layer to be called: a hook, its own or one of all, or a patched forward."""
     own = layer._forward_hooks or layer._forward_pre_hooks or layer._backward_hooks or layer._backward_pre_hooks
     return bool(own) or "forward" in layer.__dict__ or _has_any_global_hook()

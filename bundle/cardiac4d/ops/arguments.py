@@ -12,6 +12,9 @@ from torch import Tensor
 Size4 = int | Sequence[int]
 """One integer for all four axes, or one per axis in the order H, W, D, T."""
 
+LARGEST = 2**31 - 1
+"""Of a size argument, so that no sum or product of them overflows 64 bits."""
+
 
 def to_size4(value: Size4, name: str, minimum: int) -> tuple[int, int, int, int]:
     """Spell out a size argument for the four axes.
@@ -25,14 +28,14 @@ def to_size4(value: Size4, name: str, minimum: int) -> tuple[int, int, int, int]
         The four integers.
 
     Raises:
-        ValueError: if there are not four entries, or one of them is no integer or too small.
+        ValueError: if there are not four entries, or one of them is no integer, too small, or 2**31 or more.
     """
-    rule = f"`{name}` (={value!r}) must be one integer or four (H, W, D, T), each >= {minimum}"
+    rule = f"`{name}` (={value!r}) must be one integer or four (H, W, D, T), each >= {minimum} and < 2**31"
     try:
         entries = [index(entry) for entry in value] if isinstance(value, Sequence) else [index(value)] * 4
     except TypeError as error:
         raise ValueError(rule) from error
-    if len(entries) != 4 or min(entries) < minimum:
+    if len(entries) != 4 or min(entries) < minimum or max(entries) > LARGEST:
         raise ValueError(rule)
     return entries[0], entries[1], entries[2], entries[3]
 
@@ -47,6 +50,17 @@ def output_size(
     return [(size[i] + 2 * padding[i] - dilation[i] * (kernel[i] - 1) - 1) // stride[i] + 1 for i in range(len(size))]
 
 
+def check_tensors(input: object, weight: object, bias: object) -> None:
+    """Check that a convolution is given tensors, and not arrays or numbers.
+
+    Raises:
+        TypeError: if it is not; the message names the argument.
+    """
+    for name, value in (("input", input), ("weight", weight), ("bias", bias)):
+        if not isinstance(value, Tensor) and (name != "bias" or value is not None):
+            raise TypeError(f"`{name}` must be a torch.Tensor, got {type(value).__name__}")
+
+
 def check_shapes(input: list[int], weight: list[int], groups: int) -> None:
     """Check the shapes of a 4D convolution's input and weight against each other.
 
@@ -57,6 +71,8 @@ def check_shapes(input: list[int], weight: list[int], groups: int) -> None:
         raise ValueError(f"`input` must have 6 axes (N, C, H, W, D, T), got shape {input}")
     if len(weight) != 6:
         raise ValueError(f"`weight` must have 6 axes (C_out, C_in / groups, KH, KW, KD, KT), got shape {weight}")
+    if weight[0] < 1 or weight[1] < 1:
+        raise ValueError(f"`weight` must have channels on both sides, got shape {weight}")
     if groups < 1 or weight[0] % groups != 0:
         raise ValueError(f"`groups` (={groups}) must be positive and divide the output channels (={weight[0]})")
     if input[1] != weight[1] * groups:

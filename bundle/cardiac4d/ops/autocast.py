@@ -6,10 +6,16 @@ from torch import Tensor
 
 
 def autocast(first: Tensor, second: Tensor, third: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Cast the tensors of one call to autocast's dtype if it is active; float64 stays, as in ``conv3d``."""
+    """Cast the tensors of one call to autocast's dtype if it is active.
+
+    As in ``conv3d``, what is no floating-point number stays, and so does float64.
+    """
     device = first.device.type
-    enabled = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
-    if not enabled or first.dtype == torch.float64:
+    if not (torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)):
         return first, second, third
     dtype = torch.get_autocast_dtype(device)
-    return first.to(dtype), second.to(dtype), None if third is None else third.to(dtype)
+    return _cast(first, dtype), _cast(second, dtype), None if third is None else _cast(third, dtype)
+
+
+def _cast(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    return tensor.to(dtype) if tensor.is_floating_point() and tensor.dtype != torch.float64 else tensor

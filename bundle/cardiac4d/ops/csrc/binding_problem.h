@@ -7,6 +7,7 @@
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 
+#include <cstdint>
 #include <vector>
 
 #include "conv4d_problem.h"
@@ -49,6 +50,9 @@ inline void check_options(const Options& o) {
   for (int axis = 0; axis < 4; ++axis) {
     STD_TORCH_CHECK(o.stride[axis] >= 1 && o.dilation[axis] >= 1 && o.padding[axis] >= 0,
                     "conv4d: stride and dilation must be positive, padding must not be negative");
+    // So that no sum or product of them overflows.
+    STD_TORCH_CHECK(o.stride[axis] <= INT32_MAX && o.dilation[axis] <= INT32_MAX && o.padding[axis] <= INT32_MAX,
+                    "conv4d: stride, dilation and padding must be below 2**31");
   }
   STD_TORCH_CHECK(o.groups >= 1, "conv4d: groups must be positive");
   STD_TORCH_CHECK(o.precision >= C4D_FAST && o.precision <= C4D_DIRECT, "conv4d: precision must be 0, 1 or 2");
