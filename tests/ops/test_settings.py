@@ -67,6 +67,13 @@ def test_bad_environment_variable_is_named(name: str, value: str, rule: str, mon
         from_environment()
 
 
+@pytest.mark.parametrize(("name", "meant"), [("BACKED", "BACKEND"), ("CPUISA", "CPU_ISA"), ("FUSE", "FUSED")])
+def test_misspelt_environment_variable_is_named(name: str, meant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"CARDIAC4D_{name}", "1")
+    with pytest.warns(UserWarning, match=f"CARDIAC4D_{name} does nothing; CARDIAC4D_{meant} may be meant"):
+        from_environment()
+
+
 def test_bad_argument_is_named() -> None:
     with pytest.raises(ValueError, match=r"`backend` \(='cuda'\) must be one of auto"), use_backend("cuda"):
         pass

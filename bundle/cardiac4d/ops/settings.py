@@ -2,14 +2,19 @@
 """Which backend the user asked for: environment variables, and a context manager that overrides them."""
 
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from difflib import get_close_matches
 from typing import NamedTuple
 
 BACKENDS = ("auto", "native", "composed")
 PRECISIONS = ("fast", "exact", "direct")
 """In the order of the codes in ``csrc/cpu/conv4d_cpu.h``."""
 INSTRUCTION_SETS = ("avx512", "avx2", "portable")
+PREFIX = "CARDIAC4D_"
+VARIABLES = ("BACKEND", "BUILD", "CPU_ISA", "CUDA", "CUDA_ARCHS", "FUSED", "PRECISION", "STRICT")
+"""The environment variables of the operator and its build, without the prefix."""
 
 
 class Settings(NamedTuple):
@@ -29,6 +34,7 @@ def from_environment() -> Settings:
     Raises:
         ValueError: if one of them has a value that is not admissible; the message names it.
     """
+    _warn_of_misspelt_names()
     _variable("CARDIAC4D_CPU_ISA", INSTRUCTION_SETS)
     return Settings(
         _variable("CARDIAC4D_BACKEND", BACKENDS),
@@ -36,6 +42,15 @@ def from_environment() -> Settings:
         _variable("CARDIAC4D_STRICT", ("0", "1")) == "1",
         _variable("CARDIAC4D_FUSED", ("1", "0")) == "1",
     )
+
+
+def _warn_of_misspelt_names() -> None:
+    for name in (name.removeprefix(PREFIX) for name in os.environ if name.startswith(PREFIX)):
+        meant = [] if name in VARIABLES else get_close_matches(name, VARIABLES, n=1, cutoff=0.7)
+        if meant:
+            warnings.warn(
+                f"the environment variable {PREFIX}{name} does nothing; {PREFIX}{meant[0]} may be meant", stacklevel=3
+            )
 
 
 def _variable(name: str, admissible: Sequence[str]) -> str:
