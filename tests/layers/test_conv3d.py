@@ -39,3 +39,16 @@ def test_one_small_volume_is_kept_off_the_slow_path() -> None:
         out = conv(x)
     assert out.shape == (1, 5, 6, 5, 7)
     assert not any("slow_conv3d" in event.key for event in profile.key_averages())
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_bfloat16_gradients_hold_on_an_extent_of_two(stride: int) -> None:
+    # Where oneDNN itself pads there, the weight gradient is unset memory (ops/onednn.py).
+    conv = Conv3d(3, 5, 3, padding=1, stride=stride, bias=False)
+    x = torch.randn(2, 3, 2, 5, 6).contiguous(memory_format=torch.channels_last_3d).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        out = conv(x)
+    seed, weight = torch.randn_like(out), conv.weight.detach().bfloat16().double().requires_grad_()
+    expected = torch.nn.functional.conv3d(x.double(), weight, padding=1, stride=stride)
+    ours, theirs = torch.autograd.grad(out, conv.weight, seed), torch.autograd.grad(expected, weight, seed.double())
+    assert_near(ours[0], theirs[0], torch.bfloat16)
