@@ -31,6 +31,9 @@ def convert_dicom(
         return f"{sequence.describe()}\nwritten: {write_nifti(sequence, output)}"
     except InputError as error:
         raise SystemExit(str(error)) from error
+    except OSError as error:
+        fix = "name a file in a folder that can be written to and has space"
+        raise SystemExit(str(InputError(output, f"it cannot be written ({error.strerror})", fix))) from error
 
 
 if __name__ == "__main__":

@@ -191,7 +191,7 @@ def test_a_header_that_announces_more_than_the_file_holds_is_refused(folder: Pat
         ({"RescaleIntercept": None}, "RescaleIntercept: missing, but an image needs it"),
         ({"PixelSpacing": [0, 0.5]}, "PixelSpacing: 0 x 0.5 mm"),
         ({"ImageOrientationPatient": [1, 0, 0, 1, 0, 0]}, "not two perpendicular unit vectors"),
-        ({"SamplesPerPixel": 3}, "a colour picture"),
+        ({"SamplesPerPixel": 2}, "a colour picture"),
         ({"BitsStored": 60000}, "BitsStored: 60000 bits per pixel"),
         ({"SeriesNumber": [1, 2]}, "SeriesNumber: not 1 finite number"),
         ({"ModalityLUTSequence": [make(Rows=1)]}, "scaled by a table, which is not supported"),
@@ -203,6 +203,26 @@ def test_a_header_without_what_an_image_needs_is_refused(folder: Path, tags: dic
         setattr(data, keyword, value) if value is not None else delattr(data, keyword)
     data.save_as(folder / "IM0003")
     refused(folder, rf"IM0003: .*{match}")
+
+
+def test_colour_pictures_among_the_images_are_passed_over_with_a_note(folder: Path, study: Study) -> None:
+    data = dcmread(folder / "IM0003")
+    data.SOPInstanceUID, data.SamplesPerPixel, data.PhotometricInterpretation = "1.2.3.4.5", 3, "RGB"
+    del data.ImagePositionPatient
+    data.save_as(folder / "dose_report")
+    sequence = DicomSequence(folder)
+    assert "passed over 1 file: colour picture" in sequence.notes
+    np.testing.assert_array_equal(np.stack(list(sequence.frames()), -1), study.voxels.astype(np.int16) - 1024)
+
+
+def test_a_series_of_one_phase_beside_a_gated_one_is_listed_for_choosing(folder: Path, study: Study) -> None:
+    for k in range(study.voxels.shape[2]):
+        data = study.image(k, 0)
+        data.SOPInstanceUID, data.SeriesInstanceUID, data.SeriesNumber = f"1.2.9.{k}", "1.2.9", 2
+        data.SeriesDescription, data.TriggerTime = "CaScore", None
+        del data.TriggerTime
+        save(data, folder / f"score{k}")
+    refused(folder, r"nothing tells .*series 2 'CaScore' \(4 images\).*Fix: .* or take one acquisition by series=")
 
 
 def test_a_rescaling_that_is_not_finite_is_refused(tmp_path: Path) -> None:

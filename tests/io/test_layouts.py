@@ -21,7 +21,7 @@ from cardiac4d.io import (
     write_nnunet_datalist,
     write_phase_datalist,
 )
-from cardiac4d.io.study_lists import ListOptions, split_by_group, write_study_list
+from cardiac4d.io.study_lists import ListOptions, read_table, split_by_group, write_study_list
 from cardiac4d.transforms import LoadSequenced, LoadSparseLabelsd
 from tests.helpers.sequences import write_nifti
 
@@ -189,6 +189,14 @@ def write_phases(folder: Path, numbers: Sequence[int], labels: Sequence[int], na
     for number in labels:
         (folder / "seg").mkdir(exist_ok=True)
         write_nifti(folder / "seg" / f"seg_tf{number}.nii.gz", frame_label([1, 2, 0, number]))
+
+
+def test_tables_of_spreadsheets_may_use_semicolons(tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    table.write_bytes("\ufeffExternal code;ED;ES;Note\r\nA1;0;4;x,y\r\n".encode())
+    assert read_table(table, ("External code", "ED", "ES")) == [
+        {"External code": "A1", "ED": "0", "ES": "4", "Note": "x,y"}
+    ]
 
 
 def test_phases_are_ordered_by_number_and_labels_follow_it(tmp_path: Path) -> None:

@@ -44,3 +44,10 @@ def test_nothing_is_replaced(tmp_path: Path) -> None:
 def test_a_target_that_cannot_be_written_is_refused_before_anything_is_read(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=r"p1\.mha: only NIfTI is written. Fix: end its name in \.nii"):
         convert_dicom(str(tmp_path / "nowhere"), str(tmp_path / "p1.mha"))
+
+
+def test_a_folder_that_takes_no_file_is_said_in_a_sentence(tmp_path: Path) -> None:
+    write_images(tmp_path / "p1", Study(lambda k, t: {"TriggerTime": 40 * t}))
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(SystemExit, match=r"p1\.nii: it cannot be written \(.*Fix: name a file in a folder"):
+        convert_dicom(str(tmp_path / "p1"), str(tmp_path / "file" / "p1.nii"))

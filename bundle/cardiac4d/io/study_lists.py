@@ -124,7 +124,9 @@ def split_by_group(entries: Entries, options: ListOptions = DEFAULTS) -> dict[st
 
 
 def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """The rows of a CSV file, cells that are missing as empty text.
+    """The rows of a CSV file, separated by commas or, as spreadsheets write them in Europe, by semicolons.
+
+    Cells that are missing become empty text.
 
     Raises:
         InputError: if the file does not exist, is no CSV in UTF-8, or lacks rows or one of ``columns``.
@@ -133,7 +135,10 @@ def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
         raise InputError(path, "the table of the data set does not exist", "give its CSV file")
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = [{key: value or "" for key, value in row.items() if key} for row in csv.DictReader(file)]
+            lines = file.readlines()
+            separator = ";" if lines and "," not in lines[0] else ","
+            reader = csv.DictReader(lines, delimiter=separator)
+            rows = [{key: value or "" for key, value in row.items() if key} for row in reader]
     except (ValueError, csv.Error) as error:
         raise InputError(path, f"it cannot be read as CSV ({error})", "save it as CSV in UTF-8") from error
     if not rows or not set(columns) <= set(rows[0]):

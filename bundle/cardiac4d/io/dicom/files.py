@@ -16,6 +16,8 @@ from .keys import PhaseKey
 from .toolkit import pydicom_for, quiet
 
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
+COLOUR_SAMPLES = (3, 4)
+"""SamplesPerPixel of RGB and the like, PS3.3 C.7.6.3.1.1."""
 _MAGIC, _MAGIC_OFFSET = b"DICM", 128
 
 
@@ -90,6 +92,8 @@ def _images(path: Path, dataset: Any, extra: PhaseKey | None) -> list[SliceImage
 
 def _passed_over(dataset: Any) -> str:
     """Why a data set is no image to take, or nothing."""
+    if dataset.SOPClassUID in (*ENHANCED, *PLAIN) and dataset.get("SamplesPerPixel") in COLOUR_SAMPLES:
+        return "colour picture"  # dose reports and renderings that are stored among the images
     if dataset.SOPClassUID in ENHANCED:
         return ""
     if dataset.SOPClassUID in PLAIN:

@@ -89,10 +89,10 @@ def _first_that_tells(place: Path, slices: list[list[SliceImage]]) -> PhaseKey:
             return key
     _refuse_unequal(place, slices, None)
     tried = ", ".join(f"{key.keyword} {_why_not(slices, key)}" for key in KEYS if _is_present(slices, key))
-    problem = (
-        f"nothing tells the {len(slices[0])} images of a slice position apart ({tried or 'no known tag is there'})"
-    )
-    raise InputError(place, problem, _CHOOSE_KEY, "phase_key")
+    problem = f"nothing tells the {len(slices[0])} images of a slice position apart"
+    series = list_series(image for images in slices for image in images)
+    problem += f" ({tried or 'no known tag is there'}); there is {series}"
+    raise InputError(place, problem, f"{_CHOOSE_KEY}, or take one acquisition by series=...", "phase_key")
 
 
 def _is_present(slices: list[list[SliceImage]], key: PhaseKey) -> bool:

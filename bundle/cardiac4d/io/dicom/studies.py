@@ -37,7 +37,7 @@ def refuse_mixture(folder: Path, image_files: Sequence[Path]) -> None:
         return
     named = image_files[0].name + (f" and {len(image_files) - 1} more" if len(image_files) > 1 else "")
     problem = f"it holds image files ({named}) and DICOM files ({first.relative_to(folder)}, ...)"
-    fix = f"keep them apart, or name the image files ({folder}/*{image_files[0].suffix})"
+    fix = f"keep them apart, or name the image file itself ({image_files[0]}), or many by a pattern with *"
     raise InputError(folder, problem, f'{fix}; in a data list, "series": "*" takes the DICOM study')
 
 
