@@ -10,7 +10,7 @@ from .html import Html, element, table
 from .numbers import shown, six_numbers
 
 SOURCES: Final = {
-    "given": "The true ejection fraction was given with the study.",
+    "given": "The true ejection fraction was given with the study; all else is that of its label maps.",
     "truth": "The reference is a label map of every frame.",
     "annotated_frames": (
         "The reference is the annotated frames: its volumes are right only if end-diastole and end-systole are among "
