@@ -117,7 +117,7 @@ def ellipsoid(centre, radii, spacing) -> np.ndarray:
 
 def ellipsoid_points(centre, radii) -> tuple[np.ndarray, np.ndarray]:
     """Random points of an ellipsoid's surface and the area that each stands for."""
-    unit = np.random.default_rng(0).normal(size=(100000, 3))
+    unit = np.random.default_rng(0).normal(size=(25000, 3))
     unit /= np.linalg.norm(unit, axis=1, keepdims=True)
     return unit * radii + centre, np.linalg.norm(unit / radii, axis=1)
 

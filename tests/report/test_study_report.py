@@ -124,20 +124,19 @@ def test_agreement_with_the_reference_is_that_of_the_document(parts) -> None:
     assert "reference" not in study_page(document | {"reference": None}, views).partition("<style>")[0]
 
 
-def test_contours_of_the_reference_have_a_switch_and_a_line_of_their_own(tmp_path: Path) -> None:
+def test_contours_of_the_reference_have_a_switch_and_a_line_of_their_own(tmp_path: Path, page: str) -> None:
+    assert 'id="reference-contours"' not in page
+    assert data_of(page)["reference_frames"] is None
     document, image, labels = study()
     sparse = np.full_like(labels, 255)
     sparse[..., 3] = labels[..., 0]
     report = write_study_report(tmp_path, complete(document), image, labels, AFFINE, reference=sparse)
-    page = report.page.read_text(encoding="utf-8")
-    cut = data_of(page)["views"][1]["cuts"][5]
+    shown = report.page.read_text(encoding="utf-8")
+    cut = data_of(shown)["views"][1]["cuts"][5]
     assert cut["reference"][3] == cut["contours"][0], "the label of end-diastole, drawn at end-systole"
     assert cut["reference"][0] == ["", ""], "not annotated"
-    assert page.count('class="still-reference"') == 2 * 3, "at end-systole alone, in three views"
-    assert 'id="reference-contours"' in page
-    alone = write_study_report(tmp_path / "alone", document, image, labels, AFFINE).page.read_text(encoding="utf-8")
-    assert 'id="reference-contours"' not in alone
-    assert data_of(alone)["reference_frames"] is None
+    assert shown.count('class="still-reference"') == 2 * 3, "at end-systole alone, in three views"
+    assert 'id="reference-contours"' in shown
     with pytest.raises(ValueError, match="`reference` must have the shape of `labels`"):
         write_study_report(tmp_path / "new", document, image, labels, AFFINE, reference=sparse[:-1])
 
