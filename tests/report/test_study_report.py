@@ -119,6 +119,13 @@ def test_agreement_with_the_reference_is_that_of_the_document(parts) -> None:
     assert "Contours are known in frames 0, 3." in section
     assert "End-diastole 0, end-systole 1." in section
     assert "Dice, every frame" not in section, "there is no truth of every frame"
+    nothing = dict.fromkeys(("lv", "lvm"))
+    given = dict.fromkeys(document["reference"]) | dict.fromkeys(("dice", "dice_all", "hd95_mm", "assd_mm"), nothing)
+    given |= {"source": "given", "frames": [], "ef_percent": 60.0, "ef_error_points": -2.5}
+    alone = str(reference_section(document | {"reference": given}))
+    assert "No frame has contours." in alone
+    assert '<th scope="col">Contours</th>' not in alone
+    assert ">60.0</td>" in alone
     assert reference_section(document | {"reference": None}) is None
     assert reference_value(document | {"reference": None}, "sv_ml") is None
     assert "reference" not in study_page(document | {"reference": None}, views).partition("<style>")[0]
