@@ -16,7 +16,7 @@ NATIVE := $(VENV)/.native
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 CODE   := bundle scripts tests setup.py
 OPS    := bundle/cardiac4d/ops
-CSRC   := $(wildcard $(OPS)/csrc/*.cpp $(OPS)/csrc/*.h $(OPS)/csrc/cpu/*.cpp $(OPS)/csrc/cpu/*.h)
+CSRC   := $(foreach end,cpp cu h,$(wildcard $(OPS)/csrc/*.$(end) $(OPS)/csrc/*/*.$(end)))
 
 .DEFAULT_GOAL := help
 .PHONY: help install native demo test test-all sanitize lint format clean-outputs clean-caches clean-venv
@@ -44,7 +44,7 @@ $(STAMP): pyproject.toml constraints.txt | $(BIN)/python
 
 # The native kernels, if a compiler is there; else one line says so, and pure PyTorch runs. A step of its own, because pip
 # keeps that line to itself, and because a changed kernel needs no new installation.
-$(NATIVE): $(STAMP) $(CSRC) $(OPS)/build.py $(OPS)/sources.py
+$(NATIVE): $(STAMP) $(CSRC) $(addprefix $(OPS)/,build.py cuda_build.py sources.py toolchain.py)
 	$(BIN)/python -m cardiac4d.ops.build --optional
 	@touch $@
 

@@ -122,6 +122,6 @@ def test_source_distribution_holds_what_the_build_reads(source: Path, tmp_path: 
     with tarfile.open(archive) as packed:
         names = {Path(*Path(name).parts[1:]) for name in packed.getnames()}
     csrc = source / "bundle" / "cardiac4d" / "ops" / "csrc"
-    read = {path.relative_to(source) for path in csrc.rglob("*") if path.suffix in {".cpp", ".h"}}
+    read = {path.relative_to(source) for path in csrc.rglob("*") if path.suffix in {".cpp", ".cu", ".h"}}
     assert read | {Path("setup.py"), Path("pyproject.toml")} <= names
     assert not any(name.suffix == ".so" for name in names)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The CPU kernels compiled by themselves, once for all tests that call their C interface."""
+"""The kernels compiled by themselves, once for all tests that call their C interfaces."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers import cuda_kernels
 from tests.helpers.cpu_kernels import Kernels, build, load
 
 
@@ -19,3 +20,9 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def kernels(library: Path) -> Kernels:
     """What the machine can do best."""
     return load(library, "avx512")
+
+
+@pytest.fixture(scope="session")
+def cuda_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The CUDA kernels for the emulation."""
+    return cuda_kernels.build(tmp_path_factory.mktemp("cuda_kernels"))

@@ -4,4 +4,4 @@
 from .info import backend_info
 
 for name, value in backend_info().items():
-    print(f"{name:16}{value}")
+    print(f"{name:20}{value}")

@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compile the native library with g++: ``python -m cardiac4d.ops.build``.
+"""Compile the native libraries: ``python -m cardiac4d.ops.build``.
 
-Seconds, and no more than torch's headers and a C++17 compiler. ``setup.py`` calls the same functions when the package
-is installed, hence the standard library alone; nothing is ever compiled when the package is imported.
+The kernels for the CPU need no more than torch's headers and a C++17 compiler, and seconds; those for CUDA nvcc, too.
+``setup.py`` calls the same functions when the package is installed, hence the standard library alone; nothing is ever
+compiled when the package is imported. Nobody asks whether there is a GPU: a wheel is built where none is.
 
 Environment:
-    CARDIAC4D_BUILD: ``0`` leaves the library out when the package is installed, ``1`` makes a failed build an error.
+    CARDIAC4D_BUILD: ``0`` leaves the libraries out when the package is installed, ``1`` makes a failed build an error.
         Unset: build if torch and a compiler are there, else install pure Python and say so.
     CXX: the compiler, ``g++`` by default.
+    CARDIAC4D_CUDA: ``0`` leaves the CUDA library out, ``1`` makes it an error if that cannot be built. Unset: build it
+        if nvcc is there; if that fails, say so and keep the kernels for the CPU.
+    CARDIAC4D_CUDA_ARCHS: the GPU architectures, by default ``75;80;90+PTX``.
+    CUDA_HOME: the CUDA toolkit to take; else ``nvcc`` on the ``PATH``, then ``/usr/local/cuda*``.
 """
 
 from __future__ import annotations
@@ -15,8 +20,6 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import os
-import shutil
-import subprocess
 import sys
 import sysconfig
 import tempfile
@@ -25,21 +28,20 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from .sources import CSRC, LIBRARY, digest, digest_of_library, units
+from .cuda_build import build_cuda, find_wanted_nvcc
+from .sources import CSRC, CUDA_LIBRARY, LIBRARY, digest, digest_of_library, units
+from .toolchain import BuildError, find_compiler, run
 
 COMMAND = "python -m cardiac4d.ops.build"
 STABLE_ABI = Path("include", "torch", "csrc", "stable", "c", "shim.h")
 """The header of torch's stable ABI; a torch before 2.10 does not have all of it."""
 
 
-class BuildError(RuntimeError):
-    """The library cannot be built here; the message says why."""
-
-
 def build(output_dir: Path = LIBRARY.parent) -> Path:
-    """Compile and link the library.
+    """Compile and link the library for the CPU.
 
-    What an earlier build left in its place is removed first, so that a build that fails leaves nothing stale.
+    What an earlier build left is removed first, the library for CUDA included, so that a build that fails leaves
+    nothing stale.
 
     Args:
         output_dir: the folder that receives the library.
@@ -53,7 +55,7 @@ def build(output_dir: Path = LIBRARY.parent) -> Path:
     library = output_dir / LIBRARY.name
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
-        library.unlink(missing_ok=True)
+        _remove(output_dir)
     except OSError as error:
         raise BuildError(str(error)) from error
     if not sys.platform.startswith("linux"):
@@ -65,6 +67,27 @@ def build(output_dir: Path = LIBRARY.parent) -> Path:
     return library
 
 
+def build_all(output_dir: Path, nvcc: str | None) -> str:
+    """Compile and link the library for the CPU, and with nvcc the one for CUDA.
+
+    Returns:
+        What was built, in one line for people.
+
+    Raises:
+        BuildError: as :func:`build`; if nvcc fails only where ``CARDIAC4D_CUDA`` is ``1``.
+    """
+    library = build(output_dir)
+    if nvcc is None:
+        return f"built {library}"
+    try:
+        return f"built {library} and {build_cuda(output_dir, find_torch(), find_compiler(), nvcc)}"
+    except BuildError as error:
+        if os.environ.get("CARDIAC4D_CUDA") == "1":
+            raise
+        reason = str(error).splitlines()[0]
+        return f"built {library}, but no kernels for CUDA ({reason}; CARDIAC4D_CUDA=1 shows more)"
+
+
 def build_if_possible(output_dir: Path = LIBRARY.parent) -> str:
     """Build as ``CARDIAC4D_BUILD`` says, for an installation that must not fail for want of a compiler.
 
@@ -72,21 +95,29 @@ def build_if_possible(output_dir: Path = LIBRARY.parent) -> str:
         One line that says what became of it.
 
     Raises:
-        BuildError: if ``CARDIAC4D_BUILD`` is ``1`` and the build fails, or if it is neither ``0`` nor ``1``.
+        BuildError: if the build fails and ``CARDIAC4D_BUILD`` or ``CARDIAC4D_CUDA`` is ``1``, or if one of them is
+            neither ``0`` nor ``1``.
     """
     wish = os.environ.get("CARDIAC4D_BUILD", "")
     if wish not in {"", "0", "1"}:
         raise BuildError(f"CARDIAC4D_BUILD (={wish!r}) must be 0 or 1")
     if wish == "0":
-        (output_dir / LIBRARY.name).unlink(missing_ok=True)
+        _remove(output_dir)
         return f"cardiac4d: native kernels not built (CARDIAC4D_BUILD=0). Build them later: {COMMAND}"
+    nvcc = find_wanted_nvcc()
     try:
-        return f"cardiac4d: built {build(output_dir)}"
+        return f"cardiac4d: {build_all(output_dir, nvcc)}"
     except BuildError as error:
-        if wish == "1":
+        if "1" in (wish, os.environ.get("CARDIAC4D_CUDA")):
             raise
         reason = str(error).splitlines()[0]
         return f"cardiac4d: native kernels not built ({reason}); pure PyTorch runs instead. Build them later: {COMMAND}"
+
+
+def _remove(output_dir: Path) -> None:
+    """Remove the libraries of an earlier build."""
+    for library in (LIBRARY, CUDA_LIBRARY):
+        (output_dir / library.name).unlink(missing_ok=True)
 
 
 def find_torch() -> Path:
@@ -111,19 +142,6 @@ def find_torch() -> Path:
     raise BuildError("torch 2.10 or newer was not found beside this Python")
 
 
-def find_compiler() -> str:
-    """Find the C++ compiler.
-
-    Raises:
-        BuildError: if there is none.
-    """
-    name = os.environ.get("CXX") or "g++"
-    compiler = shutil.which(name)
-    if compiler is None:
-        raise BuildError(f"the C++ compiler {name} was not found; CXX names another")
-    return compiler
-
-
 def _compile(scratch: Path, torch_dir: Path, compiler: str) -> list[Path]:
     """Compile every translation unit, as many at a time as there are cores; returns the object files."""
     common = [f'-DC4D_SOURCES="{digest()}"', "-isystem", str(torch_dir / "include")]
@@ -133,7 +151,7 @@ def _compile(scratch: Path, torch_dir: Path, compiler: str) -> list[Path]:
     def compile_unit(unit: tuple[Path, tuple[str, ...]]) -> Path:
         source, flags = unit
         target = scratch / f"{source.stem}.o"
-        _run([compiler, *flags, *common, "-c", str(source), "-o", str(target)])
+        run([compiler, *flags, *common, "-c", str(source), "-o", str(target)])
         return target
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -146,16 +164,10 @@ def _link(objects: Sequence[Path], scratch: Path, torch_dir: Path, compiler: str
     # --no-as-needed, because libtorch.so is but an umbrella: nothing in it is used, yet it brings the others along.
     torch_libraries = ["-Wl,--no-as-needed", f"-L{torch_dir / 'lib'}", "-ltorch", "-ltorch_cpu"]
     strict = ["-Wl,-z,defs", "-Wl,--exclude-libs,ALL"]
-    _run([compiler, "-shared", "-o", str(library), *map(str, objects), *strict, *torch_libraries])
+    run([compiler, "-shared", "-o", str(library), *map(str, objects), *strict, *torch_libraries])
     if digest_of_library(library) != digest():
         raise BuildError("the sources changed while they were being compiled")
     return library
-
-
-def _run(command: list[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode != 0:
-        raise BuildError(f"{command[0]} failed with exit code {done.returncode}\n{' '.join(command)}\n{done.stderr}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -169,7 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.optional:
             print(build_if_possible(options.output_dir))
         else:
-            print(f"built {build(options.output_dir)} in {time.monotonic() - start:.0f} s")
+            print(f"{build_all(options.output_dir, find_wanted_nvcc())} in {time.monotonic() - start:.0f} s")
     except BuildError as error:
         print(f"cardiac4d: native kernels not built: {error}", file=sys.stderr)
         return 1

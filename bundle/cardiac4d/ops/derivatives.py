@@ -17,6 +17,7 @@ from typing import Any
 from torch import Tensor
 
 from .call import call
+from .layout import as_kernels_want
 
 
 def setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -31,7 +32,7 @@ def backward(ctx: Any, h: Tensor) -> tuple[Tensor | None, ...]:
     """Differentiate ``conv4d`` by input, weight and bias."""
     input, weight = ctx.saved_tensors
     needs_input, needs_weight, needs_bias = ctx.needs_input_grad[:3]
-    h = h.contiguous()  # here, so that both operators share the copy of a strided gradient
+    h = as_kernels_want(h)  # here, so that both operators share the copy of a strided gradient
     return (
         call("conv4d_input", ctx.input_size, weight, h, *ctx.options) if needs_input else None,
         call("conv4d_weight", input, ctx.weight_size, h, *ctx.options) if needs_weight else None,
@@ -52,7 +53,7 @@ def backward_input(ctx: Any, h: Tensor) -> tuple[Tensor | None, ...]:
     """Differentiate ``conv4d_input`` by weight and output gradient."""
     weight, grad_output = ctx.saved_tensors
     _, needs_weight, needs_grad = ctx.needs_input_grad[:3]
-    h = h.contiguous()
+    h = as_kernels_want(h)
     return (
         None,
         call("conv4d_weight", h, ctx.weight_size, grad_output, *ctx.options) if needs_weight else None,
@@ -73,7 +74,7 @@ def backward_weight(ctx: Any, h: Tensor) -> tuple[Tensor | None, ...]:
     """Differentiate ``conv4d_weight`` by input and output gradient."""
     input, grad_output = ctx.saved_tensors
     needs_input, _, needs_grad = ctx.needs_input_grad[:3]
-    h = h.contiguous()
+    h = as_kernels_want(h)
     return (
         call("conv4d_input", ctx.input_size, h, grad_output, *ctx.options) if needs_input else None,
         None,

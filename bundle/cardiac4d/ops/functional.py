@@ -40,7 +40,7 @@ def conv4d(
 
     Returns:
         ``(N, C_out, EH, EW, ED, ET)``, ``E = (size + 2 * padding - dilation * (K - 1) - 1) // stride + 1`` per axis,
-        plain contiguous from the native backend, physically ``N, T, H, W, D, C`` from the composed one.
+        plain contiguous from the native kernels for the CPU, physically ``N, T, H, W, D, C`` from all others.
 
     Raises:
         ValueError: if a rank, channel count, size argument or output extent is not admissible; the message names the

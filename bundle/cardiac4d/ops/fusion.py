@@ -2,8 +2,8 @@
 """Whether one native kernel may compute what is several layers: the only place where this is decided.
 
 Fused kernels save passes over memory and the tensors between the layers; they give the same results within rounding.
-They serve what the network does most: plain contiguous tensors on the native backend, in eager mode and under
-``torch.compile``. Everything else goes through the layers one by one: graphs written to a file, the transforms of
+They serve what the network does most: plain contiguous tensors on the CPU, on the native backend, in eager mode and
+under ``torch.compile``. Everything else goes through the layers one by one: graphs written to a file, the transforms of
 ``torch.func``, other dtypes and layouts, autocast. A convolution among these layers reports the fallback, if it is one.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .backend import could_run_native
+from .backend import could_run_native, is_transformed
 from .settings import active
 
 MAX_CLASSES = 8
@@ -70,14 +70,14 @@ def _may_fuse() -> bool:
 
 
 def _is_plain(x: Tensor) -> bool:
-    return x.numel() > 0 and x.is_contiguous()
+    return x.device.type == "cpu" and x.numel() > 0 and x.is_contiguous()
 
 
 def _is_recorded_or_transformed() -> bool:
     """Tell whether the call becomes part of a graph for a file, or is seen by a transform of ``torch.func``."""
     if torch.compiler.is_compiling():
-        return torch.compiler.is_exporting()
-    return torch.jit.is_tracing() or torch._C._are_functorch_transforms_active()
+        return torch.compiler.is_exporting() or is_transformed()
+    return torch.jit.is_tracing() or is_transformed()
 
 
 def _is_autocast(x: Tensor) -> bool:

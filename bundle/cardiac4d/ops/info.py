@@ -7,7 +7,7 @@ import torch
 
 from . import native
 from .settings import active
-from .sources import LIBRARY
+from .sources import CUDA_LIBRARY, LIBRARY, architectures_of_library
 
 
 def backend_info() -> dict[str, str]:
@@ -15,9 +15,12 @@ def backend_info() -> dict[str, str]:
 
     Returns:
         ``backend``: what serves tensors on the CPU in eager mode, ``native`` or ``composed``;
+        ``cuda_backend``: the same for tensors on a CUDA device;
         ``other_devices``: what serves all others;
         ``native``: the state of the native library, with the remedy if it is not loaded;
         ``library``: where it lies or would lie;
+        ``cuda``, ``cuda_library``: the same for the kernels for CUDA;
+        ``cuda_architectures``: what they were built for, ``none`` if they are not loaded;
         ``instruction_set``: what its kernels were dispatched to, ``none`` if it is not loaded;
         ``requested``, ``precision``, ``strict``, ``fused``: the settings in force, see
             :func:`cardiac4d.ops.use_backend`;
@@ -25,14 +28,18 @@ def backend_info() -> dict[str, str]:
 
     Example:
         >>> sorted(backend_info())[:3]
-        ['backend', 'fused', 'instruction_set']
+        ['backend', 'cuda', 'cuda_architectures']
     """
     settings = active()
     return {
         "backend": "composed" if settings.backend == "composed" or native.PROBLEM else "native",
+        "cuda_backend": _cuda_backend(settings.backend),
         "other_devices": "none: an error" if settings.backend == "native" else "composed",
         "native": native.PROBLEM or "loaded",
         "library": str(LIBRARY),
+        "cuda": native.CUDA_PROBLEM or "loaded",
+        "cuda_library": str(CUDA_LIBRARY),
+        "cuda_architectures": "none" if native.CUDA_PROBLEM else architectures_of_library(CUDA_LIBRARY),
         "instruction_set": native.instruction_set(),
         "requested": settings.backend,
         "precision": settings.precision,
@@ -42,3 +49,9 @@ def backend_info() -> dict[str, str]:
         "python": platform.python_version(),
         "machine": platform.machine(),
     }
+
+
+def _cuda_backend(backend: str) -> str:
+    if backend != "native":
+        return "composed"
+    return "none: an error" if native.CUDA_PROBLEM else "native"

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The two memory layouts of ``(N, C, H, W, D, T)``: plain contiguous, and frames.
 
-The native CPU kernels work on plain contiguous tensors. The composed backend works on *frames*, contiguous
-``(N, T, H, W, D, C)``, and its logical tensors are views of them: batch and time merge into one batch of 3D volumes,
-each in ``torch.channels_last_3d``, without a copy. Converting a tensor costs about as much as convolving it, so what
-stands between two convolutions follows the layout of what it is given, by :func:`lies_as_frames`.
+The native CPU kernels work on plain contiguous tensors. The composed backend and the native kernels for CUDA work on
+*frames*, contiguous ``(N, T, H, W, D, C)``, and their logical tensors are views of them: batch and time merge into one
+batch of 3D volumes, each in ``torch.channels_last_3d``, without a copy. Converting a tensor costs about as much as
+convolving it, so what stands between two convolutions follows the layout of what it is given, by
+:func:`lies_as_frames`.
 """
+
+from collections.abc import Sequence
 
 from torch import Tensor
 
@@ -26,3 +29,16 @@ def to_frames(x: Tensor) -> Tensor:
 def from_frames(frames: Tensor) -> Tensor:
     """View frames ``(N, T, H, W, D, C)`` as ``(N, C, H, W, D, T)``; never copies."""
     return frames.permute(0, 5, 2, 3, 4, 1)
+
+
+def as_kernels_want(x: Tensor) -> Tensor:
+    """Bring ``(N, C, H, W, D, T)`` into the layout of the native kernels for its device; copies only if need be."""
+    return from_frames(to_frames(x)) if x.device.type == "cuda" else x.contiguous()
+
+
+def new_empty_for_kernels(like: Tensor, size: Sequence[int]) -> Tensor:
+    """Allocate ``(N, C, H, W, D, T)`` as the native kernels for the device of ``like`` allocate their results."""
+    if like.device.type != "cuda":
+        return like.new_empty(list(size))
+    batch, channels, *space, frames = size
+    return from_frames(like.new_empty([batch, frames, *space, channels]))

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The native library: loaded once, on import, if it was built from the very sources beside it.
+"""The native libraries: loaded once, on import, if they were built from the very sources beside them.
 
-Loading registers ``torch.ops.cardiac4d.conv4d``, ``conv4d_input``, ``conv4d_weight`` and the fused operators. A
-missing, stale or foreign library is no error: :data:`PROBLEM` says what is wrong, and the composed backend computes.
+Loading registers ``torch.ops.cardiac4d.conv4d``, ``conv4d_input``, ``conv4d_weight`` and the fused operators; a second
+library adds the kernels for CUDA. A missing, stale or foreign library is no error: :data:`PROBLEM` and
+:data:`CUDA_PROBLEM` say what is wrong, and the composed backend computes.
 """
 
 from pathlib import Path
@@ -11,7 +12,7 @@ import torch
 
 from .fused_derivatives import register_fused
 from .registration import register
-from .sources import LIBRARY, digest, digest_of_library
+from .sources import CUDA_LIBRARY, LIBRARY, cuda_digest, digest, digest_of_library
 
 REMEDY = "run `python -m cardiac4d.ops.build`"
 
@@ -38,8 +39,30 @@ def _load(library: Path) -> str:
     return ""
 
 
+def _load_cuda(library: Path) -> str:
+    """Load the kernels for CUDA behind the library that defines the operators; a torch without CUDA loads them, too.
+
+    Returns:
+        What keeps them from being used; "" if nothing does.
+    """
+    if PROBLEM:
+        return f"not loaded: the native library is {PROBLEM}"
+    if not library.is_file():
+        return f"not built: where nvcc is, {REMEDY}"
+    if digest_of_library(library) != cuda_digest():
+        return f"stale: {library} was not built from the sources beside it; {REMEDY}"
+    try:
+        torch.ops.load_library(str(library))
+    except OSError as error:
+        return f"not loadable: {error}; {REMEDY}"
+    return ""
+
+
 PROBLEM = _load(LIBRARY)
 """Why the library is not in use; "" if it is."""
+
+CUDA_PROBLEM = _load_cuda(CUDA_LIBRARY)
+"""Why there are no native kernels for CUDA; "" if there are."""
 
 
 def instruction_set() -> str:

@@ -10,7 +10,9 @@ from torch import Tensor
 
 from . import batching, derivatives
 from .arguments import output_size
+from .autograd_kernels import register_derivative
 from .call import add_function, call_operator
+from .layout import new_empty_for_kernels
 
 
 def register() -> None:
@@ -22,22 +24,22 @@ def register() -> None:
     ):
         operator = f"cardiac4d::{name}"
         torch.library.register_fake(operator, fake)
-        torch.library.register_autograd(operator, backward, setup_context=setup)
+        register_derivative(name, backward, setup)
         torch.library.register_vmap(operator, partial(vmap, call_operator))
         add_function(name, setup, backward, vmap)
 
 
-# Fake kernels: sizes and strides without values. As the kernels do, they return plain contiguous tensors.
+# Fake kernels: sizes and strides without values, those of the kernels for the device.
 
 
 def _fake(input: Tensor, weight: Tensor, bias: Tensor | None, *options: Any) -> Tensor:
     stride, padding, dilation, _, _ = options
     extents = output_size(list(input.shape[2:]), list(weight.shape[2:]), stride, padding, dilation)
-    return input.new_empty([input.shape[0], weight.shape[0], *extents])
+    return new_empty_for_kernels(input, [input.shape[0], weight.shape[0], *extents])
 
 
 def _fake_input(input_size: Sequence[int], weight: Tensor, grad_output: Tensor, *options: Any) -> Tensor:
-    return weight.new_empty(list(input_size))
+    return new_empty_for_kernels(weight, input_size)
 
 
 def _fake_weight(input: Tensor, weight_size: Sequence[int], grad_output: Tensor, *options: Any) -> Tensor:

@@ -11,7 +11,7 @@ from .segmentation import BINARY, LABELMAP
 from .segmentation_files import write_segmentations
 from .segmentation_planes import is_segmentation, read_segment_planes, read_segments
 from .sequence import DicomSequence
-from .studies import dicom_studies, holds_dicom, is_dicom_study
+from .studies import dicom_studies, holds_dicom, is_dicom_study, refuse_mixture
 
 __all__ = [
     "BINARY",
@@ -27,6 +27,7 @@ __all__ = [
     "is_segmentation",
     "read_segment_planes",
     "read_segments",
+    "refuse_mixture",
     "write_measurement_report",
     "write_nifti",
     "write_segmentations",

@@ -19,55 +19,6 @@ using namespace c4d_binding;
 // Read from the file by native.py before it loads the library: a build of other sources is never loaded.
 [[gnu::used]] const char kSources[] = "cardiac4d-sources:" C4D_SOURCES;
 
-struct Options {
-  const Sizes &stride, &padding, &dilation;  // H, W, D, T
-  int64_t groups, precision;
-};
-
-void check_options(const Options& o) {
-  STD_TORCH_CHECK(o.stride.size() == 4 && o.padding.size() == 4 && o.dilation.size() == 4,
-                  "conv4d: stride, padding and dilation must have 4 entries");
-  for (int axis = 0; axis < 4; ++axis) {
-    STD_TORCH_CHECK(o.stride[axis] >= 1 && o.dilation[axis] >= 1 && o.padding[axis] >= 0,
-                    "conv4d: stride and dilation must be positive, padding must not be negative");
-  }
-  STD_TORCH_CHECK(o.groups >= 1, "conv4d: groups must be positive");
-  STD_TORCH_CHECK(o.precision >= C4D_FAST && o.precision <= C4D_DIRECT, "conv4d: precision must be 0, 1 or 2");
-}
-
-// The problem of a forward input and a weight of these sizes; the kernels see only problems that passed here.
-c4d_problem describe(const Sizes& input, const Sizes& weight, const Options& o, int32_t dtype) {
-  check_options(o);
-  STD_TORCH_CHECK(input.size() == 6 && weight.size() == 6, "conv4d: input and weight must have 6 axes");
-  STD_TORCH_CHECK(input[0] >= 0 && weight[0] >= 1 && weight[0] % o.groups == 0 && weight[1] >= 1 &&
-                      input[1] == weight[1] * o.groups,
-                  "conv4d: the channels of input (", input[1], ") and weight (", weight[0], ", ", weight[1],
-                  ") do not fit groups (", o.groups, ")");
-  c4d_problem p{};
-  p.batch = input[0];
-  p.in_channels = input[1];
-  p.out_channels = weight[0];
-  p.groups = o.groups;
-  for (int axis = 0; axis < 4; ++axis) {
-    p.in[axis] = input[2 + axis];
-    p.kernel[axis] = weight[2 + axis];
-    p.stride[axis] = o.stride[axis];
-    p.padding[axis] = o.padding[axis];
-    p.dilation[axis] = o.dilation[axis];
-    const int64_t room = p.in[axis] + 2 * p.padding[axis] - p.dilation[axis] * (p.kernel[axis] - 1) - 1;
-    STD_TORCH_CHECK(p.in[axis] >= 1 && p.kernel[axis] >= 1 && room >= 0, "conv4d: the kernel does not fit on axis ",
-                    axis);
-    p.out[axis] = room / p.stride[axis] + 1;
-  }
-  p.dtype = dtype;
-  p.precision = static_cast<int32_t>(o.precision);
-  return p;
-}
-
-Sizes output_size(const c4d_problem& p) {
-  return {p.batch, p.out_channels, p.out[0], p.out[1], p.out[2], p.out[3]};
-}
-
 // sums: null, or memory for those of the result (see conv4d_cpu_fused.h).
 Tensor forward(const Tensor& input, const Tensor& weight, const std::optional<Tensor>& bias, const Options& options,
                double* sums) {

@@ -1,42 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the bindings share: tensors to plain pointers, torch's threads for the kernels, errors.
+// What the bindings of the CPU kernels share: tensors to plain pointers, torch's threads for the kernels, errors.
 #ifndef CARDIAC4D_BINDING_H
 #define CARDIAC4D_BINDING_H
 
-#include <torch/csrc/stable/library.h>
-#include <torch/csrc/stable/ops.h>
-#include <torch/csrc/stable/tensor.h>
-
-#include <vector>
-
+#include "binding_problem.h"
 #include "cpu/conv4d_cpu.h"
 
 namespace c4d_binding {
-
-using torch::headeronly::ScalarType;
-using torch::stable::Tensor;
-using Sizes = std::vector<int64_t>;
-
-inline int32_t dtype_of(const Tensor& tensor) {
-  switch (tensor.scalar_type()) {
-    case ScalarType::Double:
-      return C4D_FLOAT64;
-    case ScalarType::Float:
-      return C4D_FLOAT32;
-    case ScalarType::BFloat16:
-      return C4D_BFLOAT16;
-    case ScalarType::Half:
-      return C4D_FLOAT16;
-    default:
-      STD_TORCH_CHECK(false, "conv4d: the dtype must be float64, float32, bfloat16 or float16");
-  }
-  return -1;
-}
-
-inline Sizes sizes_of(const Tensor& tensor) {
-  const auto sizes = tensor.sizes();
-  return Sizes(sizes.begin(), sizes.end());
-}
 
 // A dense tensor on the CPU of this size and dtype, as every kernel wants it; copies only from other strides.
 inline Tensor dense(const Tensor& tensor, const char* name, const Sizes& size, int32_t dtype) {

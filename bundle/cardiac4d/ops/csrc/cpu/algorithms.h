@@ -27,9 +27,6 @@ int general_grad_weight(const c4d_problem& p, const void* x, const void* dy, voi
 Correlation forward_correlation(const c4d_problem& p, const void* x, const void* w, const void* bias, void* y);
 Correlation grad_input_correlation(const c4d_problem& p, const void* dy, const void* w, void* dx);
 
-// Whether sizes and options describe a convolution.
-bool is_valid(const c4d_problem* p);
-
 }  // namespace c4d
 
 #endif  // CARDIAC4D_ALGORITHMS_H

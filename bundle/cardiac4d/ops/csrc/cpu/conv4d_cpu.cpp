@@ -13,7 +13,7 @@ int tile_of(c4d::Algorithm algorithm) { return algorithm == c4d::Algorithm::kWin
 
 int c4d_cpu_forward(const c4d_problem* p, const void* x, const void* w, const void* bias, void* y,
                     c4d_parallel_for run) {
-  if (!c4d::is_valid(p)) return C4D_BAD_PROBLEM;
+  if (!c4d_is_problem(p)) return C4D_BAD_PROBLEM;
   const c4d::Algorithm algorithm = c4d::choose_algorithm(*p, c4d::kForward);
   switch (algorithm) {
     case c4d::Algorithm::kGeneral:
@@ -29,7 +29,7 @@ int c4d_cpu_forward(const c4d_problem* p, const void* x, const void* w, const vo
 }
 
 int c4d_cpu_grad_input(const c4d_problem* p, const void* dy, const void* w, void* dx, c4d_parallel_for run) {
-  if (!c4d::is_valid(p)) return C4D_BAD_PROBLEM;
+  if (!c4d_is_problem(p)) return C4D_BAD_PROBLEM;
   const c4d::Algorithm algorithm = c4d::choose_algorithm(*p, c4d::kGradInput);
   switch (algorithm) {
     case c4d::Algorithm::kGeneral:
@@ -45,7 +45,7 @@ int c4d_cpu_grad_input(const c4d_problem* p, const void* dy, const void* w, void
 }
 
 int c4d_cpu_grad_weight(const c4d_problem* p, const void* x, const void* dy, void* dw, c4d_parallel_for run) {
-  if (!c4d::is_valid(p)) return C4D_BAD_PROBLEM;
+  if (!c4d_is_problem(p)) return C4D_BAD_PROBLEM;
   const c4d::Algorithm algorithm = c4d::choose_algorithm(*p, c4d::kGradWeight);
   switch (algorithm) {
     case c4d::Algorithm::kGeneral:
@@ -75,7 +75,7 @@ const char* c4d_cpu_error(int status) {
 const char* c4d_cpu_isa(void) { return c4d::isa_kernels().name; }
 
 const char* c4d_cpu_algorithm(const c4d_problem* p, int op) {
-  if (!c4d::is_valid(p) || op < c4d::kForward || op > c4d::kGradWeight) return "none";
+  if (!c4d_is_problem(p) || op < c4d::kForward || op > c4d::kGradWeight) return "none";
   switch (c4d::choose_algorithm(*p, static_cast<c4d::Operation>(op))) {
     case c4d::Algorithm::kGeneral:
       return "general";

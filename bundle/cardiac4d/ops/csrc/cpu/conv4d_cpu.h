@@ -3,24 +3,13 @@
 #ifndef CARDIAC4D_CONV4D_CPU_H
 #define CARDIAC4D_CONV4D_CPU_H
 
-#include <stdint.h>
+#include "../conv4d_problem.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-// Plain C: no torch header. All tensors are dense and contiguous, N,C,H,W,D,T (weights C_out, C_in/groups, KH,KW,KD,KT).
-enum { C4D_FLOAT64 = 0, C4D_FLOAT32 = 1, C4D_BFLOAT16 = 2, C4D_FLOAT16 = 3 };
-enum { C4D_FAST = 0,    // Winograd F(4x4) where it applies
-       C4D_EXACT = 1,   // Winograd F(2x2): no less accurate than a direct sum
-       C4D_DIRECT = 2 };// no transform at all
-typedef struct {
-  int64_t batch, in_channels, out_channels, groups;
-  int64_t in[4], out[4], kernel[4], stride[4], padding[4], dilation[4];  // H, W, D, T; zeros are padded
-  int32_t dtype;      // of all tensors
-  int32_t precision;  // C4D_FAST ..
-} c4d_problem;
-
+// Plain C. All tensors are dense and contiguous, N,C,H,W,D,T (weights C_out, C_in/groups, KH,KW,KD,KT).
 enum { C4D_OK = 0, C4D_BAD_PROBLEM = 1, C4D_NO_MEMORY = 2 };  // c4d_status
 
 // Runs job(context, i) for i = 0 .. count-1, each once, on any threads in any order, and returns when all are done.

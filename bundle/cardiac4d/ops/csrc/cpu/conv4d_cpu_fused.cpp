@@ -15,7 +15,7 @@ bool is_valid(const c4d_tensor* t) {
 }
 
 int fused_tile(const c4d_problem* p, c4d::Operation operation) {
-  return c4d::is_valid(p) ? c4d::choose_fused_tile(*p, operation) : 0;
+  return c4d_is_problem(p) ? c4d::choose_fused_tile(*p, operation) : 0;
 }
 
 }  // namespace
@@ -26,7 +26,7 @@ int c4d_cpu_channel_sums(const c4d_tensor* t, const void* x, double* sums, c4d_p
 
 int c4d_cpu_forward_sums(const c4d_problem* p, const void* x, const void* w, const void* bias, void* y, double* sums,
                          c4d_parallel_for run) {
-  if (!c4d::is_valid(p) || p->dtype == C4D_FLOAT64) return C4D_BAD_PROBLEM;
+  if (!c4d_is_problem(p) || p->dtype == C4D_FLOAT64) return C4D_BAD_PROBLEM;
   const c4d::Algorithm algorithm = c4d::choose_algorithm(*p, c4d::kForward);
   if (algorithm == c4d::Algorithm::kDirect) {
     return c4d::isa_kernels().direct_forward(*p, x, w, bias, y, sums, run);

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// The stored types and what they are computed in: half types in float.
+#ifndef CARDIAC4D_CUDA_STORAGE_H
+#define CARDIAC4D_CUDA_STORAGE_H
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+#include "conv4d_cuda.h"
+
+namespace c4d_cuda {
+
+template <class Storage>
+struct ComputeOf {
+  using type = float;
+};
+template <>
+struct ComputeOf<double> {
+  using type = double;
+};
+template <class Storage>
+using Compute = typename ComputeOf<Storage>::type;
+
+__device__ inline double value(double stored) { return stored; }
+__device__ inline float value(float stored) { return stored; }
+__device__ inline float value(__nv_bfloat16 stored) { return __bfloat162float(stored); }
+__device__ inline float value(__half stored) { return __half2float(stored); }
+
+// To the nearest, ties to even.
+__device__ inline void store(double number, double* to) { *to = number; }
+__device__ inline void store(float number, float* to) { *to = number; }
+__device__ inline void store(float number, __nv_bfloat16* to) { *to = __float2bfloat16_rn(number); }
+__device__ inline void store(float number, __half* to) { *to = __float2half_rn(number); }
+
+// Calls call(Storage{}) with the type that a dtype names.
+template <class Call>
+auto with_storage(int32_t dtype, const Call& call) {
+  switch (dtype) {
+    case C4D_FLOAT64:
+      return call(double());
+    case C4D_FLOAT32:
+      return call(float());
+    case C4D_BFLOAT16:
+      return call(__nv_bfloat16());
+    default:
+      return call(__half());
+  }
+}
+
+}  // namespace c4d_cuda
+
+#endif  // CARDIAC4D_CUDA_STORAGE_H

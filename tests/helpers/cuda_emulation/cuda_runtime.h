@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// As much of CUDA's runtime as the kernels use, on the CPU: g++ compiles the very .cu files against this folder.
+//
+// The threads of a block are fibers. Each runs on until it waits for others, so threads are as far apart as their
+// barriers allow; `c4d_emulation_reverse` runs them in the opposite order. A barrier that part of the threads misses
+// fails the launch. Shared memory holds NaN before a block starts, and must not be touched beyond what was asked for.
+// This tests the logic of kernels: not the hardware, not its memory model, not coalescing.
+#ifndef C4D_EMULATION_CUDA_RUNTIME_H
+#define C4D_EMULATION_CUDA_RUNTIME_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <functional>
+#include <utility>
+
+#define __global__
+#define __device__
+#define __host__
+#define __shared__
+#define __launch_bounds__(...)
+
+enum cudaError_t { cudaSuccess = 0, cudaErrorInvalidConfiguration = 9, cudaErrorLaunchFailure = 719 };
+typedef struct CUstream_st* cudaStream_t;
+
+struct alignas(16) ulonglong2 {
+  unsigned long long x, y;
+};
+
+struct dim3 {
+  unsigned x, y, z;
+  dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {}
+};
+
+struct cudaLaunchConfig_t {
+  dim3 gridDim, blockDim;
+  size_t dynamicSmemBytes;
+  cudaStream_t stream;
+};
+
+extern dim3 threadIdx, blockIdx, gridDim;
+
+namespace emulation {
+
+void wait_for_block();
+cudaError_t run(const cudaLaunchConfig_t& config, const std::function<void()>& thread);
+
+}  // namespace emulation
+
+inline void __syncthreads() { emulation::wait_for_block(); }
+const char* cudaGetErrorString(cudaError_t error);
+
+template <class... Parameters, class... Arguments>
+cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Parameters...),
+                               Arguments&&... arguments) {
+  return emulation::run(*config, [&] { kernel(arguments...); });
+}
+
+#endif  // C4D_EMULATION_CUDA_RUNTIME_H

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Drives the CUDA kernels without a GPU: their very sources, compiled by g++ against ``cuda_emulation``.
+
+Called through their C interface, without the torch binding; see ``test_cuda_kernels.py``.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cardiac4d.ops.layout import from_frames, to_frames
+from cardiac4d.ops.sources import TORCH_FLAGS
+from tests.helpers.cpu_kernels import GUARD, Shape
+
+EMULATION = Path(__file__).resolve().parent / "cuda_emulation"
+CSRC = Path(__file__).resolve().parents[2] / "bundle/cardiac4d/ops/csrc"
+FLAGS = ("-std=c++17", "-O1", "-fPIC", "-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas")
+LIE_AS_FRAMES = {"forward": (True, False, False), "grad_input": (True, False), "grad_weight": (True, True)}
+"""Which operands lie as frames: not weight and bias."""
+MAX_BLOCKS = 7
+"""So few blocks per launch, that each has several jobs: no test could reach the limit of a GPU."""
+
+
+class EmulatedKernels:
+    """The emulated kernels; tensors go in and come out as ``(N, C, H, W, D, T)`` of any strides."""
+
+    def __init__(self, library: Path) -> None:
+        self._library: Any = ctypes.CDLL(str(library))
+        self._library.c4d_cuda_error.restype = ctypes.c_char_p
+        self._library.c4d_cuda_grad_weight_workspace.restype = ctypes.c_int64
+
+    def error(self, status: int) -> str:
+        return self._library.c4d_cuda_error(status).decode()
+
+    def status(self, operation: str, problem: Any, *pointers: int | None) -> int:
+        """Call one of the three operations on the null stream; the status it returns."""
+        function = getattr(self._library, f"c4d_cuda_{operation}")
+        return function(ctypes.byref(problem), *(ctypes.c_void_p(p) for p in pointers), None)
+
+    def workspace(self, shape: Shape, dtype: torch.dtype) -> int:
+        """Bytes of working memory that the weight gradient needs."""
+        return self._library.c4d_cuda_grad_weight_workspace(ctypes.byref(shape.to_c(dtype, "fast")))
+
+    def run(self, operation: str, shape: Shape, *tensors: Tensor | None, reverse: bool = False) -> Tensor:
+        """Compute ``forward(x, w, bias)``, ``grad_input(dy, w)`` or ``grad_weight(x, dy)``.
+
+        Operands lie between NaN, which no result may depend on; the result lies between numbers that must stay.
+        ``reverse`` runs blocks and threads in the opposite order.
+        """
+        dtype = tensors[0].dtype
+        is_weight = operation == "grad_weight"
+        size = {"forward": shape.y_shape, "grad_input": shape.x_shape, "grad_weight": shape.w_shape}[operation]
+        if not is_weight:
+            size = size[0], size[5], *size[2:5], size[1]
+        problem = shape.to_c(dtype, "fast")
+        result = _guarded(torch.full(size, torch.nan, dtype=dtype), 77.0)
+        laid = [to_frames(t) if frames else t for t, frames in zip(tensors, LIE_AS_FRAMES[operation], strict=True)]
+        operands = [None if t is None else _guarded(t, torch.nan) for t in laid]
+        pointers = [None if t is None else t[GUARD:].data_ptr() for t in [*operands, result]]
+        if is_weight:
+            count = self.workspace(shape, dtype) // 8 + 1
+            workspace = _guarded(torch.full([count], torch.nan, dtype=torch.float64), 77.0)
+            pointers.append(workspace[GUARD:].data_ptr())
+        self._library.c4d_emulation_reverse(int(reverse))
+        status = self.status(operation, problem, *pointers)
+        assert status == 0, self.error(status)
+        for written in [result, workspace] if is_weight else [result]:
+            assert (written[:GUARD] == 77).all(), "written before the memory"
+            assert (written[-GUARD:] == 77).all(), "written behind the memory"
+        values = result[GUARD:-GUARD].view(size)
+        return values if is_weight else from_frames(values)
+
+
+def build(folder: Path, csrc: Path = CSRC) -> Path:
+    """Compile the kernels below a ``csrc`` folder for the emulation."""
+    units = [*sorted((csrc / "cuda").glob("*.cu")), EMULATION / "emulation.cpp"]
+    includes = [f"-DC4D_MAX_BLOCKS={MAX_BLOCKS}", f"-I{EMULATION}", f"-I{csrc}"]
+
+    def compile_unit(unit: Path) -> str:
+        target = folder / f"{unit.name}.o"
+        subprocess.run(["g++", "-x", "c++", *FLAGS, *includes, "-c", str(unit), "-o", str(target)], check=True)
+        return str(target)
+
+    with ThreadPoolExecutor(2) as pool:
+        objects = list(pool.map(compile_unit, units))
+    library = folder / "conv4d_cuda.so"
+    subprocess.run(["g++", "-shared", *objects, "-Wl,-z,defs", "-o", str(library)], check=True)
+    return library
+
+
+def build_binding(kernels: Path) -> Path:
+    """Compile the torch binding, and link it with the emulated kernels that :func:`build` made."""
+    (torch_dir,) = torch.__path__
+    folder, library = kernels.parent, kernels.with_name("binding.so")
+    includes = [f"-I{CSRC}", "-isystem", f"{torch_dir}/include"]
+    command = [
+        "g++",
+        *FLAGS,
+        *TORCH_FLAGS,
+        *includes,
+        "-c",
+        str(EMULATION / "binding.cpp"),
+        "-o",
+        f"{folder}/binding.o",
+    ]
+    subprocess.run(command, check=True)
+    torch_libraries = ["-Wl,--no-as-needed", f"-L{torch_dir}/lib", "-ltorch", "-ltorch_cpu", "-Wl,-z,defs"]
+    # Symbolic: what the emulation answers in torch's place is called here and nowhere else.
+    command = ["g++", "-shared", "-Wl,-Bsymbolic", *map(str, folder.glob("*.o")), *torch_libraries, "-o", str(library)]
+    subprocess.run(command, check=True)
+    return library
+
+
+def _guarded(x: Tensor, guard: float) -> Tensor:
+    """The numbers of a tensor between guards."""
+    margin = torch.full([GUARD], guard, dtype=x.dtype)
+    return torch.cat([margin, x.flatten(), margin])
+
+
+def draw(operation: str, shape: Shape, dtype: torch.dtype) -> list[Tensor | None]:
+    """The operands of an operation, a bias included."""
+    generator = torch.Generator().manual_seed(sum(shape.size))
+
+    def normal(*size: int) -> Tensor:
+        return torch.randn(*size, dtype=torch.float64, generator=generator).to(dtype)
+
+    x, w, dy, bias = (normal(*size) for size in (shape.x_shape, shape.w_shape, shape.y_shape, shape.channels[1:]))
+    return {"forward": [x, w, bias], "grad_input": [dy, w], "grad_weight": [x, dy]}[operation]
