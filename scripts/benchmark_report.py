@@ -28,7 +28,11 @@ WALL_MM, SHORTENING, THICKENING = 8.0, 0.3, 0.4
 
 
 def benchmark_report(
-    shape: Sequence[int] = (200, 200, 140, 20), spacing_mm: Sequence[float] = (1.0, 1.0, 1.0), num_threads: int = 2
+    shape: Sequence[int] = (200, 200, 140, 20),
+    spacing_mm: Sequence[float] = (1.0, 1.0, 1.0),
+    num_threads: int = 2,
+    *,
+    with_reference: bool = False,
 ) -> dict[str, float]:
     """Print what the report of one study takes.
 
@@ -36,6 +40,7 @@ def benchmark_report(
         shape: H, W, D, T of the study, int16.
         spacing_mm: its voxel spacing.
         num_threads: that torch may use.
+        with_reference: compare with a label map of every frame too, as an evaluation does.
 
     Returns:
         Seconds of wall and processor time, peak memory in MiB, and the size of the page in MB.
@@ -43,7 +48,9 @@ def benchmark_report(
     with tempfile.TemporaryDirectory() as folder:
         image, labels = write_ventricle(Path(folder), shape, spacing_mm)
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-            found = pool.submit(report_and_measure, image, labels, Path(folder) / "reports", num_threads).result()
+            reference = labels if with_reference else None
+            files = (image, labels, reference, Path(folder) / "reports")
+            found = pool.submit(report_and_measure, *files, num_threads).result()
     return {name: round(value, 1) for name, value in found.items()}
 
 
@@ -71,11 +78,13 @@ def write_ventricle(folder: Path, shape: Sequence[int], spacing_mm: Sequence[flo
     )
 
 
-def report_and_measure(image: Path, labels: Path, output_dir: Path, num_threads: int) -> dict[str, float]:
+def report_and_measure(
+    image: Path, labels: Path, reference: Path | None, output_dir: Path, num_threads: int
+) -> dict[str, float]:
     """Report one study in this process, whose whole memory counts, that of the imports too."""
     torch.set_num_threads(num_threads)
     start, processor = time.perf_counter(), time.process_time()
-    page = report_label_maps(image, labels, output_dir, full_cycle=True)
+    page = report_label_maps(image, labels, output_dir, reference=reference, full_cycle=True)
     return {
         "seconds": time.perf_counter() - start,
         "processor_seconds": time.process_time() - processor,

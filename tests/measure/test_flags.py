@@ -131,6 +131,9 @@ def test_swapped_labels_are_flagged() -> None:
     bodies = {0: largest_body(labels, affine), 4: largest_body(swapped, affine)}
     flag = labels_swapped(bodies)
     assert (flag.code, flag.severity, flag.frames) == ("labels_swapped", "error", (4,))
+    bare = np.where((labels == 2) & (np.arange(labels.shape[0]) < labels.shape[0] // 3)[:, None, None], 2, labels == 1)
+    assert 0 < (bare == 2).sum() < (labels == 2).sum() / 2
+    assert labels_swapped({0: largest_body(bare.astype(np.uint8), affine)}) is None, "a third of the wall, no swap"
     assert labels_swapped({0: largest_body(np.where(labels == 2, 0, labels), affine)}) is None, "no muscle at all"
 
 

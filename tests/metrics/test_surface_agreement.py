@@ -116,9 +116,10 @@ def ellipsoid(centre, radii, spacing) -> np.ndarray:
 
 
 def ellipsoid_points(centre, radii) -> tuple[np.ndarray, np.ndarray]:
-    """Random points of an ellipsoid's surface and the area that each stands for."""
-    unit = np.random.default_rng(0).normal(size=(100000, 3))
-    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    """Points of an ellipsoid's surface, evenly spread by a Fibonacci spiral, and the area that each stands for."""
+    count = np.arange(40000)
+    z, turn = 1 - (2 * count + 1) / len(count), math.pi * (3 - math.sqrt(5)) * count
+    unit = np.stack([np.sqrt(1 - z**2) * np.cos(turn), np.sqrt(1 - z**2) * np.sin(turn), z], axis=1)
     return unit * radii + centre, np.linalg.norm(unit / radii, axis=1)
 
 

@@ -119,25 +119,31 @@ def test_agreement_with_the_reference_is_that_of_the_document(parts) -> None:
     assert "Contours are known in frames 0, 3." in section
     assert "End-diastole 0, end-systole 1." in section
     assert "Dice, every frame" not in section, "there is no truth of every frame"
+    nothing = dict.fromkeys(("lv", "lvm"))
+    given = dict.fromkeys(document["reference"]) | dict.fromkeys(("dice", "dice_all", "hd95_mm", "assd_mm"), nothing)
+    given |= {"source": "given", "frames": [], "ef_percent": 60.0, "ef_error_points": -2.5}
+    alone = str(reference_section(document | {"reference": given}))
+    assert "No frame has contours." in alone
+    assert '<th scope="col">Contours</th>' not in alone
+    assert ">60.0</td>" in alone
     assert reference_section(document | {"reference": None}) is None
     assert reference_value(document | {"reference": None}, "sv_ml") is None
     assert "reference" not in study_page(document | {"reference": None}, views).partition("<style>")[0]
 
 
-def test_contours_of_the_reference_have_a_switch_and_a_line_of_their_own(tmp_path: Path) -> None:
+def test_contours_of_the_reference_have_a_switch_and_a_line_of_their_own(tmp_path: Path, page: str) -> None:
+    assert 'id="reference-contours"' not in page
+    assert data_of(page)["reference_frames"] is None
     document, image, labels = study()
     sparse = np.full_like(labels, 255)
     sparse[..., 3] = labels[..., 0]
     report = write_study_report(tmp_path, complete(document), image, labels, AFFINE, reference=sparse)
-    page = report.page.read_text(encoding="utf-8")
-    cut = data_of(page)["views"][1]["cuts"][5]
+    shown = report.page.read_text(encoding="utf-8")
+    cut = data_of(shown)["views"][1]["cuts"][5]
     assert cut["reference"][3] == cut["contours"][0], "the label of end-diastole, drawn at end-systole"
     assert cut["reference"][0] == ["", ""], "not annotated"
-    assert page.count('class="still-reference"') == 2 * 3, "at end-systole alone, in three views"
-    assert 'id="reference-contours"' in page
-    alone = write_study_report(tmp_path / "alone", document, image, labels, AFFINE).page.read_text(encoding="utf-8")
-    assert 'id="reference-contours"' not in alone
-    assert data_of(alone)["reference_frames"] is None
+    assert shown.count('class="still-reference"') == 2 * 3, "at end-systole alone, in three views"
+    assert 'id="reference-contours"' in shown
     with pytest.raises(ValueError, match="`reference` must have the shape of `labels`"):
         write_study_report(tmp_path / "new", document, image, labels, AFFINE, reference=sparse[:-1])
 

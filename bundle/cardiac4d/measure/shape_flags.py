@@ -53,15 +53,16 @@ def labels_swapped(bodies: Mapping[int, Body]) -> Flag | None:
 
 
 def _inside_out(body: Body) -> bool:
-    """Whether more of the cavity than of the muscle meets the background, by faces of voxels."""
-    outside = body.labels == BACKGROUND
-    faces = dict.fromkeys((LV, LVM), 0)
-    for axis in range(3):
-        for step in (1, -1):
-            beside = np.roll(outside, step, axis)  # the margin makes wrapping harmless
-            for structure in faces:
-                faces[structure] += int(np.count_nonzero(beside & (body.labels == structure)))
-    return faces[LV] > faces[LVM] and bool((body.labels == LVM).any())
+    """Whether the muscle meets the cavity nearly all around, and the cavity the background; by faces of voxels."""
+    muscle_outside = _num_faces(body, LVM, BACKGROUND)
+    return muscle_outside < _num_faces(body, LV, BACKGROUND) and 2 * muscle_outside < _num_faces(body, LVM, LV)
+
+
+def _num_faces(body: Body, structure: int, other: int) -> int:
+    """Voxel faces between two structures."""
+    inside, outside = body.labels == structure, body.labels == other
+    turned = (np.roll(outside, step, axis) for axis in range(3) for step in (1, -1))  # the margin: nothing wraps
+    return sum(int(np.count_nonzero(inside & beside)) for beside in turned)
 
 
 def touches_field_of_view(bodies: Mapping[int, Body]) -> Flag | None:

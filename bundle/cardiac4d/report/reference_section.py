@@ -10,7 +10,7 @@ from .html import Html, element, table
 from .numbers import shown, six_numbers
 
 SOURCES: Final = {
-    "given": "The true ejection fraction was given with the study.",
+    "given": "The true ejection fraction was given with the study; all else is that of its label maps.",
     "truth": "The reference is a label map of every frame.",
     "annotated_frames": (
         "The reference is the annotated frames: its volumes are right only if end-diastole and end-systole are among "
@@ -74,13 +74,14 @@ def _frames(found: Mapping[str, Any], num_frames: int) -> str:
     return f" Contours are known in frame{'s' if len(frames) > 1 else ''} {', '.join(frames)}."
 
 
-def _overlap(found: Mapping[str, Any]) -> Html:
+def _overlap(found: Mapping[str, Any]) -> Html | None:
     rows = [
         [name, *(shown(found[key][structure], decimals) for structure in _STRUCTURES.values())]
         for name, (key, decimals) in _OVERLAP.items()
         if any(found[key][structure] is not None for structure in _STRUCTURES.values())
     ]
-    return table(["Contours", *_STRUCTURES], rows, caption="Distances are means over the annotated frames.")
+    caption = "Distances are means over the annotated frames."
+    return table(["Contours", *_STRUCTURES], rows, caption=caption) if rows else None
 
 
 def _numbers(document: Mapping[str, Any], found: Mapping[str, Any]) -> Html:

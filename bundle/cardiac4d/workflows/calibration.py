@@ -15,6 +15,7 @@ import numpy as np
 from ..errors import InputError
 from ..measure import StudyMeasures, intervals_from_errors
 from .calibration_table import read_calibration_table
+from .distributed import is_main_process
 
 logger = logging.getLogger(__name__)
 
@@ -47,8 +48,13 @@ class Calibration:
         counts = {name: np.isfinite(values).sum() for name, values in self._table.errors.items()}
         few = ", ".join(f"{name} ({count})" for name, count in counts.items() if count < needed)
         if few:
-            text = "%s: too few cases with a reference for an interval of %s; %.0f %% need %d"
-            logger.warning(text, path, few, 100 * LEVEL, needed)
+            _warn(
+                "%s: too few cases with a reference for an interval of %s; %.0f %% need %d",
+                path,
+                few,
+                100 * LEVEL,
+                needed,
+            )
 
     def __call__(self, measures: StudyMeasures, case_id: str | None = None) -> StudyMeasures:
         """The measures with their intervals.
@@ -62,9 +68,15 @@ class Calibration:
         return replace(measures, intervals=intervals_from_errors(measures, errors, LEVEL))
 
 
+def _warn(text: str, *values: object) -> None:
+    """Once, whatever the number of processes."""
+    if is_main_process():
+        logger.warning(text, *values)
+
+
 def _check_weights(path: Path, evaluated: frozenset[str], used: str | None) -> None:
     if not evaluated:
-        logger.warning("%s does not say which weights were evaluated: make sure that they are those used now", path)
+        _warn("%s does not say which weights were evaluated: make sure that they are those used now", path)
     elif used is not None and evaluated != {used}:
         found = ", ".join(sorted(checksum[:12] for checksum in evaluated))
         fix = "evaluate with the weights used now (or delete that column, if they are the same, saved anew)"

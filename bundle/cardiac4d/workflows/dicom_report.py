@@ -78,7 +78,8 @@ def _intervals(found: Mapping[str, Any] | None) -> ReportIntervals | None:
     if found is None:
         return None
     bounds = {name: (found[name][0], found[name][1]) for name in QUANTITIES if found[name] is not None}
-    studies = "" if found["num_studies"] is None else f" on {found['num_studies']} studies"
+    count = found.get("num_studies")
+    studies = "" if count is None else f" on {count} studies"
     return ReportIntervals(found["level"], f"{found['method']}{studies}", bounds)
 
 
