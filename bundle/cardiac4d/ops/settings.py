@@ -68,9 +68,9 @@ def use_backend(
     forward. It holds for the whole process, like the flags of ``torch.backends``, and not for one thread.
 
     Args:
-        backend: ``"auto"``: the native kernels where they serve a call on the CPU, else the composed backend; always the
-            composed one under ``torch.jit`` and in ONNX export, whose files must not need this package. ``"native"``: the
-            native kernels, or an error. ``"composed"``: torch's own operators alone.
+        backend: ``"auto"``: the native kernels where they serve a call on the CPU, else the composed backend; always
+            the composed one under ``torch.jit`` and in ONNX export, whose files must not need this package.
+            ``"native"``: the native kernels, or an error. ``"composed"``: torch's own operators alone.
         precision: of the native kernels in float32. ``"fast"``: Winograd F(4x4) where it applies; ``"exact"``:
             F(2x2), no less accurate than a direct sum; ``"direct"``: no transform at all.
         strict: under ``"auto"`` make it an error if a tensor on the CPU is not served by the native kernels.
