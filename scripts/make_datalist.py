@@ -11,6 +11,7 @@ from typing import Any
 from cardiac4d.command_line import run
 from cardiac4d.errors import InputError
 from cardiac4d.io import (
+    ListOptions,
     write_acdc_datalist,
     write_cine_datalist,
     write_mnms_datalist,
@@ -70,12 +71,12 @@ def make_datalist(
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     given = {"table_csv": table_csv, "images": images, "labels": labels, "label_map": label_map}
     given |= {"lv": lv, "lvm": lvm, "full_cycle": full_cycle}
-    write, options = _chosen(layout, {name: value for name, value in given.items() if value is not None})
+    write, own = _chosen(layout, {name: value for name, value in given.items() if value is not None})
     if not 0 < validation_fraction < 1:
         raise SystemExit(f"--validation_fraction must lie between 0 and 1, got {validation_fraction}")
-    common = {"seed": seed, "validation_fraction": validation_fraction, "overwrite": overwrite}
     try:
-        return str(write(source_dir, output_json=output_json, **common, **options))
+        options = ListOptions(seed, validation_fraction, overwrite)
+        return str(write(source_dir, output_json=output_json, options=options, **own))
     except InputError as error:
         raise SystemExit(str(error)) from error
 

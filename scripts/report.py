@@ -13,6 +13,7 @@ def report(
     output_dir: str,
     full_cycle: bool = False,
     *,
+    reference: str | None = None,
     septal_direction: tuple[float, float, float] | None = None,
     sex: str | None = None,
     model_name: str | None = None,
@@ -25,6 +26,7 @@ def report(
         labels: its label map (0, 1 cavity, 2 myocardium, 255 not annotated), or a folder of maps of the same names.
         output_dir: folder of the reports.
         full_cycle: the frames cover one R-R interval.
+        reference: another label map to compare with, such as an annotation, or a folder of such maps.
         septal_direction: "[x,y,z]" to the right, front and head: from the cavity to the septum; gives 17 segments.
         sex: female or male: compare with the reference ranges of that sex.
         model_name: what made the label maps.
@@ -34,6 +36,7 @@ def report(
         image,
         labels,
         output_dir,
+        reference=reference,
         full_cycle=full_cycle,
         septal_direction=septal_direction,
         sex=sex,

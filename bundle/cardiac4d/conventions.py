@@ -46,6 +46,9 @@ FRAMES_KEY: Final = "frames"
 FULL_CYCLE_KEY: Final = "full_cycle"
 """True when the sequence covers one whole R-R interval, so that its last frame precedes its first."""
 
+CASE_ROW_KEY: Final = "case_row"
+"""What was measured in a case, in the output of an evaluator: for the handlers after the one that measures."""
+
 REFERENCE_EF_KEY: Final = "ef_percent"
 """Optional reference ejection fraction of the case, from a clinical report or the phantom."""
 

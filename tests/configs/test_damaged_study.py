@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import csv
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +11,7 @@ import pytest
 from cardiac4d.networks import EncoderDecoder
 from cardiac4d.workflows.weights import write_model
 from tests.helpers.studies import write_study
+from tests.helpers.warm_process import start_module
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -31,15 +30,15 @@ def studies(tmp_path_factory) -> Path:
 
 def _infer(studies: Path, output_dir: Path, *, processes: int = 1) -> str:
     """Run to the failure that must come; return what the last screen shows."""
-    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"] if processes > 1 else []
     overlay = ",'configs/multi_gpu_inference.json'" if processes > 1 else ""
-    command = [sys.executable, *launcher, "-m", "monai.bundle", "run", "inference"]
+    command = ["monai.bundle", "run", "inference"]
     command += ["--config_file", f"['configs/inference.json'{overlay}]", "--dataset_dir", str(studies / "image")]
     command += ["--checkpoint", str(studies / "model.pt"), "--output_dir", str(output_dir)]
     command += ["--spacing_mm", "[6.0,6.0,6.0]", "--roi_size", "[12,12,8]"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
-    assert done.returncode != 0, done.stdout
-    return "\n".join(done.stderr.strip().splitlines()[-20:])
+    launcher = ["torch.distributed.run", "--standalone", f"--nproc_per_node={processes}", "-m"] if processes > 1 else []
+    code, out, err = start_module(*launcher, *command, cwd=ROOT).wait()
+    assert code != 0, out
+    return "\n".join(err.strip().splitlines()[-20:])
 
 
 @pytest.mark.parametrize("processes", [1, 2])

@@ -23,6 +23,7 @@ from cardiac4d.workflows.hub import FILES, REQUIRED, hub_files, pack_hub_zip
 from tests.helpers.bundles import ROOT, copy_bundle
 from tests.helpers.process import run_python
 from tests.helpers.studies import NUM_FRAMES, SHAPE, write_study
+from tests.helpers.warm_process import run_module
 
 MAX_REPOSITORY_FILE_BYTES = 25_000_000
 PLACES = pytest.mark.parametrize("elsewhere", [False, True], ids=["bundle root", "elsewhere"])
@@ -66,7 +67,7 @@ def commands(bundle: Path, cwd: Path) -> tuple[str, ...]:
 def test_network_keeps_the_format_of_the_metadata(elsewhere: bool, bundle: Path, tmp_path: Path) -> None:
     cwd = tmp_path if elsewhere else bundle
     options = (*commands(bundle, cwd), "--device", "cpu", "--n", "2")
-    printed = run_python("-m", "monai.bundle", "verify_net_in_out", "network_def", *options, cwd=cwd, isolated=True)
+    printed = run_module("monai.bundle", "verify_net_in_out", "network_def", *options, cwd=cwd, isolated=True)
     assert "data shape of network is verified with no error" in printed
 
 
@@ -77,7 +78,7 @@ def test_export_runs_without_the_package_and_gives_the_same_numbers(
     cwd, exported = tmp_path if elsewhere else bundle, tmp_path / "model.ts"
     options = (*commands(bundle, cwd), "--filepath", str(exported))
     options += ("--ckpt_file", str(bundle / "models" / "model.pt"))
-    run_python("-m", "monai.bundle", "ckpt_export", "network_def", *options, cwd=cwd, isolated=True)
+    run_module("monai.bundle", "ckpt_export", "network_def", *options, cwd=cwd, isolated=True)
 
     image = torch.randn(1, 1, 10, 9, 7, 5)
     torch.save(image, tmp_path / "image.pt")
@@ -103,7 +104,7 @@ def test_onnx_export_runs_in_onnxruntime_and_gives_the_same_numbers(bundle: Path
     exported, image = tmp_path / "model.onnx", torch.randn(1, 1, 10, 9, 7, 5)
     options = (*commands(bundle, bundle), "--filepath", str(exported), "--input_shape", str(list(image.shape)))
     options += ("--ckpt_file", str(bundle / "models" / "model.pt"))
-    run_python("-m", "monai.bundle", "onnx_export", "network_def", *options, cwd=bundle, isolated=True)
+    run_module("monai.bundle", "onnx_export", "network_def", *options, cwd=bundle, isolated=True)
 
     session = onnxruntime.InferenceSession(str(exported), providers=["CPUExecutionProvider"])
     (pred,) = session.run(None, {session.get_inputs()[0].name: image.numpy()})
@@ -118,7 +119,7 @@ def test_monai_load_after_pip_install_returns_the_network_and_touches_no_folder(
     cwd.mkdir()
     sources = shutil.copytree(bundle, tmp_path / "sources")
     options = ("--no-deps", "--no-build-isolation", "--no-index", "-q", "--target", site)
-    run_python("-m", "pip", "install", *options, ".", cwd=sources)
+    run_python("-m", "pip", "install", *options, ".", cwd=sources, env={"CARDIAC4D_BUILD": "0"})
     arguments = (str(bundle.parent), str(tmp_path), str(site))
     run_python("-W", "ignore", "-c", LOAD, *arguments, cwd=cwd, env={"PYTHONPATH": str(site)})
     expected = network_of(bundle).state_dict()
@@ -146,7 +147,7 @@ def test_unpacked_archive_segments_a_study(bundle: Path, tmp_path: Path) -> None
     study = tmp_path / "studies" / write_study(tmp_path / "studies", "ball")["image"]
     options = ("--bundle_root", root, "--dataset_dir", study, "--output_dir", tmp_path / "out")
     config = ("--config_file", root / "configs" / "inference.json")
-    run_python("-m", "monai.bundle", "run", "inference", *config, *options, cwd=tmp_path, isolated=True)
+    run_module("monai.bundle", "run", "inference", *config, *options, cwd=tmp_path, isolated=True)
 
     (written,) = (tmp_path / "out").rglob("*.nii.gz")
     pred, source = nib.load(written), nib.load(study)

@@ -15,7 +15,7 @@ from monai.bundle.scripts import _get_fake_spatial_shape
 
 import cardiac4d
 from cardiac4d import conventions
-from tests.helpers.process import run_python
+from tests.helpers.warm_process import run_module
 
 ROOT = Path(__file__).resolve().parents[2]
 METADATA = ROOT / "configs" / "metadata.json"
@@ -43,8 +43,8 @@ def test_metadata_is_valid_on_the_command_line(elsewhere: bool, tmp_path: Path) 
     """The command of the model card, with the vendored schema in place of a download."""
     metadata = METADATA if elsewhere else METADATA.relative_to(ROOT)
     schema = ("--filepath", SCHEMA, "--hash_val", SCHEMA_SHA256, "--hash_type", "sha256")
-    command = ("-m", "monai.bundle", "verify_metadata", "--meta_file", metadata, *schema)
-    printed = run_python(*command, cwd=tmp_path if elsewhere else ROOT)
+    command = ("monai.bundle", "verify_metadata", "--meta_file", metadata, *schema)
+    printed = run_module(*command, cwd=tmp_path if elsewhere else ROOT)
     assert "metadata is verified with no error" in printed
 
 

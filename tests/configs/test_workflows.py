@@ -7,8 +7,6 @@ import csv
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,7 @@ from cardiac4d.metrics.digits import decimals
 from cardiac4d.workflows.input_errors import find_input_error
 from tests.helpers.process import run_python
 from tests.helpers.studies import SHAPE, write_small_dataset
+from tests.helpers.warm_process import run_module, run_module_twice, start_module
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = {"roi_size": [12, 12, 8], "spacing_mm": [5.0, 5.0, 6.0], "num_workers": 0, "learning_rate": 0.002}
@@ -31,7 +30,7 @@ TINY = {"roi_size": [12, 12, 8], "spacing_mm": [5.0, 5.0, 6.0], "num_workers": 0
 
 def bundle_command(run_id: str, *configs: str, **overrides: object) -> list[str]:
     files = str([f"configs/{name}.json" for name in configs]) if len(configs) > 1 else f"configs/{configs[0]}.json"
-    command = ["-m", "monai.bundle", "run", run_id, "--config_file", files]
+    command = ["monai.bundle", "run", run_id, "--config_file", files]
     if run_id == "training":  # not into the folder of the repository
         overrides = {"prepared_dir": Path(str(overrides["output_dir"])) / "prepared", **overrides}
     elif run_id in ("evaluating", "inference"):  # some seconds per study: once is enough
@@ -42,7 +41,7 @@ def bundle_command(run_id: str, *configs: str, **overrides: object) -> list[str]
 
 
 def run_bundle(run_id: str, *configs: str, **overrides: object) -> str:
-    return run_python(*bundle_command(run_id, *configs, **overrides), cwd=ROOT)
+    return run_module(*bundle_command(run_id, *configs, **overrides), cwd=ROOT)
 
 
 def refuse(run_id: str, *configs: str, **overrides: object) -> str:
@@ -163,9 +162,9 @@ def test_last_line_of_a_failed_run_names_file_and_fix(tmp_path):
     broken = {"training": [{"image": "missing.nii.gz"}]}
     (tmp_path / "dataset.json").write_text(json.dumps(broken), encoding="utf-8")
     command = bundle_command("training", "train", dataset_dir=tmp_path, output_dir=tmp_path / "out")
-    failed = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert failed.returncode != 0
-    last = failed.stderr.strip().splitlines()[-1]
+    code, _, screen = start_module(*command, cwd=ROOT).wait()
+    assert code == 1
+    last = screen.strip().splitlines()[-1]
     assert last.startswith(f"{tmp_path / 'dataset.json'}: training[0].image: missing.nii.gz does not exist")
     assert "Fix: " in last
 
@@ -206,18 +205,17 @@ def test_baseline_trains_on_labelled_frames_and_goes_through_the_same_evaluation
 
 def test_killed_training_resumes_from_its_last_checkpoint(tmp_path, dataset_dir):
     overrides = {"dataset_dir": dataset_dir, "output_dir": tmp_path, "max_epochs": 200, "val_interval": 200, **TINY}
-    command = [sys.executable, *bundle_command("training", "train", **overrides, resume=True)]
-    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL)
+    process = start_module(*bundle_command("training", "train", **overrides, resume=True), cwd=ROOT)
     deadline = time.monotonic() + 120
     while not (tmp_path / "checkpoints" / "checkpoint_epoch=3.pt").exists():
-        assert process.poll() is None, "training ended before it could be killed"
         assert time.monotonic() < deadline, "no checkpoint within two minutes"
         time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    os.kill(process.pid, signal.SIGKILL)
+    code, _, screen = process.wait()
+    assert code == -signal.SIGKILL, f"training ended before it could be killed\n{screen}"
     newest = max(int(p.stem.split("=")[1]) for p in (tmp_path / "checkpoints").glob("checkpoint_epoch=*.pt"))
     overrides |= {"max_epochs": newest + 1, "val_interval": newest + 1}
-    log = run_python(*bundle_command("training", "train", **overrides, resume=True), cwd=ROOT)
+    log = run_bundle("training", "train", **overrides, resume=True)
     assert f"resumed from {tmp_path}/checkpoints/checkpoint_epoch={newest}.pt" in log
     content = torch.load(tmp_path / "checkpoints" / f"checkpoint_epoch={newest + 1}.pt", weights_only=True)
     assert content["epoch"] == newest + 1
@@ -225,8 +223,13 @@ def test_killed_training_resumes_from_its_last_checkpoint(tmp_path, dataset_dir)
 
 
 def torchrun(run_id: str, *configs: str, **overrides: object) -> str:
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m"]
     return run_python(*launcher, *bundle_command(run_id, *configs, **overrides), cwd=ROOT)
+
+
+def run_twice(run_id: str, *configs: str, **overrides: object) -> str:
+    """The same two processes without the launcher."""
+    return run_module_twice(*bundle_command(run_id, *configs, **overrides), cwd=ROOT)
 
 
 def test_two_processes_train_evaluate_and_infer(tmp_path, dataset_dir):
@@ -237,14 +240,14 @@ def test_two_processes_train_evaluate_and_infer(tmp_path, dataset_dir):
     checkpoint = tmp_path / "train" / "checkpoints" / "model_last.pt"
     content = torch.load(checkpoint.with_name("checkpoint_epoch=1.pt"), weights_only=True)
     assert steps_done(content) == 1, "each of the two processes trains on one of the two sequences"
-    torchrun("evaluating", "evaluate", "multi_gpu_evaluate", checkpoint=checkpoint, output_dir=tmp_path / "2", **common)
-    run_bundle("evaluating", "evaluate", checkpoint=checkpoint, output_dir=tmp_path / "1", **common)
+    common["checkpoint"] = checkpoint
+    run_twice("evaluating", "evaluate", "multi_gpu_evaluate", output_dir=tmp_path / "2", **common)
+    run_bundle("evaluating", "evaluate", output_dir=tmp_path / "1", **common)
     assert (tmp_path / "2" / "cases.csv").read_text() == (tmp_path / "1" / "cases.csv").read_text()
-    torchrun(
+    run_twice(
         "inference",
         "inference",
         "multi_gpu_inference",
-        checkpoint=checkpoint,
         output_dir=tmp_path / "3",
         **{**common, "dataset_dir": dataset_dir / "image"},
     )
@@ -255,7 +258,7 @@ def test_two_processes_train_evaluate_and_infer(tmp_path, dataset_dir):
 def test_two_processes_segment_one_study(tmp_path, dataset_dir, model):
     study = dataset_dir / "image" / "case0.nii.gz"
     options = {"dataset_dir": study, "checkpoint": model, "output_dir": tmp_path / "out", **TINY}
-    torchrun("inference", "inference", "multi_gpu_inference", **options)
+    run_twice("inference", "inference", "multi_gpu_inference", **options)
     assert [row["case_id"] for row in rows_of(tmp_path / "out" / "cases.csv")] == ["case0"]
     assert (tmp_path / "out" / "segmentations" / "case0_seg.nii.gz").is_file()
 
@@ -268,4 +271,4 @@ def test_more_processes_than_validation_cases_are_refused_in_training(tmp_path, 
     with pytest.raises(
         AssertionError, match=r"validation: 2 processes for 1 case\. Fix: start at most --nproc_per_node"
     ):
-        torchrun("training", "train", "multi_gpu_train", max_epochs=1, **options)
+        run_twice("training", "train", "multi_gpu_train", max_epochs=1, **options)

@@ -19,6 +19,15 @@ def standard_errors(path: Path) -> list[str]:
     return [line for line in (run.stdout + run.stderr).splitlines() if line.startswith("Error")]
 
 
+def dump(path: Path) -> str:
+    """What ``dsrdump`` of dcmtk prints of a report, which it reads strictly; skips where it is not installed."""
+    if shutil.which("dsrdump") is None:
+        pytest.skip("dsrdump (dcmtk) is not installed")
+    run = subprocess.run(["dsrdump", "+Pl", str(path)], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
 def random_labels(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
     """Labels 0, 1 and 2 in every slice but the first, uint8."""
     labels = np.random.default_rng(seed).integers(0, 3, shape).astype(np.uint8)

@@ -40,20 +40,26 @@ def _measured(seed: int) -> StudyMeasures:
 
 
 def complete(document: dict[str, Any]) -> dict[str, Any]:
-    """The document with everything that a study can have: axis, segments, intervals and flags of every severity."""
+    """The document with everything that a study can have: axis, segments, intervals, reference, every severity."""
     segments = [6.0 + 0.1 * k for k in range(17)]
     rings = {"basal": 7.0, "mid": 6.5, "apical": 5.5}
     wall = {"mean_mm": 6.81, "rings_mm": rings, "segments_mm": segments}
     thicker = {"mean": 50.0, "rings": rings, "segments": [*segments[:16], None]}
     names = ("edv_ml", "esv_ml", "sv_ml", "ef_percent", "ed_mass_g")
     values = {**document["volumes"], **document["mass"]}
+    pair = {"lv": 0.9, "lvm": None}
+    reference = {"source": "annotated_frames", "frames": [0, 3], "dice_all": dict.fromkeys(pair), "hd95_mm": pair}
+    reference |= {"dice": {"lv": 0.9123, "lvm": 0.8}, "assd_mm": pair, "ef_error_points": -2.5, "ef_percent": 60.0}
+    reference |= {"edv_ml": 30.0, "esv_ml": 10.0, "ed_mass_g": None, "ed_thickness_mm": 7.0}
+    reference |= {"ed_error_frames": 0.0, "es_error_frames": 1.0}
     axis = {"apex_mm": [-5.0, 20.0, -5.0], "base_mm": [8.0, -4.0, 20.0], "length_mm": 37.0}
     severities = ("info", "warning", "error")
     return document | {
         "wall_thickness": {"ed": wall, "es": wall, "thickening_percent": thicker},
         "axis": axis | {"valve_normal": [0.4, -0.6, 0.7], "septal_direction": [1.0, 0.5, 0.0], "source": "given"},
-        "intervals": {"level": 0.9, "method": "by hand", "ed_thickness_mm": None}
+        "intervals": {"level": 0.9, "method": "by hand", "ed_thickness_mm": None, "num_studies": None}
         | {name: [0.9 * values[name], 1.1 * values[name]] for name in names},
+        "reference": reference,
         "flags": [
             {"code": f"a_{s}", "severity": s, "frames": [2, 4], "reason": f"{s} <b>of</b> it"} for s in severities
         ],

@@ -10,7 +10,14 @@ import numpy as np
 import pytest
 
 from cardiac4d.errors import InputError
-from cardiac4d.io import LabelConvention, NiftiSequence, annotated_frames, load_datalist, write_cine_datalist
+from cardiac4d.io import (
+    LabelConvention,
+    ListOptions,
+    NiftiSequence,
+    annotated_frames,
+    load_datalist,
+    write_cine_datalist,
+)
 from tests.helpers.sequences import noise, write_nifti
 
 SHAPE = (6, 6, 3, 5)
@@ -39,13 +46,13 @@ def _ids(path: Path, section: str) -> list[str]:
 
 
 def test_the_split_is_by_patient_stratified_and_reproducible(source: Path, tmp_path: Path) -> None:
-    path = write_cine_datalist(source, tmp_path / "out/dataset.json", seed=3, validation_fraction=0.2)
+    path = write_cine_datalist(source, tmp_path / "out/dataset.json", options=ListOptions(seed=3))
     training, validation = _ids(path, "training"), _ids(path, "validation")
     assert sorted(training + validation) == sorted(f"{g}{i}" for g, n in GROUPS.items() for i in range(n))
     assert [sum(case.startswith(group) for case in validation) for group in GROUPS] == [2, 1]
-    again = write_cine_datalist(source, tmp_path / "again.json", seed=3, validation_fraction=0.2)
+    again = write_cine_datalist(source, tmp_path / "again.json", options=ListOptions(seed=3))
     assert path.read_bytes() == again.read_bytes()
-    other = write_cine_datalist(source, tmp_path / "other.json", seed=4, validation_fraction=0.2)
+    other = write_cine_datalist(source, tmp_path / "other.json", options=ListOptions(seed=4))
     assert _ids(other, "validation") != validation
 
 
@@ -86,7 +93,7 @@ def test_a_label_without_cavity_at_end_diastole_is_refused(source: Path, tmp_pat
 @pytest.mark.parametrize("fraction", [0.0, 1.0, -0.5])
 def test_a_fraction_outside_0_and_1_is_refused(source: Path, tmp_path: Path, fraction: float) -> None:
     with pytest.raises(ValueError, match="`validation_fraction`"):
-        write_cine_datalist(source, tmp_path / "dataset.json", validation_fraction=fraction)
+        write_cine_datalist(source, tmp_path / "dataset.json", ListOptions(validation_fraction=fraction))
 
 
 @pytest.mark.skipif(not ACDC.is_dir(), reason="real cine data are not here")

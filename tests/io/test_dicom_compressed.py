@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from pydicom import dcmread
-from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, RLELossless
+from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless, RLELossless
 
 from cardiac4d.errors import InputError
 from cardiac4d.io.dicom import DicomSequence
@@ -34,20 +34,25 @@ def test_compressed_pixels_are_read(tmp_path: Path, large: Study, syntax: str) -
     np.testing.assert_array_equal(np.stack(frames, axis=-1), large.voxels.astype(np.int16) - 1024)
 
 
-def test_jpeg_lossless_pixels_are_read(tmp_path: Path, large: Study) -> None:
+@pytest.mark.parametrize(
+    ("name", "syntax"),
+    [("JPEGLosslessProcess14_1", JPEGLosslessSV1), ("JPEGLSLossless", JPEGLSLossless)],
+    ids=["lossless", "ls"],
+)
+def test_jpeg_pixels_without_loss_are_read(tmp_path: Path, large: Study, name: str, syntax: str) -> None:
     gdcm = pytest.importorskip("gdcm")
     for path in (tmp_path / "large").iterdir():
-        _compress_with_gdcm(gdcm, path)
-    assert dcmread(tmp_path / "large" / "IM0003").file_meta.TransferSyntaxUID == JPEGLosslessSV1
+        _compress_with_gdcm(gdcm, path, name)
+    assert dcmread(tmp_path / "large" / "IM0003").file_meta.TransferSyntaxUID == syntax
     frames = list(DicomSequence(tmp_path / "large").frames())
     np.testing.assert_array_equal(np.stack(frames, axis=-1), large.voxels.astype(np.int16) - 1024)
 
 
-def _compress_with_gdcm(gdcm: Any, path: Path) -> None:
+def _compress_with_gdcm(gdcm: Any, path: Path, syntax: str) -> None:
     reader, change, writer = gdcm.ImageReader(), gdcm.ImageChangeTransferSyntax(), gdcm.ImageWriter()
     reader.SetFileName(str(path))
     assert reader.Read()
-    change.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.JPEGLosslessProcess14_1))
+    change.SetTransferSyntax(gdcm.TransferSyntax(getattr(gdcm.TransferSyntax, syntax)))
     change.SetInput(reader.GetImage())
     assert change.Change()
     writer.SetFile(reader.GetFile())

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,15 @@ import pytest
 from highdicom.sr import Comprehensive3DSR, srread
 
 from cardiac4d.errors import InputError
-from cardiac4d.io.dicom import DicomSequence, Measurements, write_measurement_report, write_segmentations
-from tests.helpers.dicom_results import random_labels, standard_errors
+from cardiac4d.io.dicom import (
+    DicomSequence,
+    Measurements,
+    QualityFlag,
+    ReportIntervals,
+    write_measurement_report,
+    write_segmentations,
+)
+from tests.helpers.dicom_results import dump, random_labels, standard_errors
 from tests.helpers.dicom_studies import IDENTITY, Study, write_images
 
 FRAMES = [0, 1, 2]
@@ -83,6 +91,34 @@ def test_numbers_and_codes_come_back(tmp_path: Path, study: DicomSequence) -> No
     }
 
 
+def test_intervals_and_flags_are_written_as_the_standard_allows(tmp_path: Path, study: DicomSequence) -> None:
+    bounds = {"edv_ml": (130.0, 150.0), "esv_ml": (40.0, 60.5), "ef_percent": (57.0, 66.5)}
+    flags = [QualityFlag("touches_field_of_view", "warning", "the ventricle lies in the outermost voxels")]
+    sure = replace(NUMBERS, intervals=ReportIntervals(0.9, "errors on 40 studies", bounds), flags=flags)
+    path = write_measurement_report(tmp_path / "a.dcm", sure, study)
+    assert standard_errors(path) == []
+    assert _numbers(srread(path))["End systole, 75 % R-R (frame 2)"] == {"8823-7": (48.1235, "mL")}, "no number more"
+    groups = {group.tracking_identifier: group for group in srread(path).content.get_image_measurement_groups()}
+    (esv,) = groups["End systole, 75 % R-R (frame 2)"].get_measurements()
+    ranges = {item.name.value: (item.value, item.unit.value) for item in esv[0].ContentSequence}
+    assert ranges == {"371886008": (pytest.approx(12.3765), "mL"), "371885007": (pytest.approx(8.12346), "mL")}
+    edv, *_ = groups["End diastole, 5 % R-R (frame 0)"].get_measurements()
+    assert "ContentSequence" not in edv[0], "its interval lies beside it, for which there are no ranges"
+    words = {
+        title: [item.value for item in group[0].ContentSequence if item.name.value == "121106"]
+        for title, group in groups.items()
+    }
+    assert words["End diastole, 5 % R-R (frame 0)"] == [
+        "Left Ventricular ED Volume: 90 % interval 130 to 150 mL, from errors on 40 studies"
+    ]
+    assert words["Quality"] == ["warning: the ventricle lies in the outermost voxels"]
+    (finding,) = groups["Quality"].get_qualitative_evaluations()
+    assert (finding.name.value, finding.value.value) == ("111052", "TOUCHES_FIELD_OF_VIEW")
+    dumped = dump(path)
+    assert "touches field of view" in dumped
+    assert "90 % interval 57 to 66.5 %" in dumped
+
+
 def test_volumes_reference_their_segments(tmp_path: Path, study: DicomSequence) -> None:
     labels = random_labels((*study.grid.shape, 3))
     folder = write_segmentations(tmp_path / "seg", labels, study.grid.affine, study)
@@ -125,6 +161,7 @@ def test_what_cannot_be_written_is_refused(tmp_path: Path, study: DicomSequence)
     for wrong, message in (
         (Measurements([0], {"LV": [1.0, 2.0]}, 0, 0), "`volumes_ml` must count 1 frames"),
         (Measurements([0], {"RV": [1.0]}, 0, 0), "`volumes_ml` must be of"),
+        (Measurements([0], {}, 0, 0, {}, ReportIntervals(0.9, "", {"rvef": (0, 1)})), "`intervals` must be some of"),
         (Measurements([0], {}, 0, 0, {"ef": 0.6}), "`values` must be some of"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 import pydicom
 import pytest
 from highdicom.seg import Segmentation, segread
+from pydicom import Dataset
 
 from cardiac4d import __version__
 from cardiac4d.errors import InputError
@@ -19,6 +21,7 @@ from cardiac4d.io.dicom import BINARY, LABELMAP, DicomSequence, write_segmentati
 from cardiac4d.io.dicom.toolkit import quiet
 from tests.helpers.dicom_results import random_labels, standard_errors
 from tests.helpers.dicom_studies import IDENTITY, Study, make, write_enhanced, write_images
+from tests.helpers.label_map_standard import label_map_errors
 
 REAL_CINE = Path(__file__).resolve().parents[3] / "shared" / "data" / "cine_dicom"
 HALF = float(np.sqrt(0.5))
@@ -90,8 +93,40 @@ def test_every_layout_comes_back_voxel_for_voxel(tmp_path: Path, name: str, kind
     for frame, path in enumerate(files):
         seg = segread(path)
         np.testing.assert_array_equal(voxels_of(seg, sequence, frame), labels[..., frame])
-        if kind == BINARY:
-            assert standard_errors(path) == []
+        assert (standard_errors if kind == BINARY else label_map_errors)(path) == []
+
+
+def _relabel(seg: Dataset) -> None:
+    seg.SegmentSequence[2].SegmentNumber = 7
+
+
+@pytest.mark.parametrize(
+    ("spoil", "problem"),
+    [
+        (lambda seg: delattr(seg, "SegmentsOverlap"), "SegmentsOverlap is None, not NO"),
+        (lambda seg: setattr(seg, "DeviceSerialNumber", ""), "Enhanced General Equipment: DeviceSerialNumber has no"),
+        (lambda seg: delattr(seg, "ContentCreatorName"), "ContentCreatorName is missing"),
+        (lambda seg: setattr(seg, "MaximumFractionalValue", 1), "MaximumFractionalValue does not belong"),
+        (_relabel, r"pixel values \[2\] are in no item"),
+        (lambda seg: delattr(seg.SegmentSequence[1], "TrackingUID"), "TrackingID and TrackingUID go together"),
+        (lambda seg: seg.SegmentSequence[1].SegmentedPropertyTypeCodeSequence.clear(), "a segment has no Segmented"),
+        (lambda seg: seg.PerFrameFunctionalGroupsSequence.pop(), "do not fit the number of frames"),
+        (lambda seg: seg.ReferencedSeriesSequence[0].ReferencedInstanceSequence.clear(), "not in ReferencedSeries"),
+        (
+            lambda seg: setattr(seg.PerFrameFunctionalGroupsSequence[0], "SegmentIdentificationSequence", []),
+            "is for BINARY and FRACTIONAL",
+        ),
+    ],
+)
+def test_the_list_of_checks_of_label_maps_sees_what_is_spoilt(tmp_path: Path, spoil: Any, problem: str) -> None:
+    sequence = write_study(tmp_path / "study", "series per phase")
+    labels = random_labels((*sequence.grid.shape, 1))
+    folder = write_segmentations(tmp_path / "out", labels, sequence.grid.affine, sequence, kind=LABELMAP, frames=[1])
+    seg = pydicom.dcmread(folder / "frame_001.dcm")
+    assert label_map_errors(folder / "frame_001.dcm") == []
+    spoil(seg)
+    seg.save_as(tmp_path / "spoilt.dcm")
+    assert re.search(problem, "; ".join(label_map_errors(tmp_path / "spoilt.dcm")))
 
 
 def test_a_regular_volume_lies_where_the_image_lies(tmp_path: Path) -> None:

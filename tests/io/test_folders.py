@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from cardiac4d.errors import InputError
-from cardiac4d.io import find_inputs, open_sequence, prepare_output_dir
+from cardiac4d.io import DicomSequence, find_inputs, open_sequence, prepare_output_dir
+from cardiac4d.io.nifti import NiftiSequence
 from tests.helpers.dicom_studies import Study, stored_voxels, write_images
 from tests.helpers.sequences import noise, write_nifti
 
@@ -232,13 +233,17 @@ def test_a_damaged_dicom_study_does_not_hide_the_others(tmp_path: Path, caplog: 
     assert f"{tmp_path}/p3/IM0000: it cannot be read as DICOM" in caplog.text
 
 
-def test_dicom_beside_image_files_is_announced(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_folder_of_image_files_and_dicom_is_refused_until_one_of_them_is_named(tmp_path: Path) -> None:
     write_nifti(tmp_path / "a.nii", noise(SHAPE))
-    find_inputs(tmp_path)
-    assert "DICOM" not in caplog.text
-    _dicom(tmp_path / "series", "1.2.3")
     assert [entry["id"] for entry in find_inputs(tmp_path)] == ["a"]
-    assert "its 1 image files are taken, and the DICOM files in it are not" in caplog.text
+    _dicom(tmp_path / "series", "1.2.3")
+    mixed = r"image files \(a\.nii\) and DICOM files \(series/IM0000, \.\.\.\)\. Fix: keep them apart"
+    for read in (find_inputs, open_sequence):
+        with pytest.raises(InputError, match=mixed):
+            read(tmp_path)
+    assert [entry["id"] for entry in find_inputs(tmp_path / "*.nii")] == ["a"]
+    assert isinstance(open_sequence({"files": tmp_path, "series": "*"}), DicomSequence)
+    assert isinstance(open_sequence(tmp_path / "a.nii"), NiftiSequence)
 
 
 def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

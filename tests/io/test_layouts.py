@@ -21,7 +21,7 @@ from cardiac4d.io import (
     write_nnunet_datalist,
     write_phase_datalist,
 )
-from cardiac4d.io.study_lists import split_by_group, write_study_list
+from cardiac4d.io.study_lists import ListOptions, split_by_group, write_study_list
 from cardiac4d.transforms import LoadSequenced, LoadSparseLabelsd
 from tests.helpers.sequences import write_nifti
 
@@ -287,9 +287,9 @@ def test_nothing_is_overwritten_and_no_empty_list_is_written(tmp_path: Path) -> 
 
 def test_split_holds_back_a_share_of_each_group_but_never_its_only_study() -> None:
     studies = [{"id": f"{group}{i}", "group": group} for group in "AB" for i in range(10)] + [{"id": "C", "group": "C"}]
-    lists = split_by_group(studies, seed=1, validation_fraction=0.2)
+    lists = split_by_group(studies, ListOptions(seed=1, validation_fraction=0.2))
     assert [sum(e["group"] == group for e in lists["validation"]) for group in "ABC"] == [2, 2, 0]
     assert len(lists["training"]) == 17
-    assert lists == split_by_group(studies, seed=1)
+    assert lists == split_by_group(studies, ListOptions(seed=1))
     with pytest.raises(ValueError, match="must lie between 0 and 1"):
-        split_by_group(studies, validation_fraction=1.0)
+        ListOptions(validation_fraction=1.0)

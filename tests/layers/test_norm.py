@@ -46,3 +46,24 @@ def test_either_layout_is_kept_forward_and_backward() -> None:
 
 def _lies_in_frames(x: torch.Tensor) -> bool:
     return to_frames(x).data_ptr() == x.data_ptr()
+
+
+@pytest.mark.parametrize("num_groups", [2, 4])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_large_groups_far_from_zero_are_normalised_as_exactly_as_small_ones(
+    num_groups: int, dtype: torch.dtype
+) -> None:
+    x = (torch.randn(1, 4, 24, 16, 16, 16) + torch.tensor([10.0, -6.0, 8.0, 3.0]).view(4, 1, 1, 1, 1)).to(dtype)
+    ours, exact = GroupNorm(num_groups, 4).to(dtype), nn.GroupNorm(num_groups, 4, dtype=torch.float64)
+    leaves = [channels_innermost(x).requires_grad_(), x.double().requires_grad_()]
+    outs, seed = [ours(leaves[0]), exact(leaves[1])], torch.randn(x.shape).to(dtype)
+    assert outs[0].dtype == dtype
+    assert_near(*outs, torch.float32 if dtype == torch.float32 else dtype)
+    gradients = [torch.autograd.grad(out, leaf, seed.to(out.dtype))[0] for out, leaf in zip(outs, leaves, strict=True)]
+    assert_near(*gradients)
+
+
+def test_statistics_of_frames_need_no_parameters_and_no_samples() -> None:
+    norm, x = GroupNorm(2, 4, affine=False), channels_innermost(torch.randn(2, 4, 3, 2, 4, 5))
+    assert_near(norm(x), nn.GroupNorm(2, 4, affine=False)(x.contiguous()))
+    assert norm(x[:0]).shape == (0, 4, 3, 2, 4, 5)

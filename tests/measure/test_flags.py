@@ -8,20 +8,24 @@ import math
 import numpy as np
 import pytest
 
-from cardiac4d.measure import lost_cavity, mass_variation
+from cardiac4d.measure import lost_cavity, mass_variation, measure_study
 from cardiac4d.measure.cycle import smooth_curve
 from cardiac4d.measure.flags import (
     PLAUSIBLE_EF_PERCENT,
     Flag,
+    implausible_heart_rate,
     implausible_value,
     listed,
     missing_frames,
+    no_muscle,
     phases_too_close,
     several_minima,
 )
 from cardiac4d.measure.shape_flags import (
+    few_slices,
     hole_area_mm2,
     holes_in_wall,
+    labels_swapped,
     no_valve_plane,
     several_pieces,
     touches_field_of_view,
@@ -102,6 +106,45 @@ def test_implausible_value(value: float, flagged: bool) -> None:
     flag = implausible_value("implausible_ef", "an ejection fraction", value, "%", PLAUSIBLE_EF_PERCENT)
     assert (flag is not None) == flagged
     assert flag is None or f"an ejection fraction of {value:.3g} % is outside 10 to 80 %" in flag.reason
+
+
+@pytest.mark.parametrize(("rate", "flagged"), [(0.07, True), (70.0, False), (70000.0, True), (math.nan, False)])
+def test_frame_times_in_another_unit_are_flagged_by_the_heart_rate(rate: float, flagged: bool) -> None:
+    flag = implausible_heart_rate(rate)
+    assert (flag is not None) == flagged
+    assert flag is None or "check the unit of the frame times" in flag.reason
+
+
+def test_study_without_muscle_is_flagged_and_has_no_wall() -> None:
+    labels, affine = cup(*CUP)
+    found = measure_study(np.where(labels == 2, 0, labels)[..., None], affine)
+    assert "no_muscle" in codes(*found.flags)
+    assert found.wall_ed is None
+    assert no_muscle(np.array([np.nan, 0.0])).frames == (1,)
+    assert no_muscle(np.array([0.0, 5.0])) is None
+    assert no_muscle(np.array([np.nan])) is None
+
+
+def test_swapped_labels_are_flagged() -> None:
+    labels, affine = cup(*CUP)
+    swapped = np.array([0, 2, 1], np.uint8)[labels]
+    bodies = {0: largest_body(labels, affine), 4: largest_body(swapped, affine)}
+    flag = labels_swapped(bodies)
+    assert (flag.code, flag.severity, flag.frames) == ("labels_swapped", "error", (4,))
+    assert labels_swapped({0: largest_body(np.where(labels == 2, 0, labels), affine)}) is None, "no muscle at all"
+
+
+def test_ventricle_of_hardly_any_slices_is_flagged_and_has_no_wall() -> None:
+    labels, affine = cup(*CUP)
+    middle = labels.shape[2] // 2
+    found = measure_study(labels[:, :, middle : middle + 2, None], affine)
+    assert "few_slices" in codes(*found.flags)
+    assert found.wall_ed is None
+    thick = cup((24.0, 50.0), (32.0, 55.0), 22.0, (2.0, 2.0, 20.0))
+    rough = measure_study(thick[0][..., None], thick[1])
+    assert "few_slices" not in codes(*rough.flags)
+    assert rough.wall_ed.mean_mm == pytest.approx(7, abs=1.0)
+    assert few_slices({}) is None
 
 
 def test_whole_ventricle_within_the_field_of_view_has_no_flag() -> None:

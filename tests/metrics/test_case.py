@@ -20,6 +20,7 @@ from cardiac4d.metrics import (
     temporal_l2,
     temporal_surface_distance,
 )
+from tests.helpers.studies import AFFINE, beating_ball
 
 COLUMNS = [
     "case_id",
@@ -65,11 +66,14 @@ COLUMNS = [
     "es_time_ms",
     "edv_reference_ml",
     "esv_reference_ml",
+    "ed_mass_reference_g",
     "ef_reference_percent",
     "ef_reference_source",
     "ef_error_points",
     "ed_error_frames",
     "es_error_frames",
+    "ed_thickness_mm",
+    "ed_thickness_reference_mm",
 ]
 
 
@@ -91,6 +95,7 @@ def test_row_holds_what_the_functions_return(pred, label, truth, affine) -> None
     assert row["ed_mass_g"] == function.ed_mass_g
     assert row["lvm_variation_percent"] == function.lvm_variation_percent > 0
     assert [row["edv_reference_ml"], row["esv_reference_ml"]] == [reference.edv_ml, reference.esv_ml]
+    assert row["ed_mass_reference_g"] == reference.ed_mass_g
     assert row["ef_error_points"] == pytest.approx(function.ef_percent - reference.ef_percent)
     assert (row["num_frames"], row["num_annotated_frames"]) == (5, 2)
     assert row["hd95_lvm_mm"] == np.nanmean(surface_agreement(pred, label, affine, "LVM")["hd95_mm"])
@@ -147,9 +152,17 @@ def test_without_reference_the_columns_stay_and_are_undefined(pred, affine) -> N
     row = evaluate_case("a", pred, affine=affine)
     assert list(row) == COLUMNS
     undefined = {name for name, value in row.items() if isinstance(value, float) and math.isnan(value)}
-    needs_reference = ("dice", "hd95", "assd", "nsd", "reference", "time", "error")
+    needs_reference = ("dice", "hd95", "assd", "nsd", "reference", "time", "error", "thickness")
     wanted = {name for name in COLUMNS if any(part in name for part in needs_reference)}
     assert undefined == wanted - {"ef_reference_source"}
+
+
+def test_wall_is_measured_where_there_is_one_to_compare_with() -> None:
+    _, labels = beating_ball()
+    row = evaluate_case("a", labels[..., [3, 0]], label=labels[..., [0, 3]], affine=AFFINE, wall_thickness=True)
+    assert row["ed_thickness_mm"] == row["ed_thickness_reference_mm"] == pytest.approx(8, abs=0.3)
+    alone = evaluate_case("a", labels[..., [3, 0]], affine=AFFINE, wall_thickness=True)
+    assert math.isnan(alone["ed_thickness_mm"])
 
 
 def test_lost_structures_are_counted(pred, affine) -> None:

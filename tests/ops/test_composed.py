@@ -80,3 +80,16 @@ def test_stride_in_time_reads_only_the_frames_that_count(monkeypatch: pytest.Mon
     conv4d(x, weight, **options)
     # Of 8 frames the middle tap reads 0, 2, 4, 6, the last one 1, 3, 5, 7 and the first one 1, 3, 5.
     assert sorted(frames) == [3, 4, 4]
+
+
+@pytest.mark.parametrize("size", [(2, 1, 1), (3, 2, 9), (2, 9, 2)], ids=str)
+@pytest.mark.parametrize("stride", [1, 2])
+def test_bfloat16_gradients_hold_where_padding_covers_much_of_the_kernel(stride: int, size: tuple[int, ...]) -> None:
+    # Where oneDNN itself pads there, the weight gradient is unset memory, on machines with BF16 instructions.
+    x, weight = torch.randn(1, 3, *size, 2).bfloat16(), torch.randn(2, 3, 3, 3, 3, 3).bfloat16()
+    leaves = [x.requires_grad_(), weight.requires_grad_()]
+    actual, expected = (f(*leaves, padding=1, stride=stride) for f in (conv4d, conv4d_reference))
+    seed = torch.randn_like(expected).bfloat16()
+    theirs = torch.autograd.grad(expected, leaves, seed.double())
+    for mine, exact in zip(torch.autograd.grad(actual, leaves, seed), theirs, strict=True):
+        assert_near(mine, exact, torch.bfloat16)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 
 from cardiac4d.report import StudyReport, write_cohort_report, write_study_report
@@ -22,7 +23,9 @@ PIXELS = "(() => document.querySelector('[data-view={}] canvas').toDataURL())()"
 def report(tmp_path_factory: pytest.TempPathFactory) -> StudyReport:
     document, image, labels = study("case <1>")
     folder = tmp_path_factory.mktemp("reports")
-    written = write_study_report(folder, complete(document), image, labels, AFFINE)
+    reference = np.full_like(labels, 255)
+    reference[..., [0, 3]] = np.roll(labels[..., [0, 3]], 1, axis=0)
+    written = write_study_report(folder, complete(document), image, labels, AFFINE, reference=reference)
     write_cohort_report(folder, [complete(document), study("b", seed=3)[0]])
     return written
 
@@ -118,6 +121,21 @@ def test_keys_step_and_play(tab: Tab, report: StudyReport) -> None:
     assert tab.run(f"{moved} ? done(true) : setTimeout(wait, 20); wait(); }})")
     press(tab, " ")
     assert "Play" in tab.run("document.getElementById('play').textContent")
+
+
+def test_reference_is_shown_hidden_and_announced(tab: Tab, report: StudyReport) -> None:
+    opened(tab, report)
+    both = tab.run(PIXELS.format("short"))
+    press(tab, "r")
+    assert tab.run("document.getElementById('reference-contours').checked") is False
+    without = tab.run(PIXELS.format("short"))
+    assert without != both
+    tab.run("document.getElementById('reference-contours').click()")
+    assert tab.run(PIXELS.format("short")) == both
+    move(tab, "#time", 1)
+    assert readout(tab).endswith(", no reference here"), "frames 0 and 3 are annotated"
+    tab.resize(390, 844)
+    assert tab.run("(t => t.scrollWidth - t.clientWidth)(document.querySelector('.tables'))") <= 0
 
 
 def test_heart_beats_at_once_unless_the_reader_wants_less_motion(tab: Tab, report: StudyReport) -> None:

@@ -18,6 +18,7 @@ from cardiac4d.report import write_cohort_report, write_study_report
 from cardiac4d.report.beating_views import MOST_PICTURES, beating_views
 from cardiac4d.report.bullseye import ring_fields, segment_fields, shade
 from cardiac4d.report.one_page import function_of
+from cardiac4d.report.reference_section import reference_section, reference_value
 from cardiac4d.report.study_page import LIMIT_BYTES, study_page
 from cardiac4d.report.study_report import SUFFIXES
 from tests.helpers.reports import Sequence, complete, study
@@ -50,6 +51,7 @@ def test_report_is_five_files_with_the_numbers_of_the_document(tmp_path: Path) -
     written = json.loads(report.measures_json.read_text())
     assert written == document == data_of(report.page.read_text(encoding="utf-8"))["measures"]
     jsonschema.validate(written, measures_schema())
+    jsonschema.validate(complete(document), measures_schema())
     assert b"/Count 1 " in report.pdf.read_bytes()
     assert imread(report.png).shape[:2] == (1753, 1240)
 
@@ -101,6 +103,54 @@ def test_numbers_are_held_against_the_range_of_one_sex(parts) -> None:
         study_page(document, views, sex="f")
 
 
+def test_agreement_with_the_reference_is_that_of_the_document(parts) -> None:
+    document, views = parts
+    section = str(reference_section(document))
+    cells = [re.findall(r">([^<>]+)</t[hd]>", row) for row in section.split("<tr>")[1:]]
+    assert cells[:3] == [
+        ["Contours", "LV cavity", "LV myocardium"],
+        ["Dice, annotated frames", "0.912", "0.800"],
+        ["HD95 (mm)", "0.9", "\N{EN DASH}"],
+    ]
+    volumes = document["volumes"]
+    assert cells[5] == ["EDV (mL)", f"{volumes['edv_ml']:.0f}", "30", f"{volumes['edv_ml'] - 30:+.0f}"]
+    assert cells[7][2] == "20", "stroke volume of both volumes"
+    assert cells[9] == ["ED mass (g)", f"{document['mass']['ed_mass_g']:.0f}", "\N{EN DASH}", "\N{EN DASH}"]
+    assert "Contours are known in frames 0, 3." in section
+    assert "End-diastole 0, end-systole 1." in section
+    assert "Dice, every frame" not in section, "there is no truth of every frame"
+    assert reference_section(document | {"reference": None}) is None
+    assert reference_value(document | {"reference": None}, "sv_ml") is None
+    assert "reference" not in study_page(document | {"reference": None}, views).partition("<style>")[0]
+
+
+def test_contours_of_the_reference_have_a_switch_and_a_line_of_their_own(tmp_path: Path) -> None:
+    document, image, labels = study()
+    sparse = np.full_like(labels, 255)
+    sparse[..., 3] = labels[..., 0]
+    report = write_study_report(tmp_path, complete(document), image, labels, AFFINE, reference=sparse)
+    page = report.page.read_text(encoding="utf-8")
+    cut = data_of(page)["views"][1]["cuts"][5]
+    assert cut["reference"][3] == cut["contours"][0], "the label of end-diastole, drawn at end-systole"
+    assert cut["reference"][0] == ["", ""], "not annotated"
+    assert page.count('class="still-reference"') == 2 * 3, "at end-systole alone, in three views"
+    assert 'id="reference-contours"' in page
+    alone = write_study_report(tmp_path / "alone", document, image, labels, AFFINE).page.read_text(encoding="utf-8")
+    assert 'id="reference-contours"' not in alone
+    assert data_of(alone)["reference_frames"] is None
+    with pytest.raises(ValueError, match="`reference` must have the shape of `labels`"):
+        write_study_report(tmp_path / "new", document, image, labels, AFFINE, reference=sparse[:-1])
+
+
+def test_intervals_are_explained(parts) -> None:
+    document, views = parts
+    low = {**document["intervals"], "method": "errors", "num_studies": 40, "edv_ml": [500.0, 600.0]}
+    page = study_page(document | {"intervals": low}, views)
+    assert "the errors of the same method on 40 studies with a reference" in page
+    assert page.count("usually measured too low") == 1
+    assert "usually measured too" not in study_page(document, views)
+
+
 def test_study_without_a_ventricle_has_a_page_too(tmp_path: Path) -> None:
     document, image, labels = study()
     nothing = dict.fromkeys(("edv_ml", "esv_ml", "sv_ml", "ef_percent"))
@@ -149,11 +199,11 @@ def test_segments_lie_as_the_american_heart_association_numbers_them() -> None:
 
 def test_cohort_lists_every_study_and_compares_where_the_truth_is_known(tmp_path: Path) -> None:
     documents = [complete(study("a b")[0]), study("<i>", seed=1)[0]]
-    page, table = write_cohort_report(tmp_path, documents, {"a b": 70.0, "other": 1.0, "<i>": float("nan")})
+    page, table = write_cohort_report(tmp_path, documents)
     text = page.read_text(encoding="utf-8")
     assert '<a href="a%20b_report.html">a b</a>' in text
     assert '<a href="%3Ci%3E_report.html">&lt;i&gt;</a>' in text
-    error = documents[0]["volumes"]["ef_percent"] - 70
+    error = documents[0]["volumes"]["ef_percent"] - documents[0]["reference"]["ef_percent"]
     assert f'data-sort="{error!r}">{error:+.1f}</td>' in text
     assert text.count("data:image/png") == 1
     assert "Error: a info, a warning, a error" in text
@@ -163,5 +213,7 @@ def test_cohort_lists_every_study_and_compares_where_the_truth_is_known(tmp_path
 def test_cohort_without_truth_has_no_agreement(tmp_path: Path) -> None:
     page, _ = write_cohort_report(tmp_path, [study()[0]])
     assert "True EF" not in page.read_text(encoding="utf-8")
+    with pytest.raises(ValueError, match=r"at least one study and each case id once, got \[\]"):
+        write_cohort_report(tmp_path, [])
     with pytest.raises(ValueError, match="each case id once"):
         write_cohort_report(tmp_path, [study()[0], study()[0]])

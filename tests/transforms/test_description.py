@@ -34,6 +34,18 @@ def test_changed_parameter_is_noticed(changed: dict[str, Any]) -> None:
     assert describe(steps(**changed)) != describe(steps())
 
 
+def test_whole_numbers_of_our_own_transforms_may_be_written_without_a_point() -> None:
+    assert describe(LoadSequenced("image", [5, None, 6])) == describe(LoadSequenced("image", (5.0, None, 6.0)))
+    one, other = (
+        ScaleSequenceRanged("image", -1024, 1024, -1, 1),
+        ScaleSequenceRanged("image", -1024.0, 1024.0, -1.0, 1.0),
+    )
+    assert describe(one) == describe(other)
+    assert describe(RandFlipd("image", 1)) != describe(
+        RandFlipd("image", 1.0)
+    )  # theirs may mean a count by one of them
+
+
 def test_use_does_not_count(tmp_path: Path) -> None:
     transform = steps()
     before = describe(transform)

@@ -102,7 +102,7 @@ def test_draws_cover_their_ranges_and_no_more() -> None:
     drawn = []
     for _ in range(300):
         warp.randomize(torch.zeros(1, 40, 20, 2, 2))
-        drawn.append([warp._drawn["rotation_deg"], warp._drawn["scaling"], *warp._drawn["shift"]])
+        drawn.append([warp.drawn["rotation_deg"], warp.drawn["scaling"], *warp.drawn["shift"]])
     low, high = np.min(drawn, axis=0), np.max(drawn, axis=0)
     limits = np.array([20.0, 1.25, 4.0, 2.0])
     assert (high <= limits).all()

@@ -55,7 +55,7 @@ def test_curves_are_smooth_over_frames_and_around_a_full_cycle(full_cycle: bool)
     largest, spread = [], []
     for _ in range(100):
         change.randomize(_image(full_cycle=full_cycle))
-        curve = change._drawn["shift"] / 0.2
+        curve = change.drawn["shift"] / 0.2
         largest.append(_mean_change(curve, wrap=full_cycle))
         spread.append(np.ptp(curve))
         assert np.abs(curve).max() <= 1
@@ -70,7 +70,7 @@ def test_curves_follow_the_phase_of_a_frame_when_the_cycle_begins_elsewhere() ->
     drawn = []
     for image in (_image(), moved):
         change.set_random_state(0).randomize(image)
-        drawn.append(change._drawn["scaling"])
+        drawn.append(change.drawn["scaling"])
     assert first > 0
     np.testing.assert_allclose(np.roll(drawn[0], -first), drawn[1])
 

@@ -165,8 +165,8 @@ def test_draws_stay_in_their_ranges_and_thin_arrays_bend_less() -> None:
     drawn = []
     for _ in range(200):
         warp.randomize(slab)
-        bend = warp._drawn["bend_mm"].abs().amax((1, 2, 3)).tolist()
-        drawn.append([*warp._drawn["rotation_deg"], warp._drawn["scaling"], *warp._drawn["shift_mm"], *bend])
+        bend = warp.drawn["bend_mm"].abs().amax((1, 2, 3)).tolist()
+        drawn.append([*warp.drawn["rotation_deg"], warp.drawn["scaling"], *warp.drawn["shift_mm"], *bend])
     largest, limits = np.abs(drawn).max(axis=0), np.array([0, 5, 30, 1.25, 6, 6, 6, 4, 4, 0.8])
     assert (largest <= limits + 1e-9).all()
     assert (largest >= 0.9 * limits).all()

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 import csv
+import hashlib
 import json
 import logging
 
 import pytest
 import torch
-from ignite.engine import Engine
+from ignite.engine import Engine, Events
 from monai.data import MetaTensor
 
 from cardiac4d.workflows import CaseResults
@@ -46,12 +47,28 @@ def test_a_row_per_case_in_the_order_of_their_ids(tmp_path):
     assert engine.state.metrics["ef_mae_points"] == summary["ef_mae_points"]
 
 
+def test_rows_say_which_weights_were_evaluated_and_go_on_to_other_handlers(tmp_path):
+    weights, seen = tmp_path / "model.pt", []
+    weights.write_bytes(b"weights")
+    engine = Engine(lambda _engine, batch: batch)
+    CaseResults(tmp_path, checkpoint=weights).attach(engine)
+    engine.add_event_handler(Events.ITERATION_COMPLETED, lambda e: seen.append(e.state.output[0]["case_row"]))
+    engine.run([[_case("a")]])
+    assert _rows(tmp_path / "cases.csv")[0]["weights_sha256"] == hashlib.sha256(b"weights").hexdigest()
+    assert (seen[0]["case_id"], seen[0]["ef_percent"]) == ("a", 50.0)
+
+
 def test_cases_done_before_a_failure_are_kept_and_the_failure_is_raised(tmp_path):
     with pytest.raises(ValueError, match="not finite"):
         _run(tmp_path, [_case("a"), _case("b"), _case("c")], fails_on="c")
     rows = _rows(tmp_path / "cases_before_failure_0.csv")
     assert [row["case_id"] for row in rows] == ["a", "b"]
     assert not (tmp_path / "cases.csv").exists(), "half a run must not look like a whole one"
+
+
+def test_names_do_not_run_as_formulas_in_a_spreadsheet(tmp_path):
+    _run(tmp_path, [_case("=cmd()")])
+    assert _rows(tmp_path / "cases.csv")[0]["case_id"] == "'=cmd()"
 
 
 def test_failure_on_the_first_case_leaves_no_table(tmp_path):

@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from monai.transforms import CastToTyped, Compose
 
 from cardiac4d.errors import InputError
 from cardiac4d.io import load_datalist
+from cardiac4d.io.claims import claimed, remove_abandoned
 from cardiac4d.transforms import LoadSequenced, LoadSparseLabelsd, RandSparseCropd, TimeLastd
 from cardiac4d.workflows import PreparedDataset, prepared_dataset
 from tests.helpers.sequences import write_nifti
@@ -150,18 +152,77 @@ def test_all_damaged_studies_are_named(entries: list, prepare: Any) -> None:
         prepare()
 
 
+def fail(error: Exception) -> None:
+    raise error
+
+
 def test_full_disk_is_said_and_leaves_nothing_half(
     tmp_path: Path, prepare: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(document: Any, path: Path) -> None:
-        path.write_bytes(b"half")
-        raise OSError(errno.ENOSPC, "No space left on device")
+    def full(document: Any, file: Any) -> None:
+        file.write(b"half")
+        with ExitStack() as archive:
+            archive.callback(fail, RuntimeError("unexpected pos 704 vs 598"))  # PyTorch's, while it closes the archive
+            fail(OSError(errno.ENOSPC, "No space left on device"))
 
     monkeypatch.setattr(torch, "save", full)
     with pytest.raises(InputError, match=r"prepared: the disk is full. Fix: free space"):
         prepare()
     assert list((tmp_path / "prepared").glob("*.pt")) == []
     assert list((tmp_path / "prepared").glob(".*")) == []
+
+
+def test_disk_that_takes_no_files_is_said_only_where_studies_are_missing(
+    prepare: Any, monkeypatch: pytest.MonkeyPatch, loads: list[str]
+) -> None:
+    files = prepare().files
+    open_file = Path.open
+
+    def read_only(self: Path, mode: str = "r", *args: Any, **options: Any) -> Any:
+        if "w" in mode:
+            raise OSError(errno.EROFS, "Read-only file system", str(self))
+        return open_file(self, mode, *args, **options)
+
+    monkeypatch.setattr(Path, "open", read_only)
+    assert len(prepare()) == 2
+    files[1].unlink()
+    with pytest.raises(InputError, match=r"prepared: prepared studies cannot be kept there \(Read-only .*Fix: name a"):
+        prepare()
+    assert loads == ["train0", "train1"]
+
+
+def test_what_a_killed_process_left_is_removed_and_what_a_running_one_writes_is_not(
+    tmp_path: Path, prepare: Any, loads: list[str]
+) -> None:
+    files = prepare().files
+    for file in files:
+        file.unlink()
+        (file.parent / f".0123abcd-{file.name}").write_bytes(b"half")
+    lock = files[1].with_name(f".{files[1].name}.lock")
+
+    with claimed(files[1]) as is_ours:
+        assert is_ours
+        assert lock.exists()
+        with claimed(files[1]) as again:
+            assert not again
+        remove_abandoned(tmp_path / "prepared")
+        assert [file.name[10:] for file in (tmp_path / "prepared").glob(".????????-*")] == [files[1].name]
+    prepare()
+    assert loads[2:] == ["train0", "train1"]
+    assert [file for file in (tmp_path / "prepared").iterdir() if file.name.startswith(".")] == []
+
+
+def test_study_that_another_process_prepares_is_left_to_it(prepare: Any, loads: list[str]) -> None:
+    dataset = prepare()
+    for file in dataset.files:
+        file.unlink()
+    with claimed(dataset.files[0]):
+        assert dataset._prepare_one(0, wait=False) is None
+        assert dataset._prepare_one(1, wait=False) is None
+    assert loads[2:] == ["train1"]
+    assert not dataset.files[0].exists()
+    dataset._prepare_one(0)
+    assert loads[3:] == ["train0"]
 
 
 def test_processes_begin_at_different_studies(prepare: Any, loads: list[str], monkeypatch: pytest.MonkeyPatch) -> None:

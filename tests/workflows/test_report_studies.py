@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reports come out of an evaluator, and out of label maps that are there already."""
+"""Reports come out of an evaluator."""
 
 from __future__ import annotations
 
@@ -7,35 +7,25 @@ import hashlib
 import json
 from pathlib import Path
 
-import numpy as np
+import jsonschema
 import pytest
 import torch
 from ignite.engine import Engine
 from monai.data import MetaTensor
 
-from cardiac4d.errors import InputError
-from cardiac4d.geometry import TimeAxis
-from cardiac4d.io import write_sequence
 from cardiac4d.io.fingerprint import file_sha256
+from cardiac4d.measure import measures_schema
 from cardiac4d.transforms import LoadSequence
-from cardiac4d.workflows import StudyReports, report_label_maps
+from cardiac4d.workflows import StudyReports
+from cardiac4d.workflows.case_results import measure_case
+from cardiac4d.workflows.reference import reference_document, reference_map
 from cardiac4d.workflows.report_studies import origin
-from tests.helpers.process import run_python
-from tests.helpers.studies import AFFINE, FRAME_DURATION_S, beating_ball, write_study
+from tests.helpers.studies import AFFINE, beating_ball
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Studies ``a`` and ``b``, and ``b`` as a file of another name."""
-    folder = tmp_path_factory.mktemp("data")
-    for seed, name in enumerate("ab"):
-        write_study(folder, name, seed=seed)
-    return folder
-
-
-def case_of(data: Path, name: str, case_id: str, frames: list[int] | None = None) -> dict:
+def case_of(two_studies: Path, name: str, case_id: str, frames: list[int] | None = None) -> dict:
     """What an evaluator hands to its handlers: the prediction on the study's grid, with the image's metadata."""
-    image = LoadSequence(None, None)(data / "image" / f"{name}.nii.gz", frames, full_cycle=True)
+    image = LoadSequence(None, None)(two_studies / "image" / f"{name}.nii.gz", frames, full_cycle=True)
     _, labels = beating_ball(seed="ab".index(name))
     labels = labels if frames is None else labels[..., frames]
     pred = MetaTensor(torch.from_numpy(labels)[None], meta=dict(image.meta))
@@ -53,18 +43,20 @@ def measures(folder: Path, case_id: str) -> dict:
     return json.loads((folder / f"{case_id}_measures.json").read_text())
 
 
-def test_every_study_of_an_evaluation_gets_a_report(data: Path, tmp_path: Path) -> None:
-    weights, table = tmp_path / "model.pt", tmp_path / "cases.csv"
+def test_every_study_of_an_evaluation_gets_a_report(two_studies: Path, tmp_path: Path) -> None:
+    weights = tmp_path / "model.pt"
     weights.write_bytes(b"weights")
-    table.write_text("case_id,ef_reference_percent\na,70\npatient,nan\n")
     folder = tmp_path / "reports"
     folder.mkdir()
     (folder / "old_report.html").touch()
     (folder / "mine.html").touch()
-    handler = StudyReports(folder, "net", weights, table, overwrite=True)
-    evaluate([case_of(data, "a", "a"), case_of(data, "b", "patient", [1, 2, 3, 4])], handler)
+    handler = StudyReports(folder, "net", weights, overwrite=True)
+    evaluate(
+        [{**case_of(two_studies, "a", "a"), "ef_percent": 70.0}, case_of(two_studies, "b", "patient", [1, 2, 3, 4])],
+        handler,
+    )
     first, second = measures(folder, "a"), measures(folder, "patient")
-    assert first["provenance"]["input_sha256"] == file_sha256(data / "image" / "a.nii.gz")
+    assert first["provenance"]["input_sha256"] == file_sha256(two_studies / "image" / "a.nii.gz")
     assert first["provenance"]["model"] == "net"
     assert first["provenance"]["weights_sha256"] == hashlib.sha256(b"weights").hexdigest()
     assert first["time"]["cycle_length_ms"] == pytest.approx(900)
@@ -76,9 +68,38 @@ def test_every_study_of_an_evaluation_gets_a_report(data: Path, tmp_path: Path) 
     assert (folder / "mine.html").exists()
 
 
-def test_pictures_are_those_of_the_frames_that_were_loaded(data: Path, tmp_path: Path) -> None:
-    evaluate([case_of(data, "b", "b", [3])], StudyReports(tmp_path / "one"))
-    evaluate([case_of(data, "b", "b", [0])], StudyReports(tmp_path / "other"))
+def test_reference_of_an_evaluation_stands_in_report_and_json(two_studies: Path, tmp_path: Path) -> None:
+    case = case_of(two_studies, "a", "a")
+    truth = case["pred"].clone()
+    truth[truth == 2] = 0
+    label = truth.clone()
+    label[..., 1:] = 255
+    evaluate([{**case, "label": label, "truth": truth}], StudyReports(tmp_path))
+    dense = measures(tmp_path, "a")
+    jsonschema.validate(dense, measures_schema())
+    assert (dense["reference"]["source"], dense["reference"]["frames"]) == ("truth", [0, 1, 2, 3, 4, 5])
+    assert dense["reference"]["dice"] == {"lv": 1.0, "lvm": 0.0}
+    assert dense["reference"]["edv_ml"] == dense["volumes"]["edv_ml"]
+    table = (tmp_path / "a_measures.csv").read_text(encoding="utf-8")
+    assert f"reference.edv_ml,,{dense['reference']['edv_ml']}" in table
+    assert "Agreement with the reference" in (tmp_path / "a_report.html").read_text(encoding="utf-8")
+
+
+def test_one_annotated_frame_is_a_reference_of_contours_alone(two_studies: Path) -> None:
+    case = case_of(two_studies, "a", "a")
+    label = case["pred"].clone()
+    label[..., 1:] = 255
+    case |= {"label": label}
+    found = reference_document(measure_case(case), reference_map(case))
+    assert found is not None
+    assert (found["source"], found["frames"], found["ef_percent"]) == ("none", [0], None)
+    assert found["assd_mm"] == {"lv": 0.0, "lvm": 0.0}
+    assert reference_document(measure_case({"id": "a", "pred": case["pred"]}), None) is None
+
+
+def test_pictures_are_those_of_the_frames_that_were_loaded(two_studies: Path, tmp_path: Path) -> None:
+    evaluate([case_of(two_studies, "b", "b", [3])], StudyReports(tmp_path / "one"))
+    evaluate([case_of(two_studies, "b", "b", [0])], StudyReports(tmp_path / "other"))
     one, other = ((tmp_path / name / "b_report.html").read_text() for name in ("one", "other"))
     sprite = '"sprite":"data:image/jpeg;base64,'
     assert one.split(sprite)[3][:4000] != other.split(sprite)[3][:4000]
@@ -91,38 +112,7 @@ def test_run_without_cases_writes_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "reports").exists()
 
 
-def test_folders_of_images_and_label_maps_are_paired_by_name(data: Path, tmp_path: Path) -> None:
-    labels = tmp_path / "labels"
-    _, voxels = beating_ball()
-    write_sequence(labels / "a_seg.nii.gz", voxels, AFFINE, TimeAxis.uniform(6, FRAME_DURATION_S))
-    page = report_label_maps(data / "image", labels, tmp_path / "out", full_cycle=True, model_name="by hand")
-    assert page == tmp_path / "out" / "a_report.html"
-    assert measures(tmp_path / "out", "a")["provenance"]["model"] == "by hand"
-    with pytest.raises(InputError, match="already holds results"):
-        report_label_maps(data / "image", labels, tmp_path / "out")
-    with pytest.raises(InputError, match="no label map is named like"):
-        report_label_maps(data / "image", tmp_path / "out", tmp_path / "new")
-    with pytest.raises(InputError, match="belong to one study"):
-        report_label_maps(data / "image", data / "truth", tmp_path / "new", sex="male")
-
-
-def test_label_map_of_another_grid_is_refused(data: Path, tmp_path: Path) -> None:
-    labels = tmp_path / "a.nii.gz"
-    write_sequence(labels, np.zeros((18, 16, 10, 6), np.uint8), 2 * AFFINE, TimeAxis.uniform(6, 0.1))
-    with pytest.raises(InputError, match="its affine places voxels"):
-        report_label_maps(data / "image" / "a.nii.gz", labels, tmp_path / "out")
-
-
-def test_file_name_stands_in_the_report_only_if_it_is_the_id(data: Path) -> None:
-    place = data / "image" / "a.nii.gz"
+def test_file_name_stands_in_the_report_only_if_it_is_the_id(two_studies: Path) -> None:
+    place = two_studies / "image" / "a.nii.gz"
     assert origin(place, "a")["input"] == "a.nii.gz"
     assert "a.nii" not in origin(place, "pseudonym")["input"]
-
-
-def test_the_script_reports_one_study(data: Path, tmp_path: Path, repo_root: Path) -> None:
-    arguments = ("--image", data / "image" / "a.nii.gz", "--labels", data / "truth" / "a.nii.gz")
-    options = ("--output_dir", tmp_path, "--septal_direction", "[1,0.5,0]", "--sex", "female", "--full_cycle", "True")
-    env = {"PYTHONPATH": str(repo_root / "bundle")}
-    printed = run_python("scripts/report.py", *arguments, *options, cwd=repo_root, env=env)
-    assert printed == f"report: {tmp_path / 'a_report.html'}\n"
-    assert "Healthy men" not in (tmp_path / "a_report.html").read_text(encoding="utf-8")

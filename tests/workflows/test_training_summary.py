@@ -8,7 +8,7 @@ import torch
 from ignite.engine import Engine, Events
 
 from cardiac4d.workflows import TrainingSummary
-from cardiac4d.workflows.training_summary import read_history
+from cardiac4d.workflows.training_summary import _duration, read_history
 
 
 def train(folder, max_epochs: int, *, done: int = 0, **options) -> None:
@@ -65,3 +65,8 @@ def test_page_states_result_settings_and_provenance(tmp_path) -> None:
 def test_training_without_an_epoch_left_writes_nothing(tmp_path) -> None:
     train(tmp_path, 2, done=2)
     assert not list(tmp_path.iterdir())
+
+
+def test_durations_carry_over() -> None:
+    found = [_duration(seconds) for seconds in (0.84, 59.4, 119.7, 3599.6, 3720)]
+    assert found == ["0.8 s", "59.4 s", "2 min 0 s", "1 h 00 min", "1 h 02 min"]

@@ -34,6 +34,7 @@ from .prepared import read_prepared, write_prepared
 from .same_grid import LoadedGrid, check_same_grid
 from .slicer_writer import write_slicer_sequence
 from .source import SequenceSource
+from .study_lists import ListOptions
 from .writer import write_fractions, write_sequence
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "PROBABILITIES",
     "DicomSequence",
     "LabelConvention",
+    "ListOptions",
     "LoadedGrid",
     "MetaImageSequence",
     "NiftiSequence",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from .study_lists import ACDC_LABELS, existing_folder, split_by_group, write_study_list
+from .study_lists import ACDC_LABELS, DEFAULTS, ListOptions, existing_folder, split_by_group, write_study_list
 
 logger = logging.getLogger(__name__)
 
@@ -22,10 +22,7 @@ _FRAME_LABEL = re.compile(r"_frame(\d+)_gt\.nii(\.gz)?$")
 def write_acdc_datalist(
     source_dir: str | PathLike[str],
     output_json: str | PathLike[str],
-    *,
-    seed: int = 0,
-    validation_fraction: float = 0.2,
-    overwrite: bool = False,
+    options: ListOptions = DEFAULTS,
 ) -> Path:
     """Write a data list for patient folders as ACDC has them. Nothing is copied.
 
@@ -36,9 +33,7 @@ def write_acdc_datalist(
     Args:
         source_dir: folder of the patients' folders, at any depth.
         output_json: the file to write.
-        seed: of the split into training and validation, by diagnosis group.
-        validation_fraction: share of each group that is held back, between 0 and 1.
-        overwrite: replace an existing file.
+        options: of the split, by diagnosis group, and of the file.
 
     Returns:
         The path written.
@@ -53,15 +48,15 @@ def write_acdc_datalist(
     entries = {folder: _entry(folder) for folder in folders}
     held = [entry for folder, entry in entries.items() if TEST_FOLDER in folder.relative_to(source).parts]
     others = [entry for entry in entries.values() if entry not in held]
-    lists = {**split_by_group(others, seed, validation_fraction), "test": held}
+    lists = {**split_by_group(others, options), "test": held}
     return write_study_list(
         output_json,
         lists,
         name=source.name,
-        description=f"cine MR in the layout of ACDC; split by patient and group, seed {seed}",
+        description=f"cine MR in the layout of ACDC; split by patient and group, seed {options.seed}",
         label_map=ACDC_LABELS,
         modality="MR",
-        overwrite=overwrite,
+        options=options,
     )
 
 

@@ -13,7 +13,15 @@ import numpy as np
 from ..conventions import REFERENCE_EF_KEY, REFERENCE_EF_RANGE_PERCENT
 from ..errors import InputError
 from .open_sequence import open_sequence
-from .study_lists import ACDC_LABELS, existing_folder, read_table, split_by_group, write_study_list
+from .study_lists import (
+    ACDC_LABELS,
+    DEFAULTS,
+    ListOptions,
+    existing_folder,
+    read_table,
+    split_by_group,
+    write_study_list,
+)
 
 _CAVITY = 3
 _COLUMNS = ("id", "group", "ed_frame", "es_frame", "spacing_known")
@@ -22,10 +30,7 @@ _COLUMNS = ("id", "group", "ed_frame", "es_frame", "spacing_known")
 def write_cine_datalist(
     source_dir: str | PathLike[str],
     output_json: str | PathLike[str],
-    *,
-    seed: int = 0,
-    validation_fraction: float = 0.2,
-    overwrite: bool = False,
+    options: ListOptions = DEFAULTS,
 ) -> Path:
     """Write a data list with a split by patient, stratified by diagnosis group. Images are not copied.
 
@@ -37,9 +42,7 @@ def write_cine_datalist(
     Args:
         source_dir: the folder.
         output_json: the file to write.
-        seed: of the split.
-        validation_fraction: share of each group that is held back, between 0 and 1; at least one patient per group.
-        overwrite: replace an existing file.
+        options: of the split, by diagnosis group, and of the file.
 
     Returns:
         The path written.
@@ -51,13 +54,13 @@ def write_cine_datalist(
     entries = [_entry(source, row) for row in read_table(source / "index.csv", _COLUMNS)]
     return write_study_list(
         output_json,
-        split_by_group(entries, seed, validation_fraction),
+        split_by_group(entries, options),
         name=source.name,
-        description=f"cine MR, annotated at end-diastole and end-systole; split by patient and group, seed {seed}",
+        description=f"cine MR, annotated at two frames; split by patient and group, seed {options.seed}",
         label_map=ACDC_LABELS,
         modality="MR",
         full_cycle=True,
-        overwrite=overwrite,
+        options=options,
     )
 
 

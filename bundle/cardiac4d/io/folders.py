@@ -12,7 +12,7 @@ from pathlib import Path
 from ..conventions import CASE_ID_KEY, FULL_CYCLE_KEY, IMAGE_KEY, REFERENCE_EF_KEY
 from ..errors import InputError
 from .datalist import load_datalist, warn_of_unreadable
-from .dicom import dicom_studies, holds_dicom
+from .dicom import dicom_studies, refuse_mixture
 from .entries import Entry, check_case_id, check_flag
 from .image_names import case_stem, has_wildcard
 from .open_sequence import open_sequence, open_volume
@@ -48,9 +48,10 @@ def find_inputs(
         Entries as those of :func:`~cardiac4d.io.datalist.load_datalist`, sorted by name where a folder was searched.
 
     Raises:
-        InputError: if nothing is found, no file is a readable 4D sequence, a name is too long for that of a result,
-            ``full_cycle`` is neither true nor false, or the data list is refused. Where some can be read, the others
-            are announced by a warning and kept: they fail when they are loaded.
+        InputError: if nothing is found, no file is a readable 4D sequence, a name is too long for that of a result, a
+            folder holds image files and DICOM files, ``full_cycle`` is neither true nor false, or the data list is
+            refused. Where some can be read, the others are announced by a warning and kept: they fail when they are
+            loaded.
     """
     place = Path(dataset_dir)
     check_flag(place, FULL_CYCLE_KEY, full_cycle)
@@ -64,12 +65,8 @@ def find_inputs(
     if not files and (place / DATALIST_NAME).is_file():
         logger.info("%s holds no sequence of its own: taking %r of its %s", place, section, DATALIST_NAME)
         return load_datalist(place / DATALIST_NAME, section, keep_unreadable=True)
-    if files and place.is_dir() and holds_dicom(place):
-        logger.warning(
-            "%s: its %d image files are taken, and the DICOM files in it are not. "
-            "Fix: keep them apart, or name the sub-folder, if that was not meant.",
-            *(place, len(files)),
-        )
+    if files and place.is_dir():
+        refuse_mixture(place, files)
     files = files or dicom_studies(place)
     if not files:
         raise _nothing_found(place)

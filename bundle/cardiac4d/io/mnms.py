@@ -11,7 +11,7 @@ from typing import Any
 
 from ..conventions import BACKGROUND, LV, LVM
 from ..errors import InputError
-from .study_lists import existing_folder, read_table, split_by_group, write_study_list
+from .study_lists import DEFAULTS, ListOptions, existing_folder, read_table, split_by_group, write_study_list
 
 logger = logging.getLogger(__name__)
 
@@ -27,10 +27,7 @@ def write_mnms_datalist(
     source_dir: str | PathLike[str],
     table_csv: str | PathLike[str],
     output_json: str | PathLike[str],
-    *,
-    seed: int = 0,
-    validation_fraction: float = 0.2,
-    overwrite: bool = False,
+    options: ListOptions = DEFAULTS,
 ) -> Path:
     """Write a data list for sequences as M&Ms has them. Nothing is copied.
 
@@ -43,9 +40,7 @@ def write_mnms_datalist(
         source_dir: folder that holds ``CODE_sa.nii.gz`` and ``CODE_sa_gt.nii.gz``, at any depth.
         table_csv: the table, with the columns ``External code``, ``ED``, ``ES`` and perhaps ``Vendor``.
         output_json: the file to write.
-        seed: of the split.
-        validation_fraction: share of each vendor that is held back, between 0 and 1.
-        overwrite: replace an existing file.
+        options: of the split, by vendor, and of the file.
 
     Returns:
         The path written.
@@ -66,16 +61,16 @@ def write_mnms_datalist(
         lists[section].append(_entry(Path(table_csv), row, image))
     logger.info("%d rows of %s have no annotated sequence here and are left out", passed_over, table_csv)
     if not lists["validation"] and lists["training"]:
-        lists |= split_by_group(lists["training"], seed, validation_fraction)
+        lists |= split_by_group(lists["training"], options)
     return write_study_list(
         output_json,
         lists,
         name=source.name,
-        description=f"cine MR in the layout of M&Ms; seed of the split {seed}",
+        description=f"cine MR in the layout of M&Ms; seed of the split {options.seed}",
         label_map=MNMS_LABELS,
         modality="MR",
         full_cycle=True,
-        overwrite=overwrite,
+        options=options,
     )
 
 

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from ..conventions import META_PLACE
 from ..errors import InputError
-from .dicom import DicomSequence, is_dicom_study
+from .dicom import DicomSequence, holds_dicom, is_dicom_study, refuse_mixture
 from .given_times import TimedSequence
 from .image_names import METAIMAGE_SUFFIXES, NIFTI_SUFFIXES, NRRD_SUFFIXES, has_suffix
 from .labeled_phases import LENGTH_KEY, NUMBERS_KEY, SEGMENTS_KEY, LabeledPhases
@@ -20,6 +21,7 @@ from .phase_files import PhaseFiles, percent_times_ms, warn_of_other_order
 from .places import (
     AXIS_ORDER_KEY,
     DICOM_OPTIONS,
+    FILES,
     FRAME_TIMES_KEY,
     OPTIONS,
     RR_INTERVAL_KEY,
@@ -81,7 +83,7 @@ def reopen_dicom(meta: Mapping[str, Any]) -> DicomSequence | None:
 
 def _opened(place: Place) -> SequenceSource:
     options = _options(place)
-    files = listed_files(place)
+    files = _chosen(place, options)
     if isinstance(place, Sequence) and not isinstance(place, str) and not is_dicom_study(files):
         warn_of_other_order(files)
     if isinstance(place, Mapping) and NUMBERS_KEY in place:
@@ -92,6 +94,17 @@ def _opened(place: Place) -> SequenceSource:
     if options.get(RR_INTERVAL_KEY) is not None:
         return _timed_by_names(source, files, options[RR_INTERVAL_KEY])
     return source
+
+
+def _chosen(place: Place, options: Mapping[str, Any]) -> list[Path]:
+    """The files of a place; in a folder of image files and DICOM files options of DICOM take these."""
+    files, named = listed_files(place), place[FILES] if isinstance(place, Mapping) else place
+    if not isinstance(named, (str, PathLike)) or not Path(named).is_dir() or files == [Path(named)]:
+        return files
+    if any(options.get(key) is not None for key in DICOM_OPTIONS) and holds_dicom(named):
+        return [Path(named)]
+    refuse_mixture(Path(named), files)
+    return files
 
 
 def open_volume(path: Path) -> SequenceSource:

@@ -8,17 +8,20 @@ import logging
 import re
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from ..conventions import BACKGROUND, LV, LVM, NOT_ANNOTATED
 from ..errors import InputError
-from .study_lists import existing_folder, split_by_group, write_study_list
+from .study_lists import DEFAULTS, ListOptions, existing_folder, split_by_group, write_study_list
 
 logger = logging.getLogger(__name__)
 
 _NUMBER = re.compile(r"(\d+)(?=\D*$)")
+Numbered: TypeAlias = "Mapping[int, Path]"
+"""Files by the number of their phase."""
 NNUNET_CASE = re.compile(r"(?P<case>.+?)_?(?:frame|phase|tf|t)?(?P<frame>\d+)$", re.IGNORECASE)
 
 
@@ -30,9 +33,7 @@ def write_phase_datalist(
     labels: str = "seg/*.nii.gz",
     label_map: Mapping[int, int] | None = None,
     full_cycle: bool = False,
-    seed: int = 0,
-    validation_fraction: float = 0.2,
-    overwrite: bool = False,
+    options: ListOptions = DEFAULTS,
 ) -> Path:
     """Write a data list for folders with one image per phase. Nothing is copied.
 
@@ -46,9 +47,7 @@ def write_phase_datalist(
         labels: pattern of its labels.
         label_map: value in the label files to 0, 1 LV, 2 LVM or 255; default: they hold these already.
         full_cycle: the phases of every study cover one R-R interval.
-        seed: of the split.
-        validation_fraction: share of the studies that is held back, between 0 and 1.
-        overwrite: replace an existing file.
+        options: of the split, by study, and of the file.
 
     Returns:
         The path written.
@@ -60,18 +59,9 @@ def write_phase_datalist(
     folders = [folder for folder in sorted(source.iterdir()) if folder.is_dir() and any(folder.glob(images))]
     if not folders:
         raise InputError(source, f"no folder in it has images {images}", "give the folder of the studies, or --images")
-    entries = [
-        _entry(folder.name, _numbered(folder.glob(images)), _numbered(folder.glob(labels))) for folder in folders
-    ]
-    return write_study_list(
-        output_json,
-        split_by_group(entries, seed, validation_fraction),
-        name=source.name,
-        description=f"one file per phase; split by study, seed {seed}",
-        label_map=label_map,
-        full_cycle=full_cycle,
-        overwrite=overwrite,
-    )
+    studies = {folder.name: (_numbered(folder.glob(images)), _numbered(folder.glob(labels))) for folder in folders}
+    kind = _Kind("one file per phase", label_map, full_cycle)
+    return _write(source, output_json, studies, kind, options)
 
 
 def write_nnunet_datalist(
@@ -81,9 +71,7 @@ def write_nnunet_datalist(
     lv: str,
     lvm: str,
     full_cycle: bool = False,
-    seed: int = 0,
-    validation_fraction: float = 0.2,
-    overwrite: bool = False,
+    options: ListOptions = DEFAULTS,
 ) -> Path:
     """Write a data list for nnU-Net's folders, in which every frame is a case of its own. Nothing is copied.
 
@@ -97,9 +85,7 @@ def write_nnunet_datalist(
         lv: name of the left-ventricular cavity in ``dataset.json``.
         lvm: name of the left-ventricular myocardium.
         full_cycle: the frames of every study cover one R-R interval.
-        seed: of the split.
-        validation_fraction: share of the studies that is held back, between 0 and 1.
-        overwrite: replace an existing file.
+        options: of the split, by study, and of the file.
 
     Returns:
         The path written.
@@ -111,19 +97,40 @@ def write_nnunet_datalist(
     label_map = _label_map(source / "dataset.json", lv, lvm)
     images = _by_case(source / "imagesTr", "_0000")
     labels = _by_case(source / "labelsTr", "")
-    entries = [_entry(case, files, labels.get(case, {})) for case, files in sorted(images.items())]
+    studies = {case: (files, labels.get(case, {})) for case, files in sorted(images.items())}
+    kind = _Kind("frames of an nnU-Net data set joined to sequences", label_map, full_cycle)
+    return _write(source, output_json, studies, kind, options)
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What is said of a whole data set: what it is, what its labels mean, whether it covers the cycle."""
+
+    description: str
+    label_map: Mapping[int, int] | None
+    full_cycle: bool
+
+
+def _write(
+    source: Path,
+    target: str | PathLike[str],
+    studies: Mapping[str, tuple[Numbered, Numbered]],
+    kind: _Kind,
+    options: ListOptions,
+) -> Path:
+    entries = [_entry(case, images, labels) for case, (images, labels) in studies.items()]
     return write_study_list(
-        output_json,
-        split_by_group(entries, seed, validation_fraction),
+        target,
+        split_by_group(entries, options),
         name=source.name,
-        description=f"frames of an nnU-Net data set joined to sequences; split by study, seed {seed}",
-        label_map=label_map,
-        full_cycle=full_cycle,
-        overwrite=overwrite,
+        description=f"{kind.description}; split by study, seed {options.seed}",
+        label_map=kind.label_map,
+        full_cycle=kind.full_cycle,
+        options=options,
     )
 
 
-def _entry(case: str, images: Mapping[int, Path], labels: Mapping[int, Path]) -> dict[str, Any]:
+def _entry(case: str, images: Numbered, labels: Numbered) -> dict[str, Any]:
     stray = sorted(set(labels) - set(images))
     if stray:
         raise InputError(labels[stray[0]], "there is no image of this number", "add it, or remove the label")

@@ -47,8 +47,8 @@ def write_prepared(path: str | PathLike[str], item: Mapping[str, Any], dtype: st
         raise ValueError(f"`dtype` must be one of {STORED_TYPES}, got {dtype!r}")
     target = Path(path)
     document = {key: _packed(value, getattr(torch, dtype), f"{target.name}: {key}") for key, value in item.items()}
-    with whole_file(target) as partial:
-        torch.save(document, partial)
+    with whole_file(target) as partial, partial.open("wb") as file:  # by path, torch hides why writing failed
+        torch.save(document, file)
     return target
 
 

@@ -8,6 +8,7 @@ import json
 import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,32 @@ ACDC_LABELS: Mapping[int, int] = {3: LV, 2: LVM, 1: BACKGROUND}
 Entries = Sequence[Mapping[str, Any]]
 
 
+@dataclass(frozen=True)
+class ListOptions:
+    """How every adapter splits studies and writes its data list.
+
+    Args:
+        seed: of the split into training and validation.
+        validation_fraction: share of each group of studies that is held back, between 0 and 1; of each group at least
+            one, unless it has but one.
+        overwrite: replace an existing data list.
+
+    Raises:
+        ValueError: if ``validation_fraction`` is not between 0 and 1.
+    """
+
+    seed: int = 0
+    validation_fraction: float = 0.2
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 < self.validation_fraction < 1:
+            raise ValueError(f"`validation_fraction` must lie between 0 and 1, got {self.validation_fraction}")
+
+
+DEFAULTS = ListOptions()
+
+
 def write_study_list(
     target: str | PathLike[str],
     lists: Mapping[str, Entries],
@@ -34,7 +61,7 @@ def write_study_list(
     label_map: Mapping[int, int] | None,
     modality: str = "CT",
     full_cycle: bool = False,
-    overwrite: bool = False,
+    options: ListOptions = DEFAULTS,
 ) -> Path:
     """Write a data list; images and labels stay where they are.
 
@@ -46,7 +73,7 @@ def write_study_list(
         label_map: value in the label files to 0, 1 LV, 2 LVM or 255; ``None`` if they hold these already.
         modality: ``CT`` or ``MR``.
         full_cycle: every sequence covers one R-R interval.
-        overwrite: replace an existing file.
+        options: whether an existing file is replaced.
 
     Returns:
         The path written.
@@ -55,7 +82,7 @@ def write_study_list(
         InputError: if ``target`` exists and may not be replaced, or there is no study at all.
     """
     path = Path(target)
-    if path.exists() and not overwrite:
+    if path.exists() and not options.overwrite:
         raise InputError(path, "the file exists already", "name another file, or allow overwriting")
     if not any(lists.values()):
         raise InputError(path, "there is no study to list", "look at the messages above for what was passed over")
@@ -73,30 +100,24 @@ def write_study_list(
     return path
 
 
-def split_by_group(entries: Entries, seed: int = 0, validation_fraction: float = 0.2) -> dict[str, list[Any]]:
+def split_by_group(entries: Entries, options: ListOptions = DEFAULTS) -> dict[str, list[Any]]:
     """Hold back a share of every group.
 
     Args:
         entries: with an ``id`` and, where there are groups, a ``group`` such as a diagnosis or a vendor.
-        seed: of the draw.
-        validation_fraction: between 0 and 1; of each group at least one study, unless it has but one.
+        options: seed and share.
 
     Returns:
         ``training`` and ``validation``, each ordered by id.
-
-    Raises:
-        ValueError: if ``validation_fraction`` is not between 0 and 1.
     """
-    if not 0 < validation_fraction < 1:
-        raise ValueError(f"`validation_fraction` must lie between 0 and 1, got {validation_fraction}")
     groups: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for entry in sorted(entries, key=lambda e: e["id"]):
         groups[str(entry.get(GROUP_KEY, ""))].append(entry)
-    generator = random.Random(seed)
+    generator = random.Random(options.seed)
     lists: dict[str, list[Any]] = {TRAINING: [], "validation": []}
     for _, members in sorted(groups.items()):
         generator.shuffle(members)
-        held_back = max(1, round(len(members) * validation_fraction)) if len(members) > 1 else 0
+        held_back = max(1, round(len(members) * options.validation_fraction)) if len(members) > 1 else 0
         lists["validation"] += members[:held_back]
         lists[TRAINING] += members[held_back:]
     return {section: sorted(members, key=lambda e: e["id"]) for section, members in lists.items()}

@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from uuid import uuid4
+
+_PARTIAL = re.compile(r"\.[0-9a-f]{8}-(.+)")
 
 
 @contextmanager
@@ -33,12 +36,22 @@ def whole_file(path: str | PathLike[str]) -> Iterator[Path]:
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{uuid4().hex[:8]}-{target.name}")
+    partial = target.with_name(_partial_name(target))
     try:
         yield partial
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def partial_files(folder: Path) -> list[tuple[Path, Path]]:
+    """Hidden files that :func:`whole_file` is writing into ``folder``, or was when it was killed, and their targets."""
+    found = [(file, _PARTIAL.fullmatch(file.name)) for file in folder.iterdir()]
+    return [(file, file.with_name(match[1])) for file, match in found if match and file.is_file()]
+
+
+def _partial_name(target: Path) -> str:
+    return f".{uuid4().hex[:8]}-{target.name}"
 
 
 def remove_whole(path: Path) -> None:
@@ -60,7 +73,7 @@ def whole_folder(path: str | PathLike[str]) -> Iterator[Path]:
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial, old = (target.with_name(f".{uuid4().hex[:8]}-{target.name}") for _ in range(2))
+    partial, old = (target.with_name(_partial_name(target)) for _ in range(2))
     partial.mkdir()
     try:
         yield partial

@@ -5,17 +5,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..ops.backend import is_forward_mode
 from ..ops.layout import from_frames, lies_as_frames, to_frames
 
 
 class GroupNorm(nn.GroupNorm):
     """:class:`torch.nn.GroupNorm` for ``(N, C, H, W, D, T)``, statistics over space and time.
 
-    torch's own takes six axes as well, but copies them to plain contiguous memory, whatever their layout. Here T and H
-    of a tensor that lies as frames (see :mod:`cardiac4d.ops.layout`) merge into one axis of a ``channels_last_3d``
-    view, a layout that torch keeps. Plain tensors, and inputs with fewer axes, go to torch as they are; so does
-    everything in forward-mode differentiation, where torch refuses that view.
+    A tensor that lies as frames (see :mod:`cardiac4d.ops.layout`) is normalised as it lies. torch's own would copy it
+    to plain contiguous memory. In ``channels_last_3d`` it would keep the layout, but on a CPU adds up squares in
+    float32, one after the other: at 96x96x64x16 that is off by a hundredth of the largest value, and by most of it
+    where the mean is ten times the deviation. Plain and empty tensors, and inputs with fewer axes, go to torch.
 
     Example:
         >>> import torch
@@ -25,12 +24,25 @@ class GroupNorm(nn.GroupNorm):
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalise ``(N, C, H, W, D, T)``; shape and layout stay."""
-        as_it_is = input.dim() != 6 or not lies_as_frames(input)
-        if not torch.jit.is_scripting():  # TorchScript leaves out what stands under this condition alone
-            as_it_is = as_it_is or is_forward_mode()
-        if as_it_is:
+        if input.dim() != 6 or not lies_as_frames(input) or input.numel() == 0:
             return functional.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
         frames = to_frames(input)
-        merged = frames.flatten(1, 2).permute(0, 4, 1, 2, 3)
-        normal = functional.group_norm(merged, self.num_groups, self.weight, self.bias, self.eps)
-        return from_frames(normal.permute(0, 2, 3, 4, 1).unflatten(1, [frames.shape[1], frames.shape[2]]))
+        rows = frames.flatten(1, 4)
+        rows = rows.float() if rows.element_size() < 4 else rows  # as torch: half types are summed in float32
+        scale, shift = self._scale_and_shift(rows)
+        normal = torch.addcmul(shift.unsqueeze(1), rows, scale.unsqueeze(1)).to(frames.dtype)
+        return from_frames(normal.view(frames.shape))
+
+    def _scale_and_shift(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """What normalises voxels ``(N, voxels, C)``: a factor and an offset per sample and channel, ``(N, C)``."""
+        variances, means = torch.var_mean(rows, dim=[1], correction=0)  # summed in float64
+        groups = [rows.shape[0], self.num_groups, self.num_channels // self.num_groups]
+        variances, means = variances.view(groups), means.view(groups)
+        mean = means.mean(2, keepdim=True)
+        # Of channels of one size: the mean of their variances, plus the variance of their means.
+        variance = (variances + (means - mean).square()).mean(2, keepdim=True)
+        scale = (variance + self.eps).rsqrt().expand_as(means).flatten(1)
+        shift = -mean.expand_as(means).flatten(1) * scale
+        if self.weight is not None:
+            return scale * self.weight, shift * self.weight + self.bias
+        return scale, shift

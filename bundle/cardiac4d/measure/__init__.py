@@ -7,11 +7,13 @@ from .document import measures_schema
 from .flags import Flag, lost_cavity, mass_variation
 from .inputs import as_affine, as_label_map, measured_frames, structure_id
 from .intervals import (
+    QUANTITIES,
     Intervals,
     errors_of,
     intervals_from_errors,
     intervals_from_probabilities,
     intervals_from_samples,
+    quantities,
 )
 from .left_ventricle import LeftVentricleFunction, measure_left_ventricle
 from .long_axis import LongAxis
@@ -22,6 +24,7 @@ from .study_measures import StudyMeasures
 from .volumes import volumes_ml
 
 __all__ = [
+    "QUANTITIES",
     "Flag",
     "Intervals",
     "LeftVentricleFunction",
@@ -41,6 +44,7 @@ __all__ = [
     "measure_study",
     "measured_frames",
     "measures_schema",
+    "quantities",
     "structure_id",
     "volumes_ml",
 ]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .study_measures import StudyMeasures
 
 SCHEMA: Final = "cardiac4d-measures"
-SCHEMA_VERSION: Final = "1.0"
+SCHEMA_VERSION: Final = "1.1"
 """Raised in the second place where something is added, in the first where a reader of the older one would go wrong."""
 _PHASES: Final = ("ed_frame", "es_frame", "ed_time_ms", "es_time_ms")
 _PROVENANCE: Final = ("input", "input_sha256", "model", "weights_sha256", "version", "created")
@@ -40,7 +40,7 @@ def study_document(measures: StudyMeasures, case_id: str, provenance: Mapping[st
             ``input_sha256``, ``model``, ``weights_sha256`` and ``created`` (ISO 8601; now, if left out).
 
     Returns:
-        The document.
+        The document; its part ``reference`` is left to whoever compares the study with one.
 
     Raises:
         ValueError: if ``input`` or ``version`` is missing, or a key is none of these.
@@ -61,6 +61,7 @@ def study_document(measures: StudyMeasures, case_id: str, provenance: Mapping[st
         "axis": _axis(measures),
         "wall_thickness": _wall(measures),
         "intervals": None if measures.intervals is None else vars(measures.intervals),
+        "reference": None,
         "flags": [vars(flag) for flag in measures.flags],
     }
     plain: dict[str, Any] = _plain(document)

@@ -26,6 +26,8 @@ PLAUSIBLE_EDV_ML: Final = (40.0, 400.0)
 """Adults: women have 98 +- 21 ml, men 113 +- 26 ml (PMC7758747); the largest dilated hearts reach 400 ml."""
 PLAUSIBLE_MASS_G: Final = (30.0, 400.0)
 """Adults: men 145 +- 29 g, women 108 +- 20 g (PMC7758747); the phantom spans 50 to 220 g."""
+PLAUSIBLE_HEART_RATE_PER_MIN: Final = (20.0, 250.0)
+"""Outside, frame times are in another unit than the file says, or the frames do not cover one cycle."""
 SECOND_MINIMUM_SHARE: Final = 0.1
 """A second minimum counts if the curve rises by this share of the stroke volume between the two."""
 
@@ -78,6 +80,19 @@ def lost_cavity(lv_volumes_ml: Curve) -> Flag | None:
         f"no cavity in {listed(frames)} of 0..{len(lv_volumes_ml) - 1}: the end-systolic volume is 0 and the ejection "
         "fraction 100 %, which is right only if the cavity closes entirely. Look at the segmentation",
     )
+
+
+def no_muscle(lvm_volumes_ml: Curve) -> Flag | None:
+    """No muscle in any frame.
+
+    Args:
+        lvm_volumes_ml: ``(T,)``; NaN where not measured.
+    """
+    measured = np.isfinite(lvm_volumes_ml)
+    if not measured.any() or (lvm_volumes_ml[measured] > 0).any():
+        return None
+    frames = tuple(np.flatnonzero(measured).tolist())
+    return Flag("no_muscle", "error", frames, "no muscle in any frame: no mass, no wall thickness")
 
 
 def mass_variation(variation_percent: float) -> Flag | None:
@@ -168,3 +183,19 @@ def implausible_value(code: str, name: str, value: float, unit: str, limits: tup
         f"{name} of {value:.3g} {unit} is outside {low:.0f} to {high:.0f} {unit}: check the segmentation and voxel size"
     )
     return Flag(code, "warning", (), reason)
+
+
+def implausible_heart_rate(rate_per_min: float) -> Flag | None:
+    """A heart rate that no patient has.
+
+    Args:
+        rate_per_min: NaN gives no flag.
+    """
+    low, high = PLAUSIBLE_HEART_RATE_PER_MIN
+    if math.isnan(rate_per_min) or low <= rate_per_min <= high:
+        return None
+    reason = (
+        f"a heart rate of {rate_per_min:.3g} /min is outside {low:.0f} to {high:.0f} /min: check the unit of the frame "
+        "times, and whether the frames cover one cycle; cardiac output and rates are wrong with it"
+    )
+    return Flag("implausible_heart_rate", "warning", (), reason)

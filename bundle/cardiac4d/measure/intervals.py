@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -58,6 +58,7 @@ class Intervals:
         ef_percent: ejection fraction.
         ed_mass_g: myocardial mass at end-diastole.
         ed_thickness_mm: mean wall thickness at end-diastole.
+        num_studies: for ``"errors"``, on how many other studies the errors were known; the fewest of all numbers.
     """
 
     level: float
@@ -68,6 +69,7 @@ class Intervals:
     ef_percent: Bounds | None = None
     ed_mass_g: Bounds | None = None
     ed_thickness_mm: Bounds | None = None
+    num_studies: int | None = None
 
 
 def intervals_from_samples(samples: Sequence[StudyMeasures], level: float = 0.9) -> Intervals:
@@ -91,7 +93,7 @@ def intervals_from_samples(samples: Sequence[StudyMeasures], level: float = 0.9)
         raise ValueError(f"`samples` must hold at least two measurements of the study, got {len(samples)}")
     factor = float(student_t.ppf((1 + level) / 2, len(samples) - 1)) * math.sqrt(1 + 1 / len(samples))
     rows = [quantities(sample) for sample in samples]
-    found: dict[str, Bounds] = {}
+    found: dict[str, Any] = {}
     for name in QUANTITIES:
         values = np.array([row[name] for row in rows])
         if np.isfinite(values).all():
@@ -189,22 +191,26 @@ def intervals_from_errors(measures: StudyMeasures, errors: Mapping[str, Errors],
         level: in (0, 1).
 
     Returns:
-        The intervals; ``None`` where the number is not defined or has too few errors: 19 are needed for 90 %.
+        The intervals; ``None`` where the number is not defined or has too few errors (19 are needed for 90 %), or
+        where the method lost a structure so often that nothing bounds the truth from above. They undo the bias of the
+        method, so that a number may lie outside its own interval.
 
     Raises:
         ValueError: if ``level`` is not admissible.
     """
     _check_share("level", level)
-    found: dict[str, Bounds] = {}
+    found: dict[str, Any] = {}
     for name, value in quantities(measures).items():
         known = np.sort(errors.get(name, np.empty(0)))
         rank = math.floor((len(known) + 1) * (1 - level) / 2 + 1e-9)
         if rank < 1 or not math.isfinite(value):
             continue
         low, high = float(known[rank - 1]), float(known[-rank])
-        bounds = (value - high, value - low) if name in _IN_POINTS else (value / high, value / low)
-        found[name] = _physical(name, bounds)
-    return Intervals(level, "errors", **found)
+        if name in _IN_POINTS:
+            found[name] = _physical(name, (value - high, value - low))
+        elif low > 0:
+            found[name] = _physical(name, (value / high, value / low))
+    return Intervals(level, "errors", **found, num_studies=min((len(errors[name]) for name in found), default=None))
 
 
 def quantities(measures: StudyMeasures) -> dict[str, float]:
@@ -234,9 +240,10 @@ def _combined(name: str, edv: Volumes, esv: Volumes) -> Bounds:
 
 
 def _physical(name: str, bounds: Bounds) -> Bounds:
-    """No volume, mass or thickness below 0, no ejection fraction above 100 %."""
-    low, high = bounds
-    return (low, min(high, 100.0)) if name == "ef_percent" else (max(low, 0.0), max(high, 0.0))
+    """Nothing below 0, no ejection fraction above 100 %."""
+    highest = 100.0 if name == "ef_percent" else math.inf
+    low, high = (min(max(end, 0.0), highest) for end in bounds)
+    return low, high
 
 
 def _checked_probabilities(probabilities: Array | torch.Tensor, num_frames: int) -> Probabilities:

@@ -8,15 +8,60 @@ from typing import Final
 
 import numpy as np
 
+from ..conventions import BACKGROUND, LV, LVM
 from ..geometry import spacing_from_affine
 from .flags import Flag, listed
 from .long_axis import LongAxis
 from .tissue import Body, faces_to_background, valve_faces
+from .wall_grid import FEWEST_VOXELS
 
 LEAST_HOLE_MM2: Final = 25.0
 """Smaller patches of cavity against background are steps of the voxels."""
 RIM_VOXELS: Final = 2.0
 """How far below the valve plane, in lengths of a voxel's longest edge, its rim may reach."""
+
+
+def few_slices(bodies: Mapping[int, Body]) -> Flag | None:
+    """A ventricle that spans hardly any slices.
+
+    Args:
+        bodies: ventricle by frame.
+    """
+    frames = tuple(t for t, body in bodies.items() if body.fewest_voxels < FEWEST_VOXELS)
+    if not frames:
+        return None
+    fewest = min(body.fewest_voxels for body in bodies.values())
+    reason = (
+        f"the ventricle spans fewer than {FEWEST_VOXELS} slices in {listed(frames)}, {fewest} at least: volumes are "
+        "rough, and the wall is not measured"
+    )
+    return Flag("few_slices", "warning", frames, reason)
+
+
+def labels_swapped(bodies: Mapping[int, Body]) -> Flag | None:
+    """A cavity that lies around the muscle.
+
+    Args:
+        bodies: ventricle by frame.
+    """
+    frames = tuple(t for t, body in bodies.items() if body.fewest_voxels >= FEWEST_VOXELS and _inside_out(body))
+    reason = (
+        f"the cavity lies around the muscle in {listed(frames)}, not within it: are the labels 1 (cavity) and 2 "
+        "(muscle) swapped?"
+    )
+    return Flag("labels_swapped", "error", frames, reason) if frames else None
+
+
+def _inside_out(body: Body) -> bool:
+    """Whether more of the cavity than of the muscle meets the background, by faces of voxels."""
+    outside = body.labels == BACKGROUND
+    faces = dict.fromkeys((LV, LVM), 0)
+    for axis in range(3):
+        for step in (1, -1):
+            beside = np.roll(outside, step, axis)  # the margin makes wrapping harmless
+            for structure in faces:
+                faces[structure] += int(np.count_nonzero(beside & (body.labels == structure)))
+    return faces[LV] > faces[LVM] and bool((body.labels == LVM).any())
 
 
 def touches_field_of_view(bodies: Mapping[int, Body]) -> Flag | None:

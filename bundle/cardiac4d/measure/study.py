@@ -14,10 +14,12 @@ from .flags import (
     PLAUSIBLE_EF_PERCENT,
     PLAUSIBLE_MASS_G,
     Flag,
+    implausible_heart_rate,
     implausible_value,
     lost_cavity,
     mass_variation,
     missing_frames,
+    no_muscle,
     phases_too_close,
     several_minima,
 )
@@ -26,11 +28,19 @@ from .left_ventricle import LeftVentricleFunction, function_of_curves
 from .long_axis import LongAxis, Vector, carried_over, find_long_axis
 from .options import MeasureOptions
 from .segments import RegionalThickness, across_axis, regional_thickness, septal_direction
-from .shape_flags import holes_in_wall, no_valve_plane, several_pieces, touches_field_of_view
+from .shape_flags import (
+    few_slices,
+    holes_in_wall,
+    labels_swapped,
+    no_valve_plane,
+    several_pieces,
+    touches_field_of_view,
+)
 from .study_measures import PhaseRule, StudyMeasures
-from .times import StudyTime
+from .times import StudyTime, heart_rate_per_min
 from .tissue import Body, largest_body
 from .volumes import volumes_ml
+from .wall_grid import has_wall
 from .wall_thickness import thickness_map
 
 _DEFAULTS = MeasureOptions()
@@ -84,7 +94,7 @@ def measure_study(
         septal_direction=septal,
         wall_ed=walls[function.ed_frame],
         wall_es=walls[function.es_frame],
-        flags=_flags(function, curve, full_cycle) + _shape_flags(bodies, axes),
+        flags=_flags(function, curve, time) + _shape_flags(bodies, axes),
     )
 
 
@@ -147,23 +157,25 @@ def _septal(
 def _wall(
     body: Body | None, axis: LongAxis | None, septal: Vector | None, options: MeasureOptions
 ) -> RegionalThickness | None:
-    if body is None or not options.wall_thickness:
+    if body is None or not options.wall_thickness or not has_wall(body):
         return None
     return regional_thickness(thickness_map(body, axis, options.thickness_spacing_mm), axis, septal)
 
 
-def _flags(function: LeftVentricleFunction, curve: SmoothCurve | None, full_cycle: bool) -> tuple[Flag, ...]:
+def _flags(function: LeftVentricleFunction, curve: SmoothCurve | None, time: StudyTime) -> tuple[Flag, ...]:
     ed, es = function.ed_frame, function.es_frame
     lv_ml = function.lv_volumes_ml
-    one_frame = np.isfinite(lv_ml).sum() < 2
+    one_frame = np.isfinite(lv_ml).sum() < 2 or function.edv_ml == 0
     found = [
         lost_cavity(lv_ml),
+        no_muscle(function.lvm_volumes_ml),
         missing_frames(lv_ml),
-        None if one_frame else phases_too_close(ed, es, len(lv_ml), full_cycle=full_cycle),
+        None if one_frame else phases_too_close(ed, es, len(lv_ml), full_cycle=time.full_cycle),
         several_minima(curve, function.sv_ml),
         mass_variation(function.lvm_variation_percent),
         implausible_value("implausible_ef", "an ejection fraction", function.ef_percent, "%", PLAUSIBLE_EF_PERCENT),
         implausible_value("implausible_edv", "an end-diastolic volume", function.edv_ml, "ml", PLAUSIBLE_EDV_ML),
+        implausible_heart_rate(heart_rate_per_min(time.cycle_length_ms)),
         implausible_value("implausible_mass", "a myocardial mass", function.ed_mass_g, "g", PLAUSIBLE_MASS_G),
     ]
     return tuple(flag for flag in found if flag is not None)
@@ -171,6 +183,8 @@ def _flags(function: LeftVentricleFunction, curve: SmoothCurve | None, full_cycl
 
 def _shape_flags(bodies: dict[int, Body], axes: dict[int, LongAxis | None]) -> tuple[Flag, ...]:
     found = [
+        labels_swapped(bodies),
+        few_slices(bodies),
         touches_field_of_view(bodies),
         several_pieces(bodies),
         holes_in_wall(bodies),

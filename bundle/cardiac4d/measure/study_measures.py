@@ -15,6 +15,7 @@ from .intervals import Intervals
 from .left_ventricle import LeftVentricleFunction
 from .long_axis import LongAxis, Vector
 from .segments import RegionalThickness, Thickening, thickening
+from .times import heart_rate_per_min
 
 PhaseRule = Literal["extrema", "smoothed", "given"]
 
@@ -58,7 +59,7 @@ class StudyMeasures:
     @property
     def heart_rate_per_min(self) -> float:
         """Beats per minute; NaN unless the cycle length is known."""
-        return 60000.0 / self.cycle_length_ms
+        return heart_rate_per_min(self.cycle_length_ms)
 
     @property
     def cardiac_output_l_per_min(self) -> float:

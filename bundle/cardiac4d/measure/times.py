@@ -74,6 +74,15 @@ class StudyTime:
         return None if math.isnan(self.cycle_length_ms) else self.cycle_length_ms
 
 
+def heart_rate_per_min(cycle_length_ms: float) -> float:
+    """Beats per minute; NaN where the cycle length is not known.
+
+    Args:
+        cycle_length_ms: R-R interval, positive or NaN.
+    """
+    return 60000.0 / cycle_length_ms
+
+
 def _times(num_frames: int, given: Sequence[float] | Array | torch.Tensor | None) -> Curve | None:
     if given is None:
         return None

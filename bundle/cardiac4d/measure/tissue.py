@@ -39,6 +39,11 @@ class Body:
     num_pieces: int = 1
     touches_border: bool = False
 
+    @property
+    def fewest_voxels(self) -> int:
+        """Voxels that it spans along the axis on which it spans the fewest."""
+        return min(self.labels.shape) - 2
+
     def to_mm(self, indices: npt.NDArray[np.intp] | Points) -> Points:
         """RAS positions ``(N, 3)`` of voxel indices ``(N, 3)``."""
         return np.asarray(indices, dtype=np.float64) @ self.affine[:3, :3].T + self.affine[:3, 3]

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..conventions import REFERENCE_EF_KEY, REFERENCE_EF_RANGE_PERCENT, STRUCTURES
 from ..errors import InputError
-from ..measure import LeftVentricleFunction, measure_left_ventricle, volumes_ml
+from ..measure import LeftVentricleFunction, measure_left_ventricle, measure_study, volumes_ml
 from ..measure.inputs import Array, LabelMap, as_affine, as_label_map, measured_frames
 from .averages import mean_of_defined
 from .consistency import temporal_consistency
@@ -37,6 +37,7 @@ def evaluate_case(
     frame_times_ms: Sequence[float] | Array | Tensor | None = None,
     reference_ef_percent: float | None = None,
     full_cycle: bool = False,
+    wall_thickness: bool = False,
 ) -> Row:
     """Measure one prediction against whatever reference there is.
 
@@ -52,6 +53,7 @@ def evaluate_case(
         frame_times_ms: ``(T,)``, if known.
         reference_ef_percent: ejection fraction from elsewhere (a clinical report), in percent; NaN means none.
         full_cycle: the frames cover one whole R-R cycle, so the last is also compared with the first.
+        wall_thickness: measure it too, where there is a reference to compare it with; a second or two per frame.
 
     Returns:
         In this order: ``case_id``; ``num_frames``, ``num_annotated_frames``; ``dice_lv``, ``dice_lvm`` (annotated
@@ -63,9 +65,10 @@ def evaluate_case(
         ``truth`` (``roughness_reference_percent``, ...); ``num_empty_frames_lv``, ``num_empty_frames_lvm``;
         ``edv_ml``, ``esv_ml``, ``sv_ml``, ``ef_percent``, ``ed_mass_g``, ``lvm_variation_percent``, ``ed_frame``,
         ``es_frame``, ``ed_time_ms``, ``es_time_ms``; ``edv_reference_ml``, ``esv_reference_ml``,
-        ``ef_reference_percent``, ``ef_reference_source``, ``ef_error_points`` (predicted minus reference),
-        ``ed_error_frames``, ``es_error_frames`` (distance of the phases from those of ``truth``, else of the annotated
-        frames).
+        ``ed_mass_reference_g``, ``ef_reference_percent``, ``ef_reference_source``, ``ef_error_points`` (predicted minus
+        reference), ``ed_error_frames``, ``es_error_frames`` (distance of the phases from those of ``truth``, else of
+        the annotated frames); ``ed_thickness_mm``, ``ed_thickness_reference_mm`` (mean wall thickness, each at its own
+        end-diastole; NaN unless ``wall_thickness``).
 
         The reference ejection fraction is, by ``ef_reference_source``: ``given``; else from ``truth``; else from the
         ``annotated_frames``, largest and smallest cavity volume, which needs two of them and is right only if
@@ -95,7 +98,12 @@ def evaluate_case(
     row |= _empty_frames(pred)
     function = measure_left_ventricle(pred, affine, frame_times_ms)
     row |= _function(function)
-    return row | _reference(function, maps, affine, reference_ef_percent, full_cycle)
+    reference, source = _reference(maps)
+    row |= _compared(function, reference, source, affine, reference_ef_percent, full_cycle)
+    compared = wall_thickness and reference is not None
+    row["ed_thickness_mm"] = _wall_mm(pred, affine) if compared else _NAN
+    row["ed_thickness_reference_mm"] = _wall_mm(reference, affine) if compared else _NAN
+    return row
 
 
 def _by_frames(labels: LabelMap) -> LabelMap:
@@ -166,25 +174,35 @@ def _function(function: LeftVentricleFunction) -> Row:
     return {name: getattr(function, name) for name in (*volumes, *phases)}
 
 
-def _reference(
+def _reference(maps: dict[str, LabelMap | None]) -> tuple[LabelMap | None, str]:
+    """The best reference with at least two frames, and its name."""
+    for labels, name in ((maps["truth"], "truth"), (maps["label"], "annotated_frames")):
+        if labels is not None and measured_frames(labels).sum() > 1:
+            return labels, name
+    return None, "none"
+
+
+def _compared(
     predicted: LeftVentricleFunction,
-    maps: dict[str, LabelMap | None],
+    reference: LabelMap | None,
+    source: str,
     affine: Array | Tensor,
     given_percent: float | None,
     cyclic: bool,
 ) -> Row:
-    reference, source = _reference_function(maps, affine)
-    edv_ml = esv_ml = percent = ed_error = es_error = _NAN
+    edv_ml = esv_ml = mass_g = percent = ed_error = es_error = _NAN
     if reference is not None:
-        edv_ml, esv_ml, percent = reference.edv_ml, reference.esv_ml, reference.ef_percent
+        true = measure_left_ventricle(reference, affine)
+        edv_ml, esv_ml, mass_g, percent = true.edv_ml, true.esv_ml, true.ed_mass_g, true.ef_percent
         num_frames = len(predicted.lv_volumes_ml)
-        pairs = (predicted.ed_frame, reference.ed_frame), (predicted.es_frame, reference.es_frame)
+        pairs = (predicted.ed_frame, true.ed_frame), (predicted.es_frame, true.es_frame)
         ed_error, es_error = (float(phase_error_frames(*pair, num_frames, cyclic=cyclic)) for pair in pairs)
     if given_percent is not None and not np.isnan(given_percent):
         percent, source = float(given_percent), "given"
     return {
         "edv_reference_ml": edv_ml,
         "esv_reference_ml": esv_ml,
+        "ed_mass_reference_g": mass_g,
         "ef_reference_percent": percent,
         "ef_reference_source": source,
         "ef_error_points": predicted.ef_percent - percent,
@@ -193,11 +211,9 @@ def _reference(
     }
 
 
-def _reference_function(
-    maps: dict[str, LabelMap | None], affine: Array | Tensor
-) -> tuple[LeftVentricleFunction | None, str]:
-    """What the best reference with at least two frames says, and its name."""
-    for labels, name in ((maps["truth"], "truth"), (maps["label"], "annotated_frames")):
-        if labels is not None and measured_frames(labels).sum() > 1:
-            return measure_left_ventricle(labels, affine), name
-    return None, "none"
+def _wall_mm(labels: LabelMap | None, affine: Array | Tensor) -> float:
+    if labels is None:
+        return _NAN
+    ed_frame = measure_left_ventricle(labels, affine).ed_frame
+    wall = measure_study(labels[..., [ed_frame]], affine).wall_ed
+    return _NAN if wall is None else float(wall.mean_mm)

@@ -57,10 +57,17 @@ def could_run_native(*tensors: Tensor | None) -> bool:
     return not _is_ruled_out() and not _obstacle([tensor for tensor in tensors if tensor is not None])
 
 
+@torch.compiler.assume_constant_result  # the compiler itself watches for it, and compiles again when it changes
 def is_forward_mode() -> bool:
     """Tell whether derivatives are computed forwards: by ``torch.func.jvp``, or in a ``dual_level``."""
     # Asking each tensor for its tangent would miss nested transforms, as in `torch.func.hessian`.
-    return not torch.compiler.is_compiling() and forward_ad._current_level >= 0
+    return forward_ad._current_level >= 0
+
+
+@torch.compiler.assume_constant_result  # as above
+def is_transformed() -> bool:
+    """Tell whether a transform of ``torch.func`` (``vmap`` is one) sees the call."""
+    return torch._C._are_functorch_transforms_active()
 
 
 def precision_code() -> int:
@@ -96,6 +103,8 @@ def _obstacle(tensors: Sequence[Tensor]) -> str:
         return "the tensors differ in dtype or device"
     if is_forward_mode():
         return "the native kernels have no forward-mode derivative"
+    if torch.compiler.is_compiling() and is_transformed():
+        return "compiled code has no native kernels under the transforms of torch.func"
     return ""
 
 

@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from .arguments import output_size
 from .layout import from_frames, to_frames
-from .onednn import misses_onednn, pad_batch
+from .onednn import misreads_padding, misses_onednn, pad_batch
 
 
 class _Space(NamedTuple):
@@ -144,10 +144,13 @@ def _add_frames(out: Tensor, first: int, part: Tensor) -> Tensor:
 def _conv3d(frames: Tensor, weight: Tensor, bias: Tensor | None, space: _Space) -> Tensor:
     """Convolve every frame in space: ``(N, T, H, W, D, C_in)`` to contiguous ``(N, T, EH, EW, ED, C_out)``."""
     batch = [frames.shape[0], frames.shape[1]]
-    x = frames.flatten(0, 1).permute(0, 4, 1, 2, 3)
+    x, padding = frames.flatten(0, 1).permute(0, 4, 1, 2, 3), space.padding
     if misses_onednn(x, weight):
         x = pad_batch(x)
-    y = functional.conv3d(x, weight, bias, space.stride, space.padding, space.dilation, space.groups)
+    if misreads_padding(x):
+        x = functional.pad(x, [padding[2], padding[2], padding[1], padding[1], padding[0], padding[0]])
+        padding = [0, 0, 0]
+    y = functional.conv3d(x, weight, bias, space.stride, padding, space.dilation, space.groups)
     y = y.narrow(0, 0, batch[0] * batch[1])
     return y.permute(0, 2, 3, 4, 1).contiguous().unflatten(0, batch)
 

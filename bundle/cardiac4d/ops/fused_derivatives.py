@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from . import derivatives
 from .arguments import output_size
+from .autograd_kernels import register_derivative, register_in_place
 from .call import call
 
 _ONES = [1, 1, 1, 1]
@@ -32,12 +33,18 @@ def register_fused() -> None:
         ("upsample_backward", _fake_upsample_gradient, _setup_upsample_gradient, _backward_upsample_gradient),
     ):
         torch.library.register_fake(f"cardiac4d::{name}", fake)
-        torch.library.register_autograd(f"cardiac4d::{name}", backward, setup_context=setup)
+        register_derivative(name, backward, setup)
     # For inference alone.
+    register_derivative("pointwise_softmax", _no_derivative)
+    register_in_place("residual_block_")
     torch.library.register_fake("cardiac4d::residual_block_", lambda x, *others: _fake_sums(x, x.shape[1]))
     torch.library.register_fake(
         "cardiac4d::pointwise_softmax", lambda x, weight, bias: x.new_empty([x.shape[0], weight.shape[0], *x.shape[2:]])
     )
+
+
+def _no_derivative(ctx: Any, *seeds: Any) -> None:
+    raise RuntimeError("cardiac4d::pointwise_softmax has no derivative: it is for inference")
 
 
 def _fake_sums(x: Tensor, channels: int) -> Tensor:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .backend import could_run_native
+from .backend import could_run_native, is_transformed
 from .settings import active
 
 MAX_CLASSES = 8
@@ -76,8 +76,8 @@ def _is_plain(x: Tensor) -> bool:
 def _is_recorded_or_transformed() -> bool:
     """Tell whether the call becomes part of a graph for a file, or is seen by a transform of ``torch.func``."""
     if torch.compiler.is_compiling():
-        return torch.compiler.is_exporting()
-    return torch.jit.is_tracing() or torch._C._are_functorch_transforms_active()
+        return torch.compiler.is_exporting() or is_transformed()
+    return torch.jit.is_tracing() or is_transformed()
 
 
 def _is_autocast(x: Tensor) -> bool:

@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keep a batch of one small volume off torch's slow path for conv3d.
+"""Keep conv3d off torch's slow path, and off a fault, on a CPU.
 
-On a CPU torch hands float32 convolutions to oneDNN, except for a batch of one small volume, which goes to an unfolding
-loop that is several times slower (the rule is ``use_mkldnn`` in ATen's ``Convolution.cpp``). A second volume of zeros
-doubles the arithmetic and still wins; it adds nothing to the gradients.
+torch hands float32 convolutions to oneDNN, except for a batch of one small volume, which goes to an unfolding loop that
+is several times slower (the rule is ``use_mkldnn`` in ATen's ``Convolution.cpp``). A second volume of zeros doubles the
+arithmetic and still wins; it adds nothing to the gradients.
+
+In bfloat16 oneDNN's weight gradient (3.12, in torch 2.13, with AVX-512 BF16) reads and writes beyond its memory where
+the padding covers much of the kernel at every position, as it does on an axis of extent 2: wrong numbers, or a crash.
+Zeros that are part of the input keep clear of that, and take a copy.
 """
 
 import torch
@@ -21,6 +25,11 @@ def misses_onednn(x: Tensor, weight: Tensor) -> bool:
     one_group = weight.shape[1] == x.shape[1]
     wide_kernel = weight.shape[2] * weight.shape[3] * weight.shape[4] > 1
     return x.is_cpu and x.dtype == torch.float32 and one_volume and one_group and wide_kernel
+
+
+def misreads_padding(x: Tensor) -> bool:
+    """Tell whether the gradients of a conv3d of ``x`` could be wrong unless its padding is part of ``x``."""
+    return x.is_cpu and x.dtype == torch.bfloat16
 
 
 def pad_batch(x: Tensor) -> Tensor:

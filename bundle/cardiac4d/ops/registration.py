@@ -10,6 +10,7 @@ from torch import Tensor
 
 from . import batching, derivatives
 from .arguments import output_size
+from .autograd_kernels import register_derivative
 from .call import add_function, call_operator
 from .layout import new_empty_for_kernels
 
@@ -23,7 +24,7 @@ def register() -> None:
     ):
         operator = f"cardiac4d::{name}"
         torch.library.register_fake(operator, fake)
-        torch.library.register_autograd(operator, backward, setup_context=setup)
+        register_derivative(name, backward, setup)
         torch.library.register_vmap(operator, partial(vmap, call_operator))
         add_function(name, setup, backward, vmap)
 

@@ -15,6 +15,9 @@ from .style import GUIDE_COLOUR, STRUCTURE_COLOURS, new_figure, quiet_axes
 
 Values = npt.NDArray[np.float64]
 
+LEAST_HALF_HEIGHT_POINTS = 1.0
+"""Of the plot of differences: smaller ones mean nothing and must not fill it."""
+
 
 def ef_agreement(predicted_percent: Sequence[float], reference_percent: Sequence[float], *, title: str = "") -> Figure:
     """Plot predicted against reference ejection fraction, and their differences (Bland and Altman 1986).
@@ -71,5 +74,7 @@ def _differences(axes: Axes, predicted: Values, reference: Values) -> None:
         axes.axhline(bias - half, color=STRUCTURE_COLOURS["LVM"], linestyle="--", label=label)
         axes.axhline(bias + half, color=STRUCTURE_COLOURS["LVM"], linestyle="--")
     axes.margins(y=0.3)
+    low, high = axes.get_ylim()
+    axes.set_ylim(min(low, bias - LEAST_HALF_HEIGHT_POINTS), max(high, bias + LEAST_HALF_HEIGHT_POINTS))
     axes.set(xlabel="Mean of both EF (%)", ylabel="Predicted - reference EF (percentage points)")
     axes.legend(loc="upper left", frameon=False, fontsize=9)

@@ -18,6 +18,8 @@ from .overlay import CONTRAST_CT_WINDOW_HU
 
 Array = npt.NDArray[np.generic]
 Window = tuple[float, float]
+Contours = list[tuple[str, str]]
+"""Cavity and outer wall of every frame of a cut."""
 
 AIR_HU = -200.0
 """Intensities below this are Hounsfield units: chest CT holds air and lung, MR holds nothing negative."""
@@ -32,10 +34,16 @@ class Pictures:
     Attributes:
         pixels: ``(cuts, T, rows, columns)`` uint8.
         contours: per cut and frame the SVG paths of cavity and outer wall; see :func:`~.contours.contour_path`.
+        reference: the same of a reference; empty without one.
     """
 
     pixels: npt.NDArray[np.uint8]
-    contours: list[list[tuple[str, str]]] = field(default_factory=list)
+    contours: list[Contours] = field(default_factory=list)
+    reference: list[Contours] = field(default_factory=list)
+
+    def part(self, start: int, stop: int) -> Pictures:
+        """The cuts from ``start`` to before ``stop``."""
+        return Pictures(self.pixels[start:stop], self.contours[start:stop], self.reference[start:stop])
 
 
 def choose_window(frame: Array) -> Window:
@@ -52,11 +60,17 @@ def choose_window(frame: Array) -> Window:
 
 
 def sample_cuts(
-    frames: Iterable[Array], labels: Array, affine: Points, cuts: Sequence[Cut], num_pixels: int, window: Window
+    frames: Iterable[Array],
+    labels: Array,
+    affine: Points,
+    cuts: Sequence[Cut],
+    num_pixels: int,
+    window: Window,
+    reference: Array | None = None,
 ) -> Pictures:
     """Resample every frame on every cut, linearly; labels as the share of a structure, whose half is its contour.
 
-    Needs the memory of one frame as float32 three times, cropped to the cuts, beside the result.
+    Needs the memory of one frame as float32 three times, five with a reference, cropped to the cuts, beside the result.
 
     Args:
         frames: T frames ``(H, W, D)``, in order.
@@ -65,19 +79,25 @@ def sample_cuts(
         cuts: where to look.
         num_pixels: rows and columns of each picture.
         window: intensities drawn black and white.
+        reference: another label map of the same shape, to be drawn beside ``labels``.
 
     Returns:
         Pictures ``(len(cuts), T, num_pixels, num_pixels)``.
     """
     indices = np.stack([_indices(cut, affine, num_pixels) for cut in cuts])
     box, grid = _crop(indices, labels.shape[:3])
-    maps = np.ascontiguousarray(labels[box].T)  # (T, D, W, H): files store the first axis fastest
-    out = Pictures(np.zeros((len(cuts), len(maps), num_pixels, num_pixels), np.uint8), [[] for _ in cuts])
-    for t, (frame, inside) in enumerate(zip(frames, maps, strict=True)):
-        sampled = _sample(frame[box].T, inside, grid, window)
-        out.pixels[:, t] = np.round(255 * sampled[0].clip(0, 1))
-        for contours, cavity, whole in zip(out.contours, sampled[1], sampled[2], strict=True):
-            contours.append((contour_path(cavity), contour_path(whole)))
+    given = [labels] if reference is None else [labels, reference]
+    maps = [np.ascontiguousarray(each[box].T) for each in given]  # (T, D, W, H): files store the first axis fastest
+    out = Pictures(np.zeros((len(cuts), labels.shape[3], num_pixels, num_pixels), np.uint8))
+    drawn = (out.contours, out.reference)[: len(maps)]
+    for contours in drawn:
+        contours.extend([] for _ in cuts)
+    for t, (frame, *inside) in enumerate(zip(frames, *maps, strict=True)):
+        intensity, *shares = _sample(frame[box].T, inside, grid, window)
+        out.pixels[:, t] = np.round(255 * intensity.clip(0, 1))
+        for contours, cavity, whole in zip(drawn, shares[::2], shares[1::2], strict=True):
+            for of_cut, *paths in zip(contours, map(contour_path, cavity), map(contour_path, whole), strict=True):
+                of_cut.append((paths[0], paths[1]))
     return out
 
 
@@ -101,14 +121,18 @@ def _crop(indices: Points, shape: tuple[int, ...]) -> tuple[tuple[slice, ...], t
     return tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True)), grid[None]
 
 
-def _sample(frame: Array, labels: Array, grid: torch.Tensor, window: Window) -> npt.NDArray[np.float32]:
-    """From ``(D, W, H)`` to ``(3, cuts, rows, columns)``: intensity, black 0 and white 1; share of cavity; of both."""
+def _sample(frame: Array, maps: Sequence[Array], grid: torch.Tensor, window: Window) -> npt.NDArray[np.float32]:
+    """From ``(D, W, H)`` to ``(1 + 2 maps, cuts, rows, columns)``.
+
+    Intensity, black 0 and white 1; then for each map the share of cavity, and of cavity and muscle.
+    """
     low, high = window
-    channels = np.empty((3, *frame.shape), np.float32)
+    channels = np.empty((1 + 2 * len(maps), *frame.shape), np.float32)
     channels[0] = frame
     channels[0] -= low  # outside the volume stands 0, which is black then
     channels[0] /= high - low
-    channels[1], channels[2] = labels == LV, (labels == LV) | (labels == LVM)
+    for k, labels in enumerate(maps):
+        channels[1 + 2 * k], channels[2 + 2 * k] = labels == LV, (labels == LV) | (labels == LVM)
     sampled = torch.nn.functional.grid_sample(
         torch.from_numpy(channels)[None], grid, mode="bilinear", padding_mode="zeros", align_corners=False
     )

@@ -63,6 +63,11 @@ class BeatingViews:
         """Scale of all pictures."""
         return 2 * self.stacks[0].cuts[0].plane.half_width_mm / (self.num_pixels - 1)
 
+    @property
+    def has_reference(self) -> bool:
+        """Whether there are contours of a reference."""
+        return bool(self.pictures[0].reference)
+
     def as_data(self) -> dict[str, Any]:
         """What the script of the page needs, as JSON values."""
         num_frames = self.pictures[0].pixels.shape[1]
@@ -80,7 +85,13 @@ class BeatingViews:
 
 
 def beating_views(
-    image: Frames, labels: Array, affine: Points, document: Mapping[str, Any], *, window: Window | None = None
+    image: Frames,
+    labels: Array,
+    affine: Points,
+    document: Mapping[str, Any],
+    *,
+    window: Window | None = None,
+    reference: Array | None = None,
 ) -> BeatingViews:
     """Cut a study for its page.
 
@@ -93,6 +104,7 @@ def beating_views(
         affine: ``(4, 4)``, voxel to RAS millimetres.
         document: the measures of the study; gives end-diastole and the long axis.
         window: intensities drawn black and white; default: see :func:`~.beating_pictures.choose_window`.
+        reference: another label map of the same shape, drawn beside ``labels``.
     """
     at_ed = labels[..., document["phases"]["ed_frame"]]
     axis, num_frames = heart_axis(document, at_ed, affine), labels.shape[3]
@@ -103,11 +115,8 @@ def beating_views(
     first = next(frames)
     window = choose_window(first) if window is None else window
     num_pixels = _num_pixels(cuts[0], affine)
-    together = sample_cuts(_chained(first, frames), labels, affine, cuts, num_pixels, window)
-    pictures = tuple(
-        Pictures(together.pixels[k : k + num_cuts], together.contours[k : k + num_cuts])
-        for k in range(0, len(cuts), num_cuts)
-    )
+    together = sample_cuts(_chained(first, frames), labels, affine, cuts, num_pixels, window, reference)
+    pictures = tuple(together.part(k, k + num_cuts) for k in range(0, len(cuts), num_cuts))
     start = tuple(0 if stack.key == "long" else num_cuts // 2 for stack in stacks)
     return BeatingViews(stacks, pictures, start, window, axis is not None and axis.septum_known)
 
@@ -124,7 +133,7 @@ def _num_pixels(cut: Cut, affine: Points) -> int:
 
 def _cuts_data(stack: Stack, pictures: Pictures, limit_bytes: int) -> list[dict[str, Any]]:
     encoded = sprites(pictures.pixels, limit_bytes)
-    return [
+    data = [
         {
             "title": cut.title,
             "letters": cut.plane.letters,
@@ -136,3 +145,6 @@ def _cuts_data(stack: Stack, pictures: Pictures, limit_bytes: int) -> list[dict[
         }
         for cut, sprite, contours in zip(stack.cuts, encoded, pictures.contours, strict=True)
     ]
+    for cut_data, contours in zip(data, pictures.reference, strict=False):  # none without a reference
+        cut_data["reference"] = contours
+    return data

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import base64
 import io
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +14,7 @@ from ..io.whole_file import whole_file
 from .agreement import ef_agreement
 from .html import Html, element, joined
 from .measures_csv import write_cohort_csv
-from .numbers import check_document, shown, six_numbers
+from .numbers import check_document, look_up, shown, six_numbers
 from .study_page import html_document
 from .study_report import PAGE_SUFFIX
 from .study_sections import SEVERITIES, disclaimer
@@ -27,17 +26,17 @@ COHORT_CSV: Final = "measures.csv"
 def write_cohort_report(
     folder: str | Path,
     documents: Sequence[Mapping[str, Any]],
-    reference_ef_percent: Mapping[str, float] | None = None,
     *,
     title: str = "Left ventricles",
 ) -> tuple[Path, Path]:
     """Write ``index.html`` and ``measures.csv`` over studies whose reports lie in the same folder.
 
+    Where the true ejection fraction of a study is known (``reference`` of its measures), the page has columns for it, a
+    scatter and a Bland-Altman plot.
+
     Args:
         folder: of the reports.
         documents: the measures of the studies, at least one, each with its own ``case_id``.
-        reference_ef_percent: true ejection fractions by case id, where known: adds their columns, a scatter and a
-            Bland-Altman plot.
         title: of the page.
 
     Returns:
@@ -51,15 +50,16 @@ def write_cohort_report(
     ids = [str(document["case_id"]) for document in documents]
     if not ids or len(set(ids)) != len(ids):
         raise ValueError(f"`documents` must hold at least one study and each case id once, got {ids}")
-    known = {key: value for key, value in (reference_ef_percent or {}).items() if math.isfinite(value)}
     page = Path(folder) / COHORT_PAGE
     with whole_file(page) as partial:
-        partial.write_text(cohort_page(documents, known, title=title), encoding="utf-8")
+        partial.write_text(cohort_page(documents, title=title), encoding="utf-8")
     return page, write_cohort_csv(documents, Path(folder) / COHORT_CSV)
 
 
-def cohort_page(documents: Sequence[Mapping[str, Any]], reference: Mapping[str, float], *, title: str) -> str:
+def cohort_page(documents: Sequence[Mapping[str, Any]], *, title: str) -> str:
     """Compose the page; see :func:`write_cohort_report`."""
+    true = {str(document["case_id"]): look_up(document, "reference", "ef_percent") for document in documents}
+    reference = {case_id: percent for case_id, percent in true.items() if percent is not None}
     flagged = sum(any(flag["severity"] != "info" for flag in document["flags"]) for document in documents)
     header = element(
         "header",

@@ -13,6 +13,8 @@ from .sprites import jpeg_uri
 
 CONTOURS: Final = {"cavity": "cavity", "wall": "outer wall"}
 KEYS: Final = "Space plays and pauses; left and right arrow step; Home shows end-diastole, End shows end-systole."
+REFERENCE_KEY: Final = " R shows and hides the reference."
+REFERENCE_NOTE: Final = " Solid contours are measured, dashed ones are those of the reference."
 SPEEDS: Final = {"1": "real time", "0.5": "half speed", "0.25": "quarter speed"}
 
 
@@ -29,15 +31,16 @@ def heart_section(document: Mapping[str, Any], views: BeatingViews) -> Html:
         f"{septum}. Long axis with the apex at the top. Dashed lines: where the other planes cut. "
         f"Window {low:.0f} to {high:.0f}."
     )
+    note, keys = (note + REFERENCE_NOTE, KEYS + REFERENCE_KEY) if views.has_reference else (note, KEYS)
     return element(
         "section",
         element("h2", "Beating heart"),
         element("p", "The moving pictures need scripts; still frames follow.", class_="needs-script"),
         element("div", *(_view(views, k) for k in range(len(views.stacks))), class_="views"),
-        _controls(document),
+        _controls(document, views),
         _stills(document, views),
         element("p", note, class_="note"),
-        element("p", KEYS, class_="note screen"),
+        element("p", keys, class_="note screen"),
         id="heart",
     )
 
@@ -57,11 +60,9 @@ def _view(views: BeatingViews, index: int) -> Html:
     )
 
 
-def _controls(document: Mapping[str, Any]) -> Html:
+def _controls(document: Mapping[str, Any], views: BeatingViews) -> Html:
     phases, last = document["phases"], document["time"]["num_frames"] - 1
     time = element("input", type="range", id="time", min=0, max=last, value=phases["ed_frame"], autocomplete="off")
-    legend = [element("span", f"━ {text}", class_=f"swatch-{name}") for name, text in CONTOURS.items()]
-    speeds = [element("option", text, value=value) for value, text in SPEEDS.items()]
     main = element(
         "div",
         element("p", id="readout", class_="readout"),
@@ -72,17 +73,30 @@ def _controls(document: Mapping[str, Any]) -> Html:
         element("p", id="live", class_="hidden", aria_live="polite"),
         class_="controls",
     )
-    options = element(
+    return joined(main, _options(phases, views))
+
+
+def _options(phases: Mapping[str, Any], views: BeatingViews) -> Html:
+    """What is shown, how fast, and what the lines are."""
+    legend = [element("span", f"━ {text}", class_=f"swatch-{name}") for name, text in CONTOURS.items()]
+    switches = {"contours": "Contours", "cuts": "Cut lines"}
+    if views.has_reference:
+        legend.append(element("span", "┅ reference", class_="swatch-reference"))
+        switches = {"contours": "Contours", "reference-contours": "Reference", "cuts": "Cut lines"}
+    speeds = [element("option", text, value=value) for value, text in SPEEDS.items()]
+    boxes = (
+        element("label", element("input", type="checkbox", id=id_, checked=True), text)
+        for id_, text in switches.items()
+    )
+    return element(
         "div",
         element("button", "End-diastole", type="button", data_frame=phases["ed_frame"]),
         element("button", "End-systole", type="button", data_frame=phases["es_frame"]),
         element("label", "Speed", element("select", *speeds, id="speed")),
-        element("label", element("input", type="checkbox", id="contours", checked=True), "Contours"),
-        element("label", element("input", type="checkbox", id="cuts", checked=True), "Cut lines"),
+        *boxes,
         element("span", *legend, class_="on-image"),
         class_="options",
     )
-    return joined(main, options)
 
 
 def _stills(document: Mapping[str, Any], views: BeatingViews) -> Html:
@@ -94,24 +108,29 @@ def _stills(document: Mapping[str, Any], views: BeatingViews) -> Html:
             figures.append(
                 element(
                     "figure",
-                    still_svg(pictures.pixels[start, frame], pictures.contours[start][frame], text),
+                    still_svg(
+                        pictures.pixels[start, frame],
+                        pictures.contours[start][frame],
+                        text,
+                        pictures.reference[start][frame] if pictures.reference else ("", ""),
+                    ),
                     element("figcaption", text),
                 )
             )
     return element("div", *figures, class_="stills")
 
 
-def still_svg(pixels: Any, contours: tuple[str, str], text: str) -> Html:
+def still_svg(pixels: Any, contours: tuple[str, str], text: str, reference: tuple[str, str] = ("", "")) -> Html:
     """One frame of one cut with its contours, for paper and for readers without scripts."""
     side = pixels.shape[0]
-    cavity, wall = contours
+    lines = [*zip(("still-cavity", "still-wall"), contours, strict=True)]
+    lines += [("still-reference", path) for path in reference]
     shift = f"translate({UNITS_PER_PIXEL / 2:g} {UNITS_PER_PIXEL / 2:g})"
     return element(
         "svg",
         element("title", text),
         element("image", href=jpeg_uri(pixels), width=side * UNITS_PER_PIXEL, height=side * UNITS_PER_PIXEL),
-        element("path", d=wall, class_="still-wall", transform=shift) if wall else None,
-        element("path", d=cavity, class_="still-cavity", transform=shift) if cavity else None,
+        *(element("path", d=path, class_=class_, transform=shift) for class_, path in lines if path),
         viewBox=f"0 0 {side * UNITS_PER_PIXEL} {side * UNITS_PER_PIXEL}",
         role="img",
     )

@@ -13,6 +13,16 @@ from .reference_ranges import SEXES, ReferenceRange
 
 WIDTH: Final = 160.0
 BAND_HEIGHT: Final = 7.0
+METHODS: Final = {
+    "samples": "how far several label maps of this study differ. Errors that they share are not in it.",
+    "probabilities": "how sure the network was of each voxel. Errors that it makes without doubting are not in it.",
+    "errors": (
+        "the errors of the same method on {studies} with a reference (split conformal prediction): right as often as "
+        "stated for studies like those, and only for those. They undo the usual error of the method, so that a number "
+        "may lie outside its own interval."
+    ),
+}
+"""What ``intervals.method`` means."""
 LETTERS: Final = {"female": "F", "male": "M"}
 
 
@@ -45,7 +55,18 @@ def number_card(quantity: Quantity, level: float | None, sex: str | None) -> Htm
 def _interval(quantity: Quantity, level: float | None) -> Html:
     if quantity.interval is None or level is None:
         return joined("no interval")
-    return joined(f"{100 * level:.0f} % interval ", _whole(quantity.span(*quantity.interval)))
+    low, high = quantity.interval
+    return joined(f"{100 * level:.0f} % interval ", _whole(quantity.span(low, high)), _outside(quantity))
+
+
+def _outside(quantity: Quantity) -> Html | None:
+    """Why a number lies outside its own interval, which undoes the usual error."""
+    if quantity.interval is None or quantity.value is None:
+        return None
+    low, high = quantity.interval
+    if low <= quantity.value <= high:
+        return None
+    return element("span", f"usually measured too {'low' if quantity.value < low else 'high'}", class_="line")
 
 
 def _whole(text: str) -> Html:
@@ -95,8 +116,7 @@ def scale_svg(quantity: Quantity, ranges: Mapping[str, ReferenceRange]) -> Html:
 def sources_note(document: Mapping[str, Any]) -> list[Html]:
     """How intervals were made and who published the ranges."""
     quantities = six_numbers(document)
-    method = look_up(document, "intervals", "method")
-    notes = [element("p", f"Intervals: {method}" if method else "No intervals were computed.", class_="note")]
+    notes = [element("p", _method(document), class_="note")]
     ranges = (
         "Reference ranges are mean ± 1.96 standard deviations of healthy adults, not corrected for age or body size:"
     )
@@ -106,3 +126,12 @@ def sources_note(document: Mapping[str, Any]) -> list[Html]:
         link = element("a", f"doi:{source.doi}", href=f"https://doi.org/{source.doi}", rel="noreferrer")
         notes.append(element("p", f"{names}: {source.citation}. ", link, f". {source.about}", class_="note"))
     return notes
+
+
+def _method(document: Mapping[str, Any]) -> str:
+    method = look_up(document, "intervals", "method")
+    if not method:
+        return "No intervals were computed."
+    count = look_up(document, "intervals", "num_studies")
+    meaning = METHODS.get(method, method)
+    return f"Intervals: {meaning}".replace("{studies}", "other studies" if count is None else f"{count} studies")

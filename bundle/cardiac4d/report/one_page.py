@@ -20,6 +20,7 @@ from .bullseye import NUM_DARK, SCALE, ring_fields, segment_fields, shade
 from .contours import path_lines
 from .numbers import Quantity, check_document, look_up, shown, six_numbers
 from .reference_ranges import SEXES
+from .reference_section import reference_value
 from .study_sections import DISCLAIMER, SEVERITIES
 from .style import GUIDE_COLOUR, OVERLAY_COLOURS, draw_scale_bar, new_figure, save_png
 from .volumes import draw_volume_curve
@@ -135,17 +136,18 @@ def _numbers(axes: Axes, document: Mapping[str, Any], sex: str | None) -> None:
         x = k / 6
         axes.text(x, 1.0, quantity.short, fontsize=9, fontweight="bold", va="top")
         axes.text(x, 0.8, f"{quantity.text} {quantity.unit}", fontsize=14, fontweight="bold", va="top")
-        axes.text(x, 0.42, "\n".join(_beneath(quantity, level, sex)), fontsize=6.3, color="#444444", va="top")
+        lines = _beneath(quantity, level, sex, reference_value(document, quantity.key))
+        axes.text(x, 0.42, "\n".join(lines), fontsize=6.3, color="#444444", va="top")
 
 
-def _beneath(quantity: Quantity, level: float | None, sex: str | None) -> list[str]:
-    """Interval and reference ranges of a number, a line each."""
+def _beneath(quantity: Quantity, level: float | None, sex: str | None, true: float | None) -> list[str]:
+    """Interval, reference ranges and true value of a number, a line each."""
     known = quantity.interval is not None and level is not None
     lines = [f"{100 * level:.0f} % interval {quantity.span(*quantity.interval)}" if known else "no interval"]  # type: ignore[operator, misc]
     for name in [sex] if sex else SEXES:
         found = quantity.ranges[name]
         lines.append(f"healthy {SEXES[name]} {quantity.span(found.low, found.high)}")
-    return lines
+    return lines if true is None else [*lines, f"reference {true:.{quantity.decimals}f}"]
 
 
 def _still(axes: Axes, views: BeatingViews, index: int, name: str, frame: int) -> None:
@@ -155,6 +157,9 @@ def _still(axes: Axes, views: BeatingViews, index: int, name: str, frame: int) -
     for path, key in zip(pictures.contours[start][frame], ("LV", "LVM"), strict=True):
         for line in path_lines(path):
             axes.plot(*line.T, color=OVERLAY_COLOURS[key], linewidth=1.1)
+    for path in pictures.reference[start][frame] if pictures.reference else ():
+        for line in path_lines(path):
+            axes.plot(*line.T, color="white", linewidth=0.9, linestyle=(0, (3, 3)))
     side = views.num_pixels
     axes.set(xticks=[], yticks=[], xlim=(-0.5, side - 0.5), ylim=(side - 0.5, -0.5))
     axes.set_title(f"{stack.name}, {name} (frame {frame})", fontsize=8)
@@ -196,4 +201,6 @@ def _origin(document: Mapping[str, Any]) -> str:
     weights = (found.get("weights_sha256") or "not known")[:16]
     parts = [f"input {found.get('input') or 'not known'}", f"model {found.get('model') or 'not known'}"]
     parts += [f"weights {weights}", f"{found.get('software')} {found.get('version')}", str(found.get("created"))]
+    if document.get("reference"):
+        parts.append("dashed: reference")
     return "Research use only.  " + "  |  ".join(parts).replace("$", r"\$")

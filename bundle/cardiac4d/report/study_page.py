@@ -13,7 +13,8 @@ from .beating_views import BeatingViews
 from .curve_svg import cursor_positions
 from .heart_section import heart_section
 from .html import Html, element, joined, json_block
-from .numbers import check_document
+from .numbers import check_document, look_up
+from .reference_section import reference_section
 from .study_sections import disclaimer, flags_section, numbers_section, provenance_section, volumes_section
 from .wall_section import wall_section
 
@@ -50,6 +51,7 @@ def study_page(document: Mapping[str, Any], views: BeatingViews, *, sex: str | N
             flags_section(document),
             numbers_section(document, sex),
             heart_section(document, views),
+            reference_section(document),
             element("div", volumes_section(document), wall_section(document), class_="pair"),
             provenance_section(document, views),
         ),
@@ -101,6 +103,7 @@ def _page_data(document: Mapping[str, Any], views: BeatingViews) -> dict[str, An
         "ed_frame": document["phases"]["ed_frame"],
         "es_frame": document["phases"]["es_frame"],
         "lv_ml": document["volumes"]["lv_ml"],
+        "reference_frames": look_up(document, "reference", "frames") if views.has_reference else None,
         "cursor": cursor_positions(document),
         "measures": document,
         **views.as_data(),

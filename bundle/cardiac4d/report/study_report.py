@@ -49,6 +49,7 @@ def write_study_report(
     *,
     sex: str | None = None,
     window: Window | None = None,
+    reference: Array | torch.Tensor | None = None,
 ) -> StudyReport:
     """Write the report of one study; files of the same names are replaced, each in one step.
 
@@ -60,17 +61,20 @@ def write_study_report(
         affine: ``(4, 4)``, voxel to RAS millimetres, of image and labels.
         sex: ``"female"`` or ``"male"``: the reference ranges of that sex; ``None`` shows both.
         window: intensities drawn black and white; default: (-160, 560) HU for CT, percentiles else.
+        reference: another label map of the same study, such as an annotation: its contours are shown beside those of
+            ``labels``. What the comparison gave stands in the document, under ``reference``.
 
     Returns:
         The paths of the files.
 
     Raises:
         ValueError: if the document is none of measures, counts other frames than the labels, or ``case_id`` cannot be
-            part of a file name; if ``sex`` is something else.
+            part of a file name; if ``reference`` has another shape than ``labels``; if ``sex`` is something else.
     """
     maps, matrix, case_id = as_label_map(labels), as_affine(affine), str(document["case_id"])
-    _check(document, maps, case_id)
-    views = beating_views(image, maps, matrix, document, window=window)
+    other = None if reference is None else as_label_map(reference, "reference")
+    _check(document, maps, other, case_id)
+    views = beating_views(image, maps, matrix, document, window=window, reference=other)
     page = study_page(document, views, sex=sex)
     figure = one_page(document, views, sex=sex)
     target, *_ = (Path(folder) / f"{case_id}{suffix}" for suffix in SUFFIXES)
@@ -89,9 +93,11 @@ def write_measures_json(document: Mapping[str, Any], path: str | Path) -> Path:
     return Path(path)
 
 
-def _check(document: Mapping[str, Any], labels: Array, case_id: str) -> None:
+def _check(document: Mapping[str, Any], labels: Array, reference: Array | None, case_id: str) -> None:
     if not case_id or Path(case_id).name != case_id:
         raise ValueError(f"`document` must have a `case_id` that files can be named by, got {case_id!r}")
     frames = document["time"]["num_frames"]
     if frames != labels.shape[3]:
         raise ValueError(f"`document` must measure the frames of `labels` ({labels.shape[3]}), got {frames}")
+    if reference is not None and reference.shape != labels.shape:
+        raise ValueError(f"`reference` must have the shape of `labels`, {labels.shape}, got {reference.shape}")

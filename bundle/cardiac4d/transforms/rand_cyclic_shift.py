@@ -3,18 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
-from typing import Any
-
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
-from monai.transforms import InvertibleTransform, MapTransform, RandomizableTransform
+from monai.transforms import InvertibleTransform
 from monai.utils import TraceKeys
 
 from ..conventions import IMAGE_KEY, LABEL_KEY
 from ..geometry import TimeAxis
-from .cycle import undo
+from .rand_together import InvertibleRandTogetherd
 
 
 class CyclicShift(InvertibleTransform):
@@ -43,7 +40,7 @@ def _roll(img: MetaTensor, shift: int) -> MetaTensor:
     return MetaTensor(rolled, meta=img.meta, applied_operations=img.applied_operations)
 
 
-class RandCyclicShiftd(RandomizableTransform, MapTransform, InvertibleTransform):
+class RandCyclicShiftd(InvertibleRandTogetherd):
     """Shift all keys by one random number of frames; sequences that do not cover a full cycle pass unchanged.
 
     Args:
@@ -55,27 +52,11 @@ class RandCyclicShiftd(RandomizableTransform, MapTransform, InvertibleTransform)
     def __init__(
         self, keys: KeysCollection = (IMAGE_KEY, LABEL_KEY), prob: float = 1.0, allow_missing_keys: bool = False
     ) -> None:
-        MapTransform.__init__(self, keys, allow_missing_keys)
-        RandomizableTransform.__init__(self, prob)
-        self.shifter = CyclicShift()
-        self.first_frame = 0
+        super().__init__(keys, prob, CyclicShift(), allow_missing_keys=allow_missing_keys)
 
     def randomize(self, data: MetaTensor) -> None:
         """Draw whether and where to begin, for a sequence like ``data``."""
-        super().randomize(None)
-        self.first_frame = int(self.R.randint(data.shape[-1]))
-        self._do_transform = self._do_transform and TimeAxis.from_meta(data.meta).full_cycle and self.first_frame > 0
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Shift every key."""
-        d = dict(data)
-        self.randomize(d[self.first_key(d)])
-        for key in self.key_iterator(d):
-            if self._do_transform:
-                d[key] = self.shifter(d[key], self.first_frame)
-        return d
-
-    def inverse(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Shift back the keys that were shifted."""
-        d = dict(data)
-        return undo(d, self.key_iterator(d), self.shifter)
+        super().randomize(data)
+        first_frame = int(self.R.randint(data.shape[-1]))
+        self._do_transform = self._do_transform and TimeAxis.from_meta(data.meta).full_cycle and first_frame > 0
+        self.drawn = {"first_frame": first_frame}

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -12,12 +12,13 @@ import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
-from monai.transforms import MapTransform, RandomizableTransform, Transform
+from monai.transforms import Transform
 
 from ..conventions import IMAGE_KEY
 from ..ct_noise import NoiseModel, sample_noise
 from ..geometry import closest_axes, spacing_from_affine
 from .cycle import cycle_phases, time_axis
+from .rand_together import RandTogetherd
 from .resampled_noise import ResampledNoise
 
 DOSE = (0.25, 1.0)
@@ -83,7 +84,7 @@ def _drawn_frames(img: MetaTensor, rng: np.random.Generator) -> Iterator[np.ndar
     return (frame.transpose(back) for frame in noise.frames(rng))
 
 
-class RandDoseNoised(RandomizableTransform, MapTransform):
+class RandDoseNoised(RandTogetherd):
     """Simulate a scan with a random fraction of the dose.
 
     A scan with the fraction ``f`` of the tube current has ``1 / f`` of the variance, so noise with ``1 / f - 1`` of the
@@ -114,29 +115,16 @@ class RandDoseNoised(RandomizableTransform, MapTransform):
         hu_per_unit: float = 1.0,
         allow_missing_keys: bool = False,
     ) -> None:
-        MapTransform.__init__(self, keys, allow_missing_keys)
-        RandomizableTransform.__init__(self, prob)
+        super().__init__(keys, prob, DoseNoise(hu_per_unit), allow_missing_keys=allow_missing_keys)
         low, high = dose
         if not 0.0 < low <= high <= 1.0:
             raise ValueError(f"`dose` must be two fractions above 0 and at most 1, ascending, got {dose}")
         self.dose = (float(low), float(high))
-        self.adder = DoseNoise(hu_per_unit)
-        self.noise = NoiseModel(0.0, 1.0)
-        self.seed = 0
 
     def randomize(self, data: Any = None) -> None:
         """Draw the dose, the scanner's noise and the seed of the voxels."""
-        super().randomize(None)
-        self.seed = int(self.R.randint(2**31))
-        scanner = sample_noise(np.random.default_rng(self.seed))
+        super().randomize(data)
+        seed = int(self.R.randint(2**31))
+        scanner = sample_noise(np.random.default_rng(seed))
         missing = 1.0 / float(self.R.uniform(*self.dose)) - 1.0
-        self.noise = replace(scanner, sigma_hu=scanner.sigma_hu * math.sqrt(missing))
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Add noise to every key."""
-        d = dict(data)
-        self.randomize()
-        for key in self.key_iterator(d):
-            if self._do_transform:
-                d[key] = self.adder(d[key], self.noise, self.seed)
-        return d
+        self.drawn = {"noise": replace(scanner, sigma_hu=scanner.sigma_hu * math.sqrt(missing)), "seed": seed}

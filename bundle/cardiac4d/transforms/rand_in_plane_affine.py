@@ -4,18 +4,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping
-from typing import Any
 
 import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
-from monai.transforms import AffineGrid, InvertibleTransform, MapTransform, RandomizableTransform
+from monai.transforms import AffineGrid, InvertibleTransform
 from monai.utils import TraceKeys
 
 from ..conventions import IMAGE_KEY, LABEL_KEY
-from .cycle import undo
+from .rand_together import InvertibleRandTogetherd
 from .warp import in_index_space, output_to_input, rewrapped, sample_channels
 
 ROTATION_DEG = 30.0
@@ -75,7 +73,7 @@ def _resampled(img: MetaTensor, matrix: torch.Tensor) -> MetaTensor:
     return rewrapped(voxels, img, in_index_space(matrix, (height, width)))
 
 
-class RandInPlaneAffined(RandomizableTransform, MapTransform, InvertibleTransform):
+class RandInPlaneAffined(InvertibleRandTogetherd):
     """Turn, scale and shift all keys together by random amounts in the plane of their slices.
 
     Short-axis stacks differ in how the patient was planned: the heart's angle, size and place in the field of view. The
@@ -102,37 +100,20 @@ class RandInPlaneAffined(RandomizableTransform, MapTransform, InvertibleTransfor
         shift_fraction: float = SHIFT_FRACTION,
         allow_missing_keys: bool = False,
     ) -> None:
-        MapTransform.__init__(self, keys, allow_missing_keys)
-        RandomizableTransform.__init__(self, prob)
+        super().__init__(keys, prob, InPlaneAffine(), allow_missing_keys=allow_missing_keys)
         for name, value in (("rotation_deg", rotation_deg), ("scaling", scaling), ("shift_fraction", shift_fraction)):
             if not value >= 0.0:
                 raise ValueError(f"`{name}` must not be negative, got {value}")
         self.rotation_deg, self.log_scaling = rotation_deg, math.log1p(scaling)
         self.shift_fraction = shift_fraction
-        self.warper = InPlaneAffine()
-        self._drawn: dict[str, Any] = {}
 
     def randomize(self, data: torch.Tensor) -> None:
         """Draw angle, factor and shift for a sequence like ``data``."""
-        super().randomize(None)
+        super().randomize(data)
         turn, growth, *shift = self.R.uniform(-1.0, 1.0, size=4)
         reach = self.shift_fraction * np.array(data.shape[1:3])
-        self._drawn = {
+        self.drawn = {
             "rotation_deg": float(turn * self.rotation_deg),
             "scaling": float(np.exp(growth * self.log_scaling)),
             "shift": tuple((np.array(shift) * reach).tolist()),
         }
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Resample every key on one grid."""
-        d = dict(data)
-        self.randomize(d[self.first_key(d)])
-        for key in self.key_iterator(d):
-            if self._do_transform:
-                d[key] = self.warper(d[key], **self._drawn)
-        return d
-
-    def inverse(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Resample the keys that were changed on their grid from before."""
-        d = dict(data)
-        return undo(d, self.key_iterator(d), self.warper)

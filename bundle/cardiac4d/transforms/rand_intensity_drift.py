@@ -3,17 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
-from typing import Any
-
 import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
-from monai.transforms import MapTransform, RandomizableTransform, Transform
+from monai.transforms import Transform
 
 from ..conventions import IMAGE_KEY
 from .cycle import cycle_phases, time_axis
+from .rand_together import RandTogetherd
 
 SCALING = 0.1
 SHIFT = 0.05
@@ -71,7 +69,7 @@ def _bent(voxels: torch.Tensor, power: torch.Tensor) -> torch.Tensor:
     return voxels.sub(low).div_(high - low).pow_(power).mul_(high - low).add_(low)
 
 
-class RandIntensityDriftd(RandomizableTransform, MapTransform):
+class RandIntensityDriftd(RandTogetherd):
     """Scale, shift and bend the intensities of images by curves that are smooth over the frames.
 
     A network that sees time must not learn that brightness never changes from frame to frame, and noise per frame would
@@ -106,24 +104,21 @@ class RandIntensityDriftd(RandomizableTransform, MapTransform):
         drift: float = DRIFT,
         allow_missing_keys: bool = False,
     ) -> None:
-        MapTransform.__init__(self, keys, allow_missing_keys)
-        RandomizableTransform.__init__(self, prob)
+        super().__init__(keys, prob, IntensityDrift(), allow_missing_keys=allow_missing_keys)
         for name, value in (("scaling", scaling), ("shift", shift), ("gamma", gamma)):
             if not value >= 0.0:
                 raise ValueError(f"`{name}` must not be negative, got {value}")
         if not 0.0 <= drift <= 1.0:
             raise ValueError(f"`drift` must lie between 0 and 1, got {drift}")
         self.scaling, self.shift, self.gamma, self.drift = scaling, shift, gamma, drift
-        self.mapper = IntensityDrift()
-        self._drawn: dict[str, np.ndarray] = {}
 
     def randomize(self, data: torch.Tensor) -> None:
         """Draw the curves for a sequence like ``data``."""
-        super().randomize(None)
+        super().randomize(data)
         phases = cycle_phases(time_axis(data))
         if phases is None:
             phases = np.arange(data.shape[-1]) / (2 * data.shape[-1])
-        self._drawn = {
+        self.drawn = {
             "scaling": np.exp(self._curve(phases) * np.log1p(self.scaling)),
             "shift": self._curve(phases) * self.shift,
             "gamma": np.exp(self._curve(phases) * np.log1p(self.gamma)),
@@ -135,12 +130,3 @@ class RandIntensityDriftd(RandomizableTransform, MapTransform):
         share = self.R.uniform(0.5, 1.0)
         waves = share * np.cos(2 * np.pi * (phases - first)) + (1 - share) * np.cos(4 * np.pi * (phases - second))
         return (1 - self.drift) * constant + self.drift * waves
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Map every key by the same curves."""
-        d = dict(data)
-        self.randomize(d[self.first_key(d)])
-        for key in self.key_iterator(d):
-            if self._do_transform:
-                d[key] = self.mapper(d[key], **self._drawn)
-        return d

@@ -4,21 +4,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Sequence
 from functools import reduce
-from typing import Any
 
 import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
-from monai.transforms import InvertibleTransform, MapTransform, RandomizableTransform
+from monai.transforms import InvertibleTransform
 from monai.utils import TraceKeys
 
 from ..conventions import IMAGE_KEY, LABEL_KEY
 from ..geometry import spacing_from_affine
 from .bending import DEGREE, FOLDING_LIMIT, bending_field, lattice_intervals, lattice_step_mm, unbent
-from .cycle import undo
+from .rand_together import InvertibleRandTogetherd
 from .warp import in_index_space, output_to_input, rewrapped, sample_channels
 
 ROTATION_DEG = 15.0
@@ -145,7 +144,7 @@ def _sampled(img: MetaTensor, points: torch.Tensor, matrix: torch.Tensor) -> Met
     return rewrapped(sampled.permute(0, 2, 3, 4, 1), img, in_index_space(matrix, img.shape[1:4]))
 
 
-class RandSpatialWarpd(RandomizableTransform, MapTransform, InvertibleTransform):
+class RandSpatialWarpd(InvertibleRandTogetherd):
     """Turn, scale, shift and bend all keys and all their frames together, by random amounts.
 
     Takes about four seconds per hundred million voxels, frames counted: put it behind a crop with a margin, as
@@ -183,8 +182,7 @@ class RandSpatialWarpd(RandomizableTransform, MapTransform, InvertibleTransform)
         control_spacing_mm: float = CONTROL_SPACING_MM,
         allow_missing_keys: bool = False,
     ) -> None:
-        MapTransform.__init__(self, keys, allow_missing_keys)
-        RandomizableTransform.__init__(self, prob)
+        super().__init__(keys, prob, SpatialWarp(), allow_missing_keys=allow_missing_keys)
         self.rotation_deg = np.broadcast_to(np.asarray(rotation_deg, dtype=np.float64), 3)
         ranges = {"rotation_deg": self.rotation_deg.min(), "scaling": scaling, "shift_mm": shift_mm}
         for name, value in {**ranges, "elastic_mm": elastic_mm}.items():
@@ -195,13 +193,11 @@ class RandSpatialWarpd(RandomizableTransform, MapTransform, InvertibleTransform)
             raise ValueError(f"`elastic_mm` must not exceed {limit:g}, 0.4 `control_spacing_mm`, got {elastic_mm}")
         self.log_scaling, self.shift_mm = math.log1p(scaling), shift_mm
         self.elastic_mm, self.control_spacing_mm = elastic_mm, control_spacing_mm
-        self.warper = SpatialWarp()
-        self._drawn: dict[str, Any] = {}
 
     def randomize(self, data: MetaTensor) -> None:
         """Draw angles, factor, shift and bending for a sequence like ``data``."""
-        super().randomize(None)
-        self._drawn = {
+        super().randomize(data)
+        self.drawn = {
             "rotation_deg": (self.R.uniform(-1.0, 1.0, 3) * self.rotation_deg).tolist(),
             "scaling": float(np.exp(self.R.uniform(-1.0, 1.0) * self.log_scaling)),
             "shift_mm": (self.R.uniform(-1.0, 1.0, 3) * self.shift_mm).tolist(),
@@ -214,17 +210,3 @@ class RandSpatialWarpd(RandomizableTransform, MapTransform, InvertibleTransform)
         limit = FOLDING_LIMIT * np.array(lattice_step_mm(shape, spacing_mm, lattice))
         reach = np.minimum(self.elastic_mm, limit).reshape(3, 1, 1, 1)
         return torch.from_numpy(self.R.uniform(-1.0, 1.0, (3, *lattice)) * reach)
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Resample every key on one grid."""
-        d = dict(data)
-        self.randomize(d[self.first_key(d)])
-        for key in self.key_iterator(d):
-            if self._do_transform:
-                d[key] = self.warper(d[key], **self._drawn)
-        return d
-
-    def inverse(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Resample the keys that were changed on their grid from before."""
-        d = dict(data)
-        return undo(d, self.key_iterator(d), self.warper)

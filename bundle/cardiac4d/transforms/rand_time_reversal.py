@@ -3,17 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
-from typing import Any
-
 from monai.config import KeysCollection
 from monai.data import MetaTensor
-from monai.transforms import InvertibleTransform, MapTransform, RandomizableTransform
+from monai.transforms import InvertibleTransform
 from monai.utils import TraceKeys
 
 from ..conventions import IMAGE_KEY, LABEL_KEY
 from ..geometry import TimeAxis
-from .cycle import time_axis, undo
+from .cycle import time_axis
+from .rand_together import InvertibleRandTogetherd
 
 
 class TimeReversal(InvertibleTransform):
@@ -41,7 +39,7 @@ def _reversed(img: MetaTensor) -> MetaTensor:
     return MetaTensor(img.as_tensor().flip(-1), meta=img.meta, applied_operations=img.applied_operations)
 
 
-class RandTimeReversald(RandomizableTransform, MapTransform, InvertibleTransform):
+class RandTimeReversald(InvertibleRandTogetherd):
     """Reverse all keys in time together; sequences that do not cover a full cycle pass unchanged.
 
     **Not physiological.** A heart contracts faster than it fills and rests before the atrial kick, never after it; a
@@ -63,20 +61,9 @@ class RandTimeReversald(RandomizableTransform, MapTransform, InvertibleTransform
     def __init__(
         self, keys: KeysCollection = (IMAGE_KEY, LABEL_KEY), prob: float = 0.5, allow_missing_keys: bool = False
     ) -> None:
-        MapTransform.__init__(self, keys, allow_missing_keys)
-        RandomizableTransform.__init__(self, prob)
-        self.reverser = TimeReversal()
+        super().__init__(keys, prob, TimeReversal(), allow_missing_keys=allow_missing_keys)
 
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Reverse every key."""
-        d = dict(data)
-        self.randomize(None)
-        if self._do_transform and time_axis(d[self.first_key(d)]).full_cycle:
-            for key in self.key_iterator(d):
-                d[key] = self.reverser(d[key])
-        return d
-
-    def inverse(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Reverse back the keys that were reversed."""
-        d = dict(data)
-        return undo(d, self.key_iterator(d), self.reverser)
+    def randomize(self, data: MetaTensor) -> None:
+        """Draw whether to reverse a sequence like ``data``."""
+        super().randomize(data)
+        self._do_transform = self._do_transform and time_axis(data).full_cycle

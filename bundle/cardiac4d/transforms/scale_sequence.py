@@ -60,6 +60,8 @@ class ScaleSequenceRanged(ScaleIntensityRanged):
         dtype: DtypeLike = np.float32,
         allow_missing_keys: bool = False,
     ) -> None:
+        a_min, a_max = float(a_min), float(a_max)
+        b_min, b_max = (None if bound is None else float(bound) for bound in (b_min, b_max))
         super().__init__(keys, a_min, a_max, b_min, b_max, clip, dtype, allow_missing_keys)
         self.scaler = ScaleSequenceRange(a_min, a_max, b_min, b_max, clip, dtype)
 

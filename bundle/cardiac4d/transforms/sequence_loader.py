@@ -33,7 +33,8 @@ class SequenceLoader(InvertibleTransform):
 
     def __init__(self, spacing_mm: Spacing = (1.0, 1.0, 1.0), orientation: str | None = "RAS") -> None:
         plan_grid(Grid((1, 1, 1), np.eye(4)), spacing_mm, orientation)
-        self.spacing_mm, self.orientation = spacing_mm, orientation
+        self.spacing_mm = None if spacing_mm is None else [None if s is None else float(s) for s in spacing_mm]
+        self.orientation = orientation
 
     def plan(self, grid: Grid) -> GridMap:
         """The map from a study's grid to the target grid."""

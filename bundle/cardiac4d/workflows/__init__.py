@@ -18,7 +18,8 @@ from .inferer import SequenceInferer
 from .input_errors import explain_input_errors
 from .poly_schedule import PolySchedule
 from .prepared_dataset import PreparedDataset
-from .report_studies import StudyReports, report_label_maps
+from .report_label_maps import report_label_maps
+from .report_studies import StudyReports
 from .runs import prepare_results_dir, prepare_training_dir
 from .settings import check_settings
 from .skipping import SkippingDataset, SkippingEvaluator

@@ -3,24 +3,22 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
 from ..errors import InputError
 from ..measure import StudyMeasures, intervals_from_errors
-from ..measure.intervals import Errors
+from .calibration_table import read_calibration_table
 
 logger = logging.getLogger(__name__)
 
-LEVEL = 0.9
-_COLUMNS = ("edv_ml", "edv_reference_ml", "esv_ml", "esv_reference_ml", "ef_error_points")
+LEVEL: Final = 0.9
 
 
 class Calibration:
@@ -28,52 +26,46 @@ class Calibration:
 
     They hold the true value in nine studies of ten **if the studies are like those of the evaluation**: another
     scanner, another hospital or another network needs its own table. The evaluation's references decide what is true:
-    with annotated frames alone these must be end-diastole and end-systole.
+    with annotated frames alone these must be end-diastole and end-systole. A case of the table that is reported itself
+    is left out of its own interval.
 
     Args:
         cases_csv: ``cases.csv`` of an evaluation with the same weights, see
             :class:`~cardiac4d.workflows.CaseResults`.
+        weights_sha256: of the weights that segment now, if known.
 
     Raises:
-        InputError: if the table cannot be read, or knows no reference.
+        InputError: if the table cannot be used (:func:`~.calibration_table.read_calibration_table`), or is that of
+            other weights.
     """
 
-    def __init__(self, cases_csv: str | PathLike[str]) -> None:
+    def __init__(self, cases_csv: str | PathLike[str], weights_sha256: str | None = None) -> None:
         path = Path(cases_csv)
-        self.errors = _errors(path, _rows(path))
-        count = len(self.errors["ef_percent"])
+        self._table = read_calibration_table(path)
+        _check_weights(path, self._table.weights, weights_sha256)
         needed = math.ceil(2 / (1 - LEVEL) - 1e-9) - 1
-        if count < needed:
-            logger.warning("%s: %d cases with a reference give no interval; %.0f %% need %d", path, count, 90, needed)
+        counts = {name: np.isfinite(values).sum() for name, values in self._table.errors.items()}
+        few = ", ".join(f"{name} ({count})" for name, count in counts.items() if count < needed)
+        if few:
+            text = "%s: too few cases with a reference for an interval of %s; %.0f %% need %d"
+            logger.warning(text, path, few, 100 * LEVEL, needed)
 
-    def __call__(self, measures: StudyMeasures) -> StudyMeasures:
-        """The measures with their intervals."""
-        return replace(measures, intervals=intervals_from_errors(measures, self.errors, LEVEL))
+    def __call__(self, measures: StudyMeasures, case_id: str | None = None) -> StudyMeasures:
+        """The measures with their intervals.
+
+        Args:
+            measures: of a study.
+            case_id: its name; if the table has it, the interval comes from all the others.
+        """
+        others = np.array([known != case_id for known in self._table.case_ids])
+        errors = {name: values[others & np.isfinite(values)] for name, values in self._table.errors.items()}
+        return replace(measures, intervals=intervals_from_errors(measures, errors, LEVEL))
 
 
-def _rows(path: Path) -> list[dict[str, float]]:
-    if not path.is_file():
-        raise InputError(path, "the table does not exist", "give cases.csv of an evaluation", "calibration")
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        return [{name: float(row[name] or math.nan) for name in _COLUMNS} for row in rows]
-    except (ValueError, TypeError, KeyError, csv.Error) as error:
-        raise InputError(path, f"not cases.csv of an evaluation ({error})", "give that file", "calibration") from error
-
-
-def _errors(path: Path, rows: Sequence[Mapping[str, float]]) -> dict[str, Errors]:
-    columns = {name: np.array([row[name] for row in rows]) for name in _COLUMNS}
-    edv, esv = columns["edv_ml"], columns["esv_ml"]
-    true_edv, true_esv = columns["edv_reference_ml"], columns["esv_reference_ml"]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        errors = {
-            "edv_ml": edv / true_edv,
-            "esv_ml": esv / true_esv,
-            "sv_ml": (edv - esv) / (true_edv - true_esv),
-            "ef_percent": columns["ef_error_points"],
-        }
-    known = {name: values[np.isfinite(values)] for name, values in errors.items()}
-    if not any(values.size for values in known.values()):
-        raise InputError(path, "no case has a reference", "evaluate studies with labels", "calibration")
-    return known
+def _check_weights(path: Path, evaluated: frozenset[str], used: str | None) -> None:
+    if not evaluated:
+        logger.warning("%s does not say which weights were evaluated: make sure that they are those used now", path)
+    elif used is not None and evaluated != {used}:
+        found = ", ".join(sorted(checksum[:12] for checksum in evaluated))
+        fix = "evaluate with the weights used now (or delete that column, if they are the same, saved anew)"
+        raise InputError(path, f"it is of other weights ({found}; now {used[:12]})", fix, "weights_sha256")

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..conventions import (
     CASE_ID_KEY,
+    CASE_ROW_KEY,
     LABEL_KEY,
     META_FRAME_TIMES_MS,
     META_FULL_CYCLE,
@@ -24,12 +25,14 @@ from ..conventions import (
     TRUTH_KEY,
 )
 from ..io import case_stem
+from ..io.spreadsheet import safe_cell
 from ..io.whole_file import whole_file
 from ..measure import Flag, lost_cavity, mass_variation, volumes_ml
 from ..metrics import evaluate_case, format_cases, format_table, rounded, summarize_cases
 from ..transforms.save_sequence import SAVED_TO
 from .distributed import gather_rows, is_main_process, process_rank
 from .runs import remove_other_segmentations, remove_tables
+from .weights import weights_sha256
 
 logger = logging.getLogger(__name__)
 
@@ -39,17 +42,27 @@ class CaseResults:
 
     Works on what the postprocessing left in the engine's output: label maps ``pred`` and, where they exist, ``label``
     (sparse) and ``truth`` (dense), all ``(1, H, W, D, T)`` **on the study's own grid**, so that volumes are true.
-    With several processes the rows are gathered, ordered by case id, and written once.
+    With several processes the rows are gathered, ordered by case id, and written once. Each is left in the engine's
+    output too, under ``case_row``, for handlers that are attached after this one.
 
     Args:
         output_dir: folder of the two files; made if needed.
         model_name: name of the model in the printed table.
+        checkpoint: file of the weights; its SHA-256 stands in every row.
         overwrite: remove what an earlier run left in the folder: its tables when the engine starts, segmentations of
             other cases when it is done. Else they would be mixed up with the results of this run.
     """
 
-    def __init__(self, output_dir: str | Path, model_name: str = "4D network", *, overwrite: bool = False) -> None:
+    def __init__(
+        self,
+        output_dir: str | Path,
+        model_name: str = "4D network",
+        checkpoint: str | Path | None = None,
+        *,
+        overwrite: bool = False,
+    ) -> None:
         self.output_dir, self.model_name, self.overwrite = Path(output_dir), model_name, overwrite
+        self.checkpoint = checkpoint
         self._rows: list[dict[str, Any]] = []
         self._saved_in: set[str] = set()
 
@@ -70,7 +83,9 @@ class CaseResults:
         outputs: Any = engine.state.output
         items: Any = engine.state.batch
         for output, item in zip(outputs, items, strict=True):
-            self._rows.append(measure_case({**item, **output}))
+            row = measure_case({**item, **output})
+            output[CASE_ROW_KEY] = row
+            self._rows.append({**row, "weights_sha256": weights_sha256(self.checkpoint) or ""})
             pred = output[PRED_KEY]
             _warn(self._rows[-1]["case_id"], lost_cavity(volumes_ml(pred[0], pred.affine, "LV")))
             saved_to = pred.meta.get(SAVED_TO)
@@ -137,6 +152,7 @@ def measure_case(case: Mapping[str, Any]) -> dict[str, Any]:
         frame_times_ms=pred.meta.get(META_FRAME_TIMES_MS),
         reference_ef_percent=case.get(REFERENCE_EF_KEY),
         full_cycle=bool(pred.meta.get(META_FULL_CYCLE, False)),
+        wall_thickness=True,
     )
 
 
@@ -162,9 +178,9 @@ def without_nan(value: Any) -> Any:
 
 
 def write_csv(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Write rows of flat dictionaries; the columns are the keys in the order of their first appearance."""
+    """Write rows of flat dictionaries; columns are the keys in the order of their first appearance."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
     with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows({name: safe_cell(cell) for name, cell in row.items()} for row in rows)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from ..io.entries import normalise_entry
 from ..io.whole_file import whole_file
 from .case_results import without_nan
 from .study_facts import StudyFacts, collect_facts
-from .study_suspicions import same_images, suspicions
+from .study_suspicions import suspicions, suspicions_among
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ def check_data(data_list: str | PathLike[str], dataset_dir: str | PathLike[str] 
     document = read_datalist(source)
     sections = [name for name, value in document.items() if isinstance(value, list)]
     studies = [study for section in sections for study in _check_section(source, section, document)]
-    return DataCheck(source, _with_same_images(studies), tuple(_list_errors(source, sections, studies)))
+    return DataCheck(source, _beside_each_other(studies), tuple(_list_errors(source, sections, studies)))
 
 
 def _check_section(source: Path, section: str, document: Mapping[str, Any]) -> Iterator[CheckedStudy]:
@@ -117,14 +117,10 @@ def _check_section(source: Path, section: str, document: Mapping[str, Any]) -> I
             yield CheckedStudy(section, name, facts, suspicions=suspicions(facts))
 
 
-def _with_same_images(studies: Sequence[CheckedStudy]) -> list[CheckedStudy]:
-    read = [study for study in studies if study.facts is not None]
-    copies = same_images([study.facts for study in read if study.facts is not None])
-    added = {id(read[index]): sentence for index, sentence in copies.items()}
-    return [
-        CheckedStudy(s.section, s.case_id, s.facts, s.error, [*s.suspicions, added[id(s)]]) if id(s) in added else s
-        for s in studies
-    ]
+def _beside_each_other(studies: Sequence[CheckedStudy]) -> list[CheckedStudy]:
+    """The studies, with what is odd about each beside the others."""
+    found = iter(suspicions_among([study.facts for study in studies if study.facts is not None]))
+    return [s if s.facts is None else replace(s, suspicions=[*s.suspicions, *next(found)]) for s in studies]
 
 
 def _list_errors(source: Path, sections: Sequence[str], studies: Sequence[CheckedStudy]) -> Iterator[str]:

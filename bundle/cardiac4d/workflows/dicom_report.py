@@ -10,7 +10,8 @@ from typing import Any
 
 from ..errors import InputError
 from ..io import DICOM_SEG, DICOM_SR, OUTPUT_FORMATS, reopen_dicom
-from ..io.dicom import Measurements, write_measurement_report
+from ..io.dicom import Measurements, QualityFlag, ReportIntervals, write_measurement_report
+from ..measure import QUANTITIES
 from ..transforms.save_sequence import SAVED_TO
 from .runs import DICOM_REPORT_SUFFIX
 
@@ -68,7 +69,17 @@ def measurements_of(document: Mapping[str, Any], frames: list[int]) -> Measureme
         ed_frame=frames[phases["ed_frame"]],
         es_frame=frames[phases["es_frame"]],
         values=values,
+        intervals=_intervals(document["intervals"]),
+        flags=[QualityFlag(*(flag[name] for name in ("code", "severity", "reason"))) for flag in document["flags"]],
     )
+
+
+def _intervals(found: Mapping[str, Any] | None) -> ReportIntervals | None:
+    if found is None:
+        return None
+    bounds = {name: (found[name][0], found[name][1]) for name in QUANTITIES if found[name] is not None}
+    studies = "" if found["num_studies"] is None else f" on {found['num_studies']} studies"
+    return ReportIntervals(found["level"], f"{found['method']}{studies}", bounds)
 
 
 def _segmentations(case_id: str, meta: Mapping[str, Any]) -> Path | None:

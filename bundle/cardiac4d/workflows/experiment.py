@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..io.fingerprint import file_sha256
 from ..io.whole_file import whole_file
 from .checkpoint import LAST_MODEL
 
@@ -86,7 +86,9 @@ class Experiment:
         places = {"dataset_dir": self.dataset_dir, "output_dir": folder}
         settings = {name: str(value) for name, value in {**self.overrides, **places, **values}.items()}
         files = [self._config(name) for name in (*configs, *self.overlays)]
-        digests = {f"content of {path.name}": digest(path) for path in (*files, data_list(settings)) if path.is_file()}
+        digests = {
+            f"content of {path.name}": file_sha256(path) for path in (*files, data_list(settings)) if path.is_file()
+        }
         record = {"run": run_id, "configs": [path.stem for path in files], **settings, **digests}
         check_origin(folder / "stage.json", record)
         if result.exists():
@@ -113,11 +115,6 @@ class Experiment:
 def data_list(settings: Mapping[str, str]) -> Path:
     """The data list that a stage reads; a stage that is given one study has none, and no file is there."""
     return Path(settings.get("data_list", Path(settings["dataset_dir"]) / "dataset.json"))
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def check_origin(note: Path, record: Mapping[str, Any]) -> None:

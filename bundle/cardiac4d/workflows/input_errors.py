@@ -16,6 +16,11 @@ def find_input_error(error: BaseException | None) -> InputError | None:
     return next((each for each in _behind(error) if isinstance(each, InputError)), None)
 
 
+def find_os_error(error: BaseException | None) -> OSError | None:
+    """The error of the system that an exception is, was raised from, or was raised while handling; or ``None``."""
+    return next((each for each in _behind(error) if isinstance(each, OSError) and each.errno is not None), None)
+
+
 def explain_input_errors() -> None:
     """Print what was wrong, in one sentence, after the traceback of an uncaught exception.
 
@@ -51,8 +56,7 @@ def _root(error: BaseException) -> BaseException:
     root = error
     while root.__cause__ is not None:
         root = root.__cause__
-    of_the_system = (each for each in _behind(root) if isinstance(each, OSError) and each.errno is not None)
-    return root if isinstance(root, ValueError) else next(of_the_system, root)
+    return root if isinstance(root, ValueError) else find_os_error(root) or root
 
 
 def _behind(error: BaseException | None) -> Iterator[BaseException]:

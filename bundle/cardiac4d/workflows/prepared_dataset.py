@@ -9,6 +9,8 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -21,12 +23,13 @@ from tqdm import tqdm
 from .. import __version__
 from ..conventions import CASE_ID_KEY
 from ..errors import InputError
+from ..io.claims import claimed, remove_abandoned
 from ..io.fingerprint import Fingerprints
 from ..io.places import RR_INTERVAL_KEY, listed_files
 from ..io.prepared import SUFFIX, read_prepared, write_prepared
 from ..transforms.description import describe
 from .distributed import process_rank
-from .input_errors import find_input_error
+from .input_errors import find_input_error, find_os_error
 
 logger = logging.getLogger(__name__)
 
@@ -45,8 +48,8 @@ class PreparedDataset(Dataset):
     study's files, the fields of its entry, the transforms with their parameters, and the versions of this package and
     MONAI. A change of any of them gives another name, so the study is prepared again and the old file stays, for the
     experiments that still use it; whatever is in the folder can be removed at any time. Preparation that was
-    interrupted goes on with the studies that are missing. Several processes, of one training or of many, may share the
-    folder: each takes its part of the missing studies, and whole files replace each other.
+    interrupted, or killed, goes on with the studies that are missing. Several processes, of one training or of many,
+    may share the folder: each prepares what no other one does, then waits for the rest.
 
     Items are mapped into memory, floating-point voxels in ``dtype``: a transform that cuts a crop reads the crop only.
     Cast to float32 after it.
@@ -61,7 +64,8 @@ class PreparedDataset(Dataset):
         progress: show a progress bar.
 
     Raises:
-        InputError: if studies cannot be prepared, when all others are; the disk is full, or ``folder`` cannot be made.
+        InputError: if studies cannot be prepared, when all others are; if the disk is full, or ``folder`` cannot be
+            made or written to.
         TypeError: if a change of ``preparation`` could not be noticed, see
             :func:`cardiac4d.transforms.description.describe`.
         ValueError: if ``num_workers`` is less than 1.
@@ -116,7 +120,8 @@ class PreparedDataset(Dataset):
 
         with ThreadPoolExecutor(self.num_workers) as pool:
             files = list(pool.map(name, self.data))
-        known.save()
+        with suppress(OSError), claimed(known.memory, wait=True):  # a folder that is not writable may hold all studies
+            known.save()
         return files
 
     def _prepare(self, missing: Sequence[int]) -> None:
@@ -126,28 +131,38 @@ class PreparedDataset(Dataset):
         start = process_rank() % len(missing)  # processes that share the work begin at different studies
         order = [*missing[start:], *missing[:start]]
         with ThreadPoolExecutor(self.num_workers) as pool:
-            problems = [problem for problem in self._watched(pool.map(self._prepare_one, order), len(order)) if problem]
-        if problems:
-            raise _failure(self.folder, problems)
+            tried = self._watched(pool.map(partial(self._prepare_one, wait=False), order), len(order))
+            problems = dict(zip(order, tried, strict=True))
+            left = [i for i in order if problems[i] is None and not self.files[i].exists()]
+            if left:
+                logger.info("waiting for %d studies that another process prepares", len(left))
+            problems |= zip(left, pool.map(self._prepare_one, left), strict=True)
+        found = [problem for problem in problems.values() if problem is not None]
+        if found:
+            raise _failure(self.folder, found)
         size = sum(self.files[index].stat().st_size for index in missing)
         logger.info("prepared %d of %d studies, %.1f GB: %s", len(missing), len(self.files), size / 1e9, self.folder)
 
     def _watched(self, results: Iterable[Any], count: int) -> Iterable[Any]:
         return tqdm(results, "preparing studies", count, disable=not self.progress, leave=False)
 
-    def _prepare_one(self, index: int) -> InputError | None:
-        """Prepare a study unless another process has done so by now; what is wrong with it, if anything."""
-        if self.files[index].exists():
-            return None
+    def _prepare_one(self, index: int, *, wait: bool = True) -> InputError | None:
+        """Prepare a study unless another process has done so, or does so now; what is wrong with it, if anything.
+
+        Args:
+            index: of the entry.
+            wait: until another process that prepares it has ended.
+        """
+        file = self.files[index]
         try:
-            item: Any = apply_transform(self.preparation, dict(self.data[index]))
-            write_prepared(self.files[index], item, self.dtype)
-        except OSError as error:
-            if error.errno == errno.ENOSPC:
-                fix = "free space, name another folder, or use a larger spacing"
-                raise InputError(self.folder, "the disk is full", fix) from error
-            raise
+            with claimed(file, wait=wait) as is_ours:
+                if is_ours and not file.exists():
+                    item: Any = apply_transform(self.preparation, dict(self.data[index]))
+                    write_prepared(file, item, self.dtype)
         except Exception as error:
+            refused = _refused_by_disk(self.folder, error)
+            if refused is not None:
+                raise refused from error
             problem = find_input_error(error)
             if problem is None:
                 raise
@@ -157,11 +172,31 @@ class PreparedDataset(Dataset):
 
 
 def _make(folder: Path) -> None:
+    """Make the folder, or tidy it up; one that is there and cannot be written to may hold all that is needed."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        fix = "name a folder that can be written to (prepared_dir)"
-        raise InputError(folder, f"prepared studies cannot be kept there ({error.strerror})", fix) from error
+        raise _not_writable(folder, error) from error
+    with suppress(OSError):
+        removed = remove_abandoned(folder)
+        if removed:
+            logger.info("removed %d files that killed processes left half written in %s", removed, folder)
+
+
+def _refused_by_disk(folder: Path, error: Exception) -> InputError | None:
+    """What to tell where not the study but the disk of the prepared studies is the reason."""
+    found = find_os_error(error)
+    if found is None:
+        return None
+    if found.errno in (errno.ENOSPC, errno.EDQUOT):
+        return InputError(folder, "the disk is full", "free space, name another folder, or use a larger spacing")
+    is_ours = found.filename is not None and Path(found.filename).parent == folder
+    return _not_writable(folder, found) if found.errno == errno.EROFS or is_ours else None
+
+
+def _not_writable(folder: Path, error: OSError) -> InputError:
+    fix = "name a folder that can be written to (prepared_dir)"
+    return InputError(folder, f"prepared studies cannot be kept there ({error.strerror})", fix)
 
 
 def _telling_names(entry: Mapping[str, Any]) -> list[str]:

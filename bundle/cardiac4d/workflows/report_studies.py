@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reports of the studies that an evaluator segments, or of label maps that are there already."""
+"""Reports of the studies that an evaluator segments."""
 
 from __future__ import annotations
 
-import csv
 import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,32 +14,20 @@ import numpy as np
 from ignite.engine import Engine, Events
 
 from .. import __version__
-from ..conventions import META_CYCLE_LENGTH_MS, META_FRAME_TIMES_MS, META_FULL_CYCLE, PRED_KEY
-from ..errors import InputError
-from ..io import (
-    LabelConvention,
-    SequenceSource,
-    case_stem,
-    check_same_grid,
-    open_sequence,
-    prepare_output_dir,
-    read_labels,
-    reopen,
-)
+from ..conventions import CASE_ROW_KEY, META_CYCLE_LENGTH_MS, META_FRAME_TIMES_MS, META_FULL_CYCLE, PRED_KEY
+from ..io import SequenceSource, reopen
 from ..io.fingerprint import file_sha256
-from ..io.places import image_files
-from ..measure import MeasureOptions, measure_study
+from ..measure import measure_study
 from ..report import write_cohort_report, write_study_report
 from .calibration import Calibration
-from .case_results import case_name
+from .case_results import case_name, measure_case
 from .dicom_report import write_dicom_report
 from .distributed import gather_rows, is_main_process
+from .reference import reference_document, reference_map
 from .runs import remove_other_dicom_reports, remove_other_reports
+from .weights import weights_sha256
 
 logger = logging.getLogger(__name__)
-
-_checksum = cache(file_sha256)
-"""Weights are read once per run, not once per study."""
 
 
 @dataclass(frozen=True)
@@ -61,14 +47,13 @@ class StudyReports:
 
     Works on what the postprocessing left in the engine's output: the label map ``pred``, ``(1, H, W, D, T)`` on the
     study's own grid. The pictures are read from the study's file once more, frame by frame, since the network saw
-    resampled and scaled ones. With several processes each writes the reports of its studies; the first the index.
+    resampled and scaled ones. Where the study has label maps to compare with, their contours and how well they agree
+    are shown too. With several processes each writes the reports of its studies; the first the index.
 
     Args:
         output_dir: folder of the reports; made if needed.
         model_name: stands in the reports.
         checkpoint: file of the weights; its SHA-256 stands in the reports.
-        cases_csv: table of :class:`~cardiac4d.workflows.CaseResults`, which gives the true ejection fractions; that
-            handler must be attached before this one.
         dicom_dir: folder of a DICOM structured report of each study that came as DICOM; none where it is left out.
             These files name the patient; the others do not.
         calibration: table of an evaluation with these weights, from which intervals follow; none without it
@@ -81,16 +66,15 @@ class StudyReports:
         output_dir: str | Path,
         model_name: str | None = None,
         checkpoint: str | Path | None = None,
-        cases_csv: str | Path | None = None,
         dicom_dir: str | Path | None = None,
         *,
         calibration: str | Path | None = None,
         overwrite: bool = False,
     ) -> None:
-        self.calibration = None if calibration is None else Calibration(calibration)
+        self.calibration = None if calibration is None else Calibration(calibration, weights_sha256(checkpoint))
         self.dicom_dir = None if dicom_dir is None else Path(dicom_dir)
         self.output_dir, self.overwrite = Path(output_dir), overwrite
-        self.model_name, self.checkpoint, self.cases_csv = model_name, checkpoint, cases_csv
+        self.model_name, self.checkpoint = model_name, checkpoint
         self._documents: list[dict[str, Any]] = []
 
     def attach(self, engine: Engine) -> None:
@@ -109,7 +93,7 @@ class StudyReports:
         pred, case_id = case[PRED_KEY], case_name(case)
         source = reopen(pred.meta)
         place = source.path
-        model = {"model": self.model_name, "weights_sha256": self.checkpoint and _checksum(Path(self.checkpoint))}
+        model = {"model": self.model_name, "weights_sha256": weights_sha256(self.checkpoint)}
         cycle_ms = float(pred.meta.get(META_CYCLE_LENGTH_MS, math.nan))
         measures = measure_study(
             pred[0],
@@ -118,10 +102,12 @@ class StudyReports:
             full_cycle=bool(pred.meta.get(META_FULL_CYCLE, False)),
             cycle_length_ms=None if math.isnan(cycle_ms) else cycle_ms,
         )
-        measures = measures if self.calibration is None else self.calibration(measures)
+        measures = measures if self.calibration is None else self.calibration(measures, case_id)
         document = measures.to_document(case_id, {**origin(place, case_id), **model})
+        reference = reference_map(case)
+        document["reference"] = reference_document(case.get(CASE_ROW_KEY) or measure_case(case), reference)
         frames = ChosenFrames(source, [int(t) for t in pred.meta.get("frame_indices", range(source.num_frames))])
-        write_study_report(self.output_dir, document, frames, pred[0], pred.affine)
+        write_study_report(self.output_dir, document, frames, pred[0], pred.affine, reference=reference)
         if self.dicom_dir is not None:
             write_dicom_report(self.dicom_dir, document, pred.meta, overwrite=self.overwrite)
         return document
@@ -137,58 +123,8 @@ class StudyReports:
             if self.dicom_dir is not None:
                 remove_other_dicom_reports(self.dicom_dir, case_ids)
         if documents:
-            page, _ = write_cohort_report(self.output_dir, documents, reference_ejection_fractions(self.cases_csv))
+            page, _ = write_cohort_report(self.output_dir, documents)
             logger.info("reports: %s", page)
-
-
-def report_label_maps(
-    image: str | Path,
-    labels: str | Path,
-    output_dir: str | Path,
-    *,
-    full_cycle: bool = False,
-    septal_direction: Sequence[float] | None = None,
-    sex: str | None = None,
-    model_name: str | None = None,
-    overwrite: bool = False,
-) -> Path:
-    """Write reports of label maps that are there already.
-
-    Args:
-        image: a 4D sequence, or a folder of NIfTI sequences.
-        labels: its label map (0, 1 LV, 2 LVM, 255 = not annotated), or a folder of maps of the same names, with
-            ``_seg`` behind them or not.
-        output_dir: folder of the reports; made if needed.
-        full_cycle: the frames cover one R-R interval.
-        septal_direction: RAS direction from the cavity to the septum, which gives the 17 segments; of one study.
-        sex: ``"female"`` or ``"male"``: the reference ranges of that sex; of one study.
-        model_name: what made the label maps.
-        overwrite: accept a folder that is not empty, and replace reports in it.
-
-    Returns:
-        The page of the study, or ``index.html`` over several.
-
-    Raises:
-        InputError: if a file cannot be used, a label map does not lie on its image's grid, or files do not pair.
-    """
-    pairs = _pairs(Path(image), Path(labels))
-    if len(pairs) > 1 and (septal_direction is not None or sex is not None):
-        fix = "give one image and one label map"
-        raise InputError(image, "septal_direction and sex belong to one study, but this is a folder of several", fix)
-    folder = prepare_output_dir(output_dir, overwrite=overwrite)
-    options = MeasureOptions(septal_direction=septal_direction)
-    pages, documents = [], []
-    for case_id, (image_path, label_path) in pairs.items():
-        source, maps = open_sequence(image_path), open_sequence(label_path)
-        check_same_grid(maps, source)
-        voxels, time = np.stack(list(read_labels(maps, LabelConvention())), -1), source.time_axis(full_cycle=full_cycle)
-        measures = measure_study(
-            voxels, source.grid.affine, time.frame_times_ms, full_cycle=full_cycle, options=options
-        )
-        documents.append(measures.to_document(case_id, {**origin(image_path, case_id), "model": model_name}))
-        report = write_study_report(folder, documents[-1], source, voxels, source.grid.affine, sex=sex)
-        pages.append(report.page)
-    return pages[0] if len(pages) == 1 else write_cohort_report(folder, documents)[0]
 
 
 def origin(place: Path, case_id: str) -> dict[str, Any]:
@@ -197,29 +133,5 @@ def origin(place: Path, case_id: str) -> dict[str, Any]:
     A file name that does not begin with the case id may name the patient whom the id hides: it is left out.
     """
     name = place.name if place.name.startswith(case_id) else "name withheld, it differs from the case id"
-    checksum = _checksum(place) if place.is_file() else None
+    checksum = file_sha256(place) if place.is_file() else None
     return {"input": name, "input_sha256": checksum, "version": __version__}
-
-
-def reference_ejection_fractions(cases_csv: str | Path | None) -> dict[str, float]:
-    """True ejection fractions in percent by case id, from a table of cases; empty without a table."""
-    if cases_csv is None or not Path(cases_csv).is_file():
-        return {}
-    with Path(cases_csv).open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    return {row["case_id"]: float(row["ef_reference_percent"] or math.nan) for row in rows}
-
-
-def _pairs(image: Path, labels: Path) -> dict[str, tuple[Path, Path]]:
-    """Image and label map of each study, by case id."""
-    if not (image.is_dir() and labels.is_dir() and _by_name(image)):
-        return {case_stem(image): (image, labels)}
-    maps = {stem.removesuffix("_seg"): path for stem, path in _by_name(labels).items()}
-    found = {stem: (path, maps[stem]) for stem, path in _by_name(image).items() if stem in maps}
-    if not found:
-        raise InputError(labels, f"no label map is named like an image in {image}", "name it <image>_seg.nii.gz")
-    return found
-
-
-def _by_name(folder: Path) -> dict[str, Path]:
-    return {case_stem(path): path for path in image_files(folder)}

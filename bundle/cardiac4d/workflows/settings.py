@@ -110,6 +110,9 @@ RULES = {
         lambda value: _is_whole(value) and (value >= 1 or value == -1),
     ),
     "roi_size": _WINDOW,
+    "calibration": Rule(
+        "the path of cases.csv of an evaluation", lambda value: value is None or isinstance(value, str)
+    ),
     "outputs": Rule(f"some of {', '.join(known_outputs())}, as in \"['nifti','seq.nrrd']\"", _is_outputs),
     "spacing_mm": Rule('three numbers above 0 in millimetres, such as "[1.0,1.0,1.0]"', _is_spacing),
     "orientation": Rule("three letters such as RAS: one of L and R, one of P and A, one of I and S", _is_orientation),

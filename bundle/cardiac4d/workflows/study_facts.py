@@ -4,15 +4,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Any
 
 import numpy as np
 
-from ..conventions import CASE_ID_KEY, FULL_CYCLE_KEY, IMAGE_KEY, LABEL_KEY, LV, LVM, NOT_ANNOTATED
-from ..geometry import axis_codes, voxel_volume_ml
-from ..io import SequenceSource, label_convention, open_sequence, read_labels
+from ..conventions import CASE_ID_KEY, FULL_CYCLE_KEY, IMAGE_KEY, LABEL_KEY
+from ..geometry import Grid, axis_codes, voxel_volume_ml
+from ..io import label_convention, open_sequence, read_labels
+from .annotated_frame import AnnotatedFrame, annotated_frame
+from .frame_order import FrameOrder, coarse_frame, frame_order
+from .label_fit import FrameFit, LabelFit, frame_fit, label_fit
 
 _SAMPLES_PER_FRAME = 20_000
 _PERCENTILES = (1, 50, 99)
@@ -42,26 +46,6 @@ class Intensities:
 
 
 @dataclass(frozen=True)
-class AnnotatedFrame:
-    """What is drawn in one annotated frame.
-
-    Attributes:
-        frame: 0-based.
-        lv_ml: volume of the cavity.
-        lvm_ml: volume of the myocardium.
-        touches_edge: a structure reaches the edge of the image in the plane of the slices.
-        bare_share: share of the cavity's surface, slice by slice, that does not lie on the myocardium; 0 .. 1, nan
-            without a cavity.
-    """
-
-    frame: int
-    lv_ml: float
-    lvm_ml: float
-    touches_edge: bool
-    bare_share: float
-
-
-@dataclass(frozen=True)
 class StudyFacts:
     """A study in numbers.
 
@@ -77,6 +61,8 @@ class StudyFacts:
         intensities: of the image.
         annotated: what is drawn, by frame.
         frames_by_file: which frames are annotated follows from the label file, not from a list of frames.
+        order: how the frames follow each other; ``None`` for fewer than eight.
+        fit: how the labels fit the image; ``None`` without a frame that has both structures.
     """
 
     section: str
@@ -90,6 +76,8 @@ class StudyFacts:
     intensities: Intensities
     annotated: tuple[AnnotatedFrame, ...] = field(default_factory=tuple)
     frames_by_file: bool = True
+    order: FrameOrder | None = None
+    fit: LabelFit | None = None
 
 
 def collect_facts(section: str, entry: Mapping[str, Any]) -> StudyFacts:
@@ -105,6 +93,10 @@ def collect_facts(section: str, entry: Mapping[str, Any]) -> StudyFacts:
     image = open_sequence(entry[IMAGE_KEY])
     time = image.time_axis(full_cycle=bool(entry.get(FULL_CYCLE_KEY)))
     convention = label_convention(entry)
+    drawn: Iterable[np.ndarray | None] = repeat(None, image.num_frames)
+    if LABEL_KEY in entry:
+        drawn = read_labels(open_sequence(entry[LABEL_KEY]), convention)
+    frames = [_look(i, *pair, image.grid) for i, pair in enumerate(zip(image.frames(), drawn, strict=True))]
     return StudyFacts(
         section=section,
         case_id=str(entry[CASE_ID_KEY]),
@@ -114,52 +106,48 @@ def collect_facts(section: str, entry: Mapping[str, Any]) -> StudyFacts:
         axes=axis_codes(image.grid.affine),
         frame_duration_ms=time.frame_duration_ms,
         full_cycle=time.full_cycle,
-        intensities=_intensities(image.frames()),
-        annotated=tuple(_annotated(open_sequence(entry[LABEL_KEY]), convention)) if LABEL_KEY in entry else (),
+        intensities=_intensities(frames),
+        annotated=tuple(frame.annotated for frame in frames if frame.annotated is not None),
         frames_by_file=convention.labeled_frames is None,
+        order=frame_order([frame.coarse for frame in frames]),
+        fit=label_fit([frame.fit for frame in frames if frame.fit is not None]),
     )
 
 
-def _intensities(frames: Iterable[np.ndarray]) -> Intensities:
-    lowest, highest = np.inf, -np.inf
-    samples: list[np.ndarray] = []
-    digests: list[str] = []
-    for frame in frames:
-        lowest, highest = min(lowest, float(frame.min())), max(highest, float(frame.max()))
-        samples.append(frame.ravel(order="K")[:: max(1, frame.size // _SAMPLES_PER_FRAME)].astype(np.float64))
-        digests.append(hashlib.sha256(np.ascontiguousarray(frame).tobytes()).hexdigest())
-    p01, median, p99 = (float(p) for p in np.percentile(np.concatenate(samples), _PERCENTILES))
-    repeated = tuple(t for t in range(1, len(digests)) if digests[t] == digests[t - 1])
-    return Intensities(lowest, p01, median, p99, highest, repeated, digests[0])
+@dataclass(frozen=True)
+class _Frame:
+    """What is kept of a frame when the next one is read."""
+
+    lowest: float
+    highest: float
+    samples: np.ndarray
+    digest: str
+    coarse: np.ndarray
+    annotated: AnnotatedFrame | None
+    fit: FrameFit | None
 
 
-def _annotated(source: SequenceSource, convention: Any) -> Iterable[AnnotatedFrame]:
-    voxel_ml = voxel_volume_ml(source.grid.affine)
-    for index, labels in enumerate(read_labels(source, convention)):
-        if (labels == NOT_ANNOTATED).all():
-            continue
-        cavity, wall = labels == LV, labels == LVM
-        yield AnnotatedFrame(
-            frame=index,
-            lv_ml=float(np.count_nonzero(cavity)) * voxel_ml,
-            lvm_ml=float(np.count_nonzero(wall)) * voxel_ml,
-            touches_edge=_touches_edge(cavity | wall),
-            bare_share=_bare_share(cavity, wall),
-        )
+def _look(index: int, image: np.ndarray, labels: np.ndarray | None, grid: Grid) -> _Frame:
+    return _Frame(
+        lowest=float(image.min()),
+        highest=float(image.max()),
+        samples=image.ravel(order="K")[:: max(1, image.size // _SAMPLES_PER_FRAME)].astype(np.float64),
+        digest=hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest(),
+        coarse=coarse_frame(image, list(grid.spacing_mm)),
+        annotated=None if labels is None else annotated_frame(index, labels, voxel_volume_ml(grid.affine)),
+        fit=None if labels is None else frame_fit(image, labels, list(grid.spacing_mm)),
+    )
 
 
-def _touches_edge(structure: np.ndarray) -> bool:
-    sides = (structure[0], structure[-1], structure[:, 0], structure[:, -1])
-    return any(bool(side.any()) for side in sides)
-
-
-def _bare_share(cavity: np.ndarray, wall: np.ndarray) -> float:
-    """Faces of cavity voxels along H and W that look at neither cavity nor wall, among those that leave the cavity."""
-    leaving = bare = 0
-    for axis in (0, 1):
-        for inner, outer in ((slice(None, -1), slice(1, None)), (slice(1, None), slice(None, -1))):
-            here, there = (slice(None),) * axis + (inner,), (slice(None),) * axis + (outer,)
-            faces = cavity[here] & ~cavity[there]
-            leaving += int(np.count_nonzero(faces))
-            bare += int(np.count_nonzero(faces & ~wall[there]))
-    return bare / leaving if leaving else float("nan")
+def _intensities(frames: Sequence[_Frame]) -> Intensities:
+    p01, median, p99 = (float(p) for p in np.percentile(np.concatenate([f.samples for f in frames]), _PERCENTILES))
+    digests = [frame.digest for frame in frames]
+    return Intensities(
+        lowest=min(frame.lowest for frame in frames),
+        p01=p01,
+        median=median,
+        p99=p99,
+        highest=max(frame.highest for frame in frames),
+        repeated_frames=tuple(t for t in range(1, len(digests)) if digests[t] == digests[t - 1]),
+        digest=digests[0],
+    )

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import logging
 import platform
 import time
@@ -19,6 +18,7 @@ from ignite.engine import Engine, Events
 from torch import nn
 
 from .. import __version__
+from ..io.fingerprint import file_sha256
 from ..report import write_training_summary
 from .case_results import write_csv
 from .checkpoint import BEST_MODEL, LAST_MODEL
@@ -134,7 +134,7 @@ class TrainingSummary:
                 lines[name] = text
                 continue
             shown = name if Path(text).name == name else f"{name} {Path(text).name}"
-            lines[f"{shown}, SHA-256"] = hashlib.sha256(Path(text).read_bytes()).hexdigest()
+            lines[f"{shown}, SHA-256"] = file_sha256(Path(text))
         return lines
 
 
@@ -162,5 +162,5 @@ def _duration(seconds: float) -> str:
     """Example: 1 h 02 min, 3 min 20 s, 0.8 s."""
     if seconds < 60:
         return f"{seconds:.1f} s"
-    minutes = int(seconds // 60)
-    return f"{minutes} min {seconds % 60:.0f} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"

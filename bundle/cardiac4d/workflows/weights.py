@@ -12,6 +12,7 @@ import json
 import logging
 import os
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from ignite.engine import Engine, Events
 from torch import nn
 
 from ..errors import InputError
+from ..io.fingerprint import file_sha256
 from ..io.whole_file import whole_file
 
 Recipe = Mapping[str, Any]
@@ -112,6 +114,16 @@ def read_weights(
 def _advice_for_missing(path: Path) -> str:
     elsewhere = f"; it is looked for from {Path.cwd()}: pass --bundle_root if the bundle is elsewhere"
     return "train first, or give another file by --checkpoint" + ("" if path.is_absolute() else elsewhere)
+
+
+def weights_sha256(path: str | os.PathLike[str] | None) -> str | None:
+    """SHA-256 of a file of weights, read once per process; ``None`` if there is no such file."""
+    return _sha256(Path(path)) if path is not None and Path(path).is_file() else None
+
+
+@cache
+def _sha256(path: Path) -> str:
+    return file_sha256(path)
 
 
 def recipe_path(model: str | os.PathLike[str]) -> Path:

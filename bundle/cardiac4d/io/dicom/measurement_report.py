@@ -15,6 +15,7 @@ from ..structures import CODED_STRUCTURES, SNOMED, Structure
 from ..whole_file import whole_file
 from ..writer import refuse_existing
 from .quantities import CYCLE, EF_BY_MR, END_DIASTOLE, END_SYSTOLE, PROCEDURES, VOLUME, Quantity
+from .report_items import QualityFlag, ReportIntervals, comments, measurement, quality_findings
 from .report_references import ReportReferences
 from .segmentation_files import phase_name
 from .sequence import DicomSequence
@@ -22,7 +23,6 @@ from .software import EQUIPMENT, NAME, SERIES_NUMBER, coded, lasting_uid, new_ui
 from .toolkit import highdicom_for, quiet
 
 _REPORT_SERIES = SERIES_NUMBER + 999
-_SIGNIFICANT_DIGITS = 6
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,8 @@ class Measurements:
         ed_frame: end diastole, an index in the study.
         es_frame: end systole.
         values: by the names of :mod:`~cardiac4d.io.dicom.quantities`, such as ``edv_ml`` or ``ef_percent``.
+        intervals: how sure they are, if known.
+        flags: what speaks against them.
     """
 
     frames: Sequence[int]
@@ -42,6 +44,8 @@ class Measurements:
     ed_frame: int
     es_frame: int
     values: Mapping[str, float | None] = field(default_factory=dict)
+    intervals: ReportIntervals | None = None
+    flags: Sequence[QualityFlag] = ()
 
 
 def write_measurement_report(
@@ -52,7 +56,10 @@ def write_measurement_report(
     segmentations: str | PathLike[str] | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Write one report: a group for each structure in each phase, for end diastole, end systole, and the cycle.
+    """Write one report: a group for each structure in each phase, for end diastole, end systole, cycle and quality.
+
+    Intervals stand in words beside the numbers, and as ranges of uncertainty (TID 310) where they hold the number;
+    flags as coded findings, their reasons in words.
 
     It says that it is complete, preliminary and not verified by anyone. Patient and study are those of the source
     images, as the standard demands: the file names the patient.
@@ -92,8 +99,10 @@ def write_measurement_report(
 
 def _check(measurements: Measurements) -> None:
     known = {*END_DIASTOLE, *END_SYSTOLE, *CYCLE}
-    if not set(measurements.values) <= known:
-        raise ValueError(f"`values` must be some of {sorted(known)}, got {sorted(measurements.values)}")
+    bounds = {} if measurements.intervals is None else measurements.intervals.bounds
+    for name, given in {"values": measurements.values, "intervals": bounds}.items():
+        if not set(given) <= known:
+            raise ValueError(f"`{name}` must be some of {sorted(known)}, got {sorted(given)}")
     keys = [structure.key for structure in CODED_STRUCTURES]
     if not set(measurements.volumes_ml) <= set(keys):
         raise ValueError(f"`volumes_ml` must be of {keys}, got {sorted(measurements.volumes_ml)}")
@@ -143,7 +152,7 @@ def _phase_groups(measurements: Measurements, sequence: DicomSequence, reference
     for structure in CODED_STRUCTURES:
         volumes = measurements.volumes_ml.get(structure.key, ())
         for frame, volume in zip(measurements.frames, volumes, strict=False):
-            found = list(_numbers({"volume": VOLUME}, {"volume": volume}))
+            found = list(_numbers({"volume": VOLUME}, {"volume": volume}, None))
             if found:
                 title = f"{structure.name}, {phase_name(sequence, frame)}"
                 yield _group(title, found, references, structure, references.segment(frame, structure))
@@ -157,27 +166,36 @@ def _study_groups(measurements: Measurements, sequence: DicomSequence, reference
         f"End systole, {phase_name(sequence, measurements.es_frame)}": END_SYSTOLE,
         "Cardiac cycle": cycle,
     }
+    intervals = measurements.intervals
     for title, quantities in titled.items():
-        found = list(_numbers(quantities, measurements.values))
+        found = list(_numbers(quantities, measurements.values, intervals))
         if found:
-            yield _group(title, found, references, CODED_STRUCTURES[0])
+            words = [] if intervals is None else intervals.sentences(quantities)
+            yield _group(title, found, references, CODED_STRUCTURES[0], words=words)
+    if measurements.flags:
+        words = [f"{flag.severity}: {flag.reason}" for flag in measurements.flags]
+        findings = quality_findings(measurements.flags)
+        yield _group("Quality", [], references, CODED_STRUCTURES[0], words=words, findings=findings)
 
 
-def _numbers(quantities: Mapping[str, Quantity], values: Mapping[str, float | None]) -> Iterator[Any]:
-    from highdicom.sr import Measurement
-
+def _numbers(
+    quantities: Mapping[str, Quantity], values: Mapping[str, float | None], intervals: ReportIntervals | None
+) -> Iterator[Any]:
     for name, quantity in quantities.items():
         value = values.get(name)
         if value is not None and math.isfinite(value):
-            yield Measurement(
-                name=coded(quantity.code, quantity.meaning, quantity.scheme),
-                value=float(f"{value:.{_SIGNIFICANT_DIGITS}g}"),
-                unit=coded(quantity.unit, quantity.unit, "UCUM"),
-            )
+            yield measurement(quantity, value, intervals.bounds.get(name) if intervals else None)
 
 
 def _group(
-    title: str, numbers: list[Any], references: ReportReferences, structure: Structure, segment: Any | None = None
+    title: str,
+    numbers: list[Any],
+    references: ReportReferences,
+    structure: Structure,
+    segment: Any | None = None,
+    *,
+    words: Sequence[str] = (),
+    findings: Sequence[Any] = (),
 ) -> Any:
     from highdicom.sr import (
         AlgorithmIdentification,
@@ -192,7 +210,10 @@ def _group(
         "algorithm_id": AlgorithmIdentification(name=NAME, version=EQUIPMENT["software_versions"]),
         "finding_sites": [FindingSite(coded(structure.code, structure.meaning, SNOMED))],
         "measurements": numbers,
+        "qualitative_evaluations": findings,
     }
-    if segment is None:
-        return MeasurementsAndQualitativeEvaluations(**common)
-    return VolumetricROIMeasurementsAndQualitativeEvaluations(**common, referenced_segment=segment)
+    if segment is not None:
+        return VolumetricROIMeasurementsAndQualitativeEvaluations(**common, referenced_segment=segment)
+    group = MeasurementsAndQualitativeEvaluations(**common)
+    group[0].ContentSequence.extend(comments(words))
+    return group

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-_LOINC, _SNOMED, _OWN = "LN", "SCT", "99CARDIAC4D"
+from .software import OWN_SCHEME
+
+_LOINC, _SNOMED = "LN", "SCT"
 
 
 class Quantity(NamedTuple):
@@ -29,7 +31,7 @@ VOLUME: Final = Quantity("118565006", _SNOMED, "Volume", "mL")
 END_DIASTOLE: Final = {
     "edv_ml": Quantity("8821-1", _LOINC, "Left Ventricular ED Volume", "mL"),
     "ed_mass_g": Quantity("18087-7", _LOINC, "Left Ventricle Mass", "g"),
-    "ed_thickness_mm": Quantity("ED_WALL_THICKNESS", _OWN, "Mean left ventricular wall thickness at ED", "mm"),
+    "ed_thickness_mm": Quantity("ED_WALL_THICKNESS", OWN_SCHEME, "Mean left ventricular wall thickness at ED", "mm"),
 }
 END_SYSTOLE: Final = {"esv_ml": Quantity("8823-7", _LOINC, "Left Ventricular ES Volume", "mL")}
 CYCLE: Final = {

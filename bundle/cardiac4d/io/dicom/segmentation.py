@@ -55,6 +55,7 @@ def phase_segmentation(labels: np.ndarray, images: PhaseImages, phase: str, numb
         omit_empty_frames=present,
         **EQUIPMENT,
     )
+    result.ContentCreatorName = ""  # of type 2, PS3.3 table 10-12: no person
     images.restore(result)
     return result
 

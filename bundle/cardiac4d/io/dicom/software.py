@@ -16,6 +16,8 @@ EQUIPMENT: Final[dict[str, Any]] = {
     "device_serial_number": __version__,
 }
 """Software has no serial number, but the standard wants one."""
+OWN_SCHEME: Final = "99CARDIAC4D"
+"""Codes that no public list has."""
 SERIES_NUMBER: Final = 9000
 """Of the first series written; far above those of scanners."""
 

@@ -23,6 +23,24 @@ def is_dicom_study(files: Sequence[Path]) -> bool:
     return holds_dicom(first) if first.is_dir() else not has_suffix(first) and is_dicom(first)
 
 
+def refuse_mixture(folder: Path, image_files: Sequence[Path]) -> None:
+    """Raise :class:`InputError` where image files and a DICOM study share a folder.
+
+    Which of them is the study is nothing to guess: the image files may be another patient's, or its segmentations.
+
+    Args:
+        folder: the folder that the user named.
+        image_files: those in its own level.
+    """
+    first = first_dicom(folder)
+    if first is None:
+        return
+    named = image_files[0].name + (f" and {len(image_files) - 1} more" if len(image_files) > 1 else "")
+    problem = f"it holds image files ({named}) and DICOM files ({first.relative_to(folder)}, ...)"
+    fix = f"keep them apart, or name the image files ({folder}/*{image_files[0].suffix})"
+    raise InputError(folder, problem, f'{fix}; in a data list, "series": "*" takes the DICOM study')
+
+
 def first_dicom(folder: Path) -> Path | None:
     """The first DICOM file of a folder tree, or None."""
     return next((path for path in files_below(folder) if is_dicom(path)), None)

@@ -8,8 +8,8 @@
   const SHOWN_CYCLE_MS = data.cycle_ms || 1000; // a beat per second where the true length is not known
   const SIDE = 512; // of a canvas; pictures are scaled to it, letters and lines are not
   const zoom = SIDE / data.pixels;
-  const COLOURS = { cavity: "#E69F00", wall: "#56B4E9", cut: "#FFFFFF" };
-  const state = { frame: data.ed_frame, playing: false, speed: 1, contours: true, cuts: true };
+  const COLOURS = { cavity: "#E69F00", wall: "#56B4E9", cut: "#FFFFFF", reference: "#FFFFFF" };
+  const state = { frame: data.ed_frame, playing: false, speed: 1, contours: true, cuts: true, reference: true };
   let clock = null; // time of the last step of the animation, and how far the heart is in its beat
 
   // --- views ---------------------------------------------------------------------------------------------------
@@ -52,7 +52,11 @@
       context.drawImage(image, column * side, row * side, side, side, 0, 0, SIDE, SIDE);
     }
     if (state.cuts) views.filter((other) => other !== view).forEach((other) => drawCutLine(context, cut, other));
-    if (state.contours) drawContours(context, cut.contours[state.frame]);
+    const [cavity, whole] = cut.contours[state.frame];
+    if (state.contours) drawContours(context, [[whole, COLOURS.wall], [cavity, COLOURS.cavity]], []);
+    if (state.reference && cut.reference) {
+      drawContours(context, cut.reference[state.frame].map((path) => [path, COLOURS.reference]), [7, 7]);
+    }
     drawLetters(context, cut.letters);
     drawScaleBar(context);
     const where = cut.title;
@@ -61,13 +65,14 @@
     view.canvas.setAttribute("aria-label", `${view.name}, ${where}, ${spoken()}`);
   }
 
-  function drawContours(context, [cavity, whole]) {
+  function drawContours(context, lines, dashes) {
     context.save();
     const scale = zoom / data.units_per_pixel;
     context.setTransform(scale, 0, 0, scale, zoom / 2, zoom / 2); // paths count from the centre of the first pixel
     context.lineWidth = 3 / scale;
     context.lineJoin = "round";
-    [[whole, COLOURS.wall], [cavity, COLOURS.cavity]].forEach(([path, colour]) => {
+    context.setLineDash(dashes.map((length) => length / scale));
+    lines.forEach(([path, colour]) => {
       if (!path) return;
       context.strokeStyle = colour;
       context.stroke(new Path2D(path));
@@ -146,7 +151,8 @@
     const volume = data.lv_ml[state.frame];
     const amount = volume === null ? "cavity not measured" : `cavity ${volume.toFixed(0)} mL`;
     const phase = state.frame === data.ed_frame ? ", end-diastole" : state.frame === data.es_frame ? ", end-systole" : "";
-    return `frame ${state.frame} / ${numFrames - 1}${time}, ${amount}${phase}`;
+    const known = !data.reference_frames || data.reference_frames.includes(state.frame);
+    return `frame ${state.frame} / ${numFrames - 1}${time}, ${amount}${phase}${known ? "" : ", no reference here"}`;
   }
 
   function draw() {
@@ -214,9 +220,10 @@
   byId("forward").addEventListener("click", () => seek(state.frame + 1));
   byId("time").addEventListener("input", (event) => seek(Number(event.target.value)));
   byId("speed").addEventListener("change", (event) => { state.speed = Number(event.target.value); });
-  ["contours", "cuts"].forEach((name) =>
-    byId(name).addEventListener("change", (event) => {
-      state[name] = event.target.checked;
+  const boxes = { contours: byId("contours"), cuts: byId("cuts"), reference: byId("reference-contours") };
+  Object.entries(boxes).forEach(([name, box]) =>
+    box?.addEventListener("change", () => {
+      state[name] = box.checked;
       draw();
     }));
   document.querySelectorAll("[data-frame]").forEach((button) =>
@@ -233,6 +240,7 @@
       ArrowRight: () => seek(state.frame + 1),
       Home: () => seek(data.ed_frame),
       End: () => seek(data.es_frame),
+      r: boxes.reference && (() => boxes.reference.click()),
     }[event.key];
     if (!action) return;
     event.preventDefault();
