@@ -17,11 +17,13 @@ from torch import Tensor
 
 from cardiac4d.ops.layout import from_frames, to_frames
 from cardiac4d.ops.sources import TORCH_FLAGS
-from tests.helpers.cpu_kernels import GUARD, Shape
+from tests.helpers.cpu_kernels import OPERATIONS, Shape
 
 EMULATION = Path(__file__).resolve().parent / "cuda_emulation"
 CSRC = Path(__file__).resolve().parents[2] / "bundle/cardiac4d/ops/csrc"
 FLAGS = ("-std=c++17", "-O1", "-fPIC", "-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas")
+GUARD = 4096
+"""Elements before and behind every tensor: more than a row, so that a planted bug harms nothing but its test."""
 LIE_AS_FRAMES = {"forward": (True, False, False), "grad_input": (True, False), "grad_weight": (True, True)}
 """Which operands lie as frames: not weight and bias."""
 MAX_BLOCKS = 7
@@ -34,7 +36,8 @@ class EmulatedKernels:
     def __init__(self, library: Path) -> None:
         self._library: Any = ctypes.CDLL(str(library))
         self._library.c4d_cuda_error.restype = ctypes.c_char_p
-        self._library.c4d_cuda_grad_weight_workspace.restype = ctypes.c_int64
+        self._library.c4d_cuda_algorithm.restype = ctypes.c_char_p
+        self._library.c4d_cuda_workspace.restype = ctypes.c_int64
 
     def error(self, status: int) -> str:
         return self._library.c4d_cuda_error(status).decode()
@@ -44,15 +47,26 @@ class EmulatedKernels:
         function = getattr(self._library, f"c4d_cuda_{operation}")
         return function(ctypes.byref(problem), *(ctypes.c_void_p(p) for p in pointers), None)
 
-    def workspace(self, shape: Shape, dtype: torch.dtype) -> int:
-        """Bytes of working memory that the weight gradient needs."""
-        return self._library.c4d_cuda_grad_weight_workspace(ctypes.byref(shape.to_c(dtype, "fast")))
+    def algorithm(self, operation: str, shape: Shape, dtype: torch.dtype, architecture: int = 90) -> str:
+        """What computes an operation on a GPU, whose driver has loaded code for this architecture."""
+        problem = shape.to_c(dtype, "fast")
+        self._library.c4d_emulation_architecture(architecture)
+        name = self._library.c4d_cuda_algorithm(ctypes.byref(problem), OPERATIONS[operation]).decode()
+        self._library.c4d_emulation_architecture(90)
+        return name
 
-    def run(self, operation: str, shape: Shape, *tensors: Tensor | None, reverse: bool = False) -> Tensor:
+    def workspace(self, operation: str, shape: Shape, dtype: torch.dtype) -> int:
+        """Bytes of working memory that an operation needs."""
+        return self._library.c4d_cuda_workspace(ctypes.byref(shape.to_c(dtype, "fast")), OPERATIONS[operation])
+
+    def run(
+        self, operation: str, shape: Shape, *tensors: Tensor | None, reverse: bool = False, eager: bool = False
+    ) -> Tensor:
         """Compute ``forward(x, w, bias)``, ``grad_input(dy, w)`` or ``grad_weight(x, dy)``.
 
         Operands lie between NaN, which no result may depend on; the result lies between numbers that must stay.
-        ``reverse`` runs blocks and threads in the opposite order.
+        ``reverse`` runs blocks and threads in the opposite order; ``eager`` makes asynchronous copies at once, and
+        not as late as they may be.
         """
         dtype = tensors[0].dtype
         is_weight = operation == "grad_weight"
@@ -64,14 +78,14 @@ class EmulatedKernels:
         laid = [to_frames(t) if frames else t for t, frames in zip(tensors, LIE_AS_FRAMES[operation], strict=True)]
         operands = [None if t is None else _guarded(t, torch.nan) for t in laid]
         pointers = [None if t is None else t[GUARD:].data_ptr() for t in [*operands, result]]
-        if is_weight:
-            count = self.workspace(shape, dtype) // 8 + 1
-            workspace = _guarded(torch.full([count], torch.nan, dtype=torch.float64), 77.0)
-            pointers.append(workspace[GUARD:].data_ptr())
+        count = self.workspace(operation, shape, dtype) // 8 + 1
+        workspace = _guarded(torch.full([count], torch.nan, dtype=torch.float64), 77.0)
+        pointers.append(workspace[GUARD:].data_ptr())
         self._library.c4d_emulation_reverse(int(reverse))
+        self._library.c4d_emulation_eager(int(eager))
         status = self.status(operation, problem, *pointers)
         assert status == 0, self.error(status)
-        for written in [result, workspace] if is_weight else [result]:
+        for written in (result, workspace):
             assert (written[:GUARD] == 77).all(), "written before the memory"
             assert (written[-GUARD:] == 77).all(), "written behind the memory"
         values = result[GUARD:-GUARD].view(size)

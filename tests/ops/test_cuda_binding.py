@@ -89,6 +89,16 @@ def test_operators_take_every_dtype_and_an_empty_batch(operators: Any) -> None:
 
 
 @needs_compiler
+def test_operators_take_views_that_begin_anywhere(operators: Any) -> None:
+    x, weight = torch.randn(1, 8, 3, 3, 3, 3).bfloat16(), torch.randn(8, 8, 3, 3, 3, 3).bfloat16()
+    shifted = torch.empty(x.numel() + 1, dtype=x.dtype)[1:].view(1, 3, 3, 3, 3, 8)
+    view = from_frames(shifted.copy_(to_frames(x)))
+    assert view.data_ptr() % 16 != 0
+    arguments = _positional({"padding": 1})
+    assert torch.equal(operators.conv4d(view, weight, None, *arguments), operators.conv4d(x, weight, None, *arguments))
+
+
+@needs_compiler
 def test_operators_refuse_what_would_read_beyond_memory(operators: Any) -> None:
     x, weight, bias, options = make_problem("cube")
     arguments = _positional(options)

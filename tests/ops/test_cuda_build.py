@@ -17,7 +17,7 @@ from tests.helpers.process import run_python
 WEAK = {"aoti_torch_get_current_cuda_stream"}
 """What a torch without CUDA does not have; the library must load there."""
 
-REGISTERS = {"correlate": 128, "sum_pieces": 128, "add_pieces": 40}
+REGISTERS = {"correlate": 128, "sum_pieces": 128, "add_pieces": 40, "correlate_on_tensor_cores": 200, "pack": 40}
 """The most registers that a thread of each kernel may take, on any architecture and for any dtype."""
 
 needs_nvcc = pytest.mark.skipif(toolchain.find_nvcc() is None, reason="needs nvcc")
@@ -195,7 +195,7 @@ def test_library_builds_from_scratch_and_loads_without_cuda(tmp_path: Path, monk
 @needs_nvcc
 @pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["75", "80", "90"])
-@pytest.mark.parametrize("unit", ["plain_correlate.cu", "plain_grad_weight.cu"])
+@pytest.mark.parametrize("unit", ["plain_correlate.cu", "plain_grad_weight.cu", "mma_correlate.cu"])
 def test_no_kernel_spills_registers(unit: str, architecture: str, tmp_path: Path) -> None:
     flags = [*sources.NVCC_FLAGS, *cuda_build.architecture_flags(architecture), "-Xptxas", "-v"]
     said = toolchain.run(

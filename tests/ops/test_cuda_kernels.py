@@ -4,10 +4,14 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from tests.helpers.conv4d_cases import CASES
 from tests.helpers.conv4d_table import TABLE, expected
@@ -21,6 +25,16 @@ SHAPES = {name: Shape(batch=2, **case) for name, case in CASES.items()} | {
     "many_channels": Shape((3, 2, 3, 4), (19, 21), padding=1),
     "many_voxels": Shape((9, 8, 11, 13), (3, 2), batch=2, kernel=(2, 1, 2, 1)),
 }
+MMA = {
+    "8_to_8": Shape((4, 5, 18, 6), (8, 8), padding=1),
+    "16_to_8": Shape((3, 5, 20, 5), (16, 8), padding=1),
+    "8_to_24_unequal_padding": Shape((3, 4, 5, 4), (8, 24), batch=2, padding=(1, 0, 2, 1)),
+    "32_to_8": Shape((3, 3, 5, 2), (32, 8), padding=1),
+    "one_voxel": Shape((1, 1, 1, 1), (8, 8), padding=1),
+}
+"""Small problems of the path on tensor cores, all of them ragged."""
+MANY_TILES = Shape((10, 9, 22, 9), (8, 8), padding=(1, 0, 2, 1))
+"""More tiles than blocks, cut on every axis; rows end in the first and in the second half of a tile."""
 LEVEL_0 = Shape((96, 96, 64, 16), (8, 8), padding=1)
 """The widest layer of the network at the full crop."""
 
@@ -36,6 +50,12 @@ def check(kernels: EmulatedKernels, name: str, operation: str, dtype: torch.dtyp
     assert_near(actual, reference(operation, SHAPES[name], *operands))
 
 
+def assert_rounded_once(actual: Tensor, right: Tensor) -> None:
+    """Summed in float32: half a unit in the last place, and a little for the sums."""
+    error = (actual.double() - right).abs().max()
+    assert error <= 0.6 * torch.finfo(actual.dtype).eps * right.abs().max()
+
+
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("name", sorted(SHAPES.keys() - {"wide"}))
 def test_every_problem_is_the_reference_in_float32(kernels: EmulatedKernels, name: str, operation: str) -> None:
@@ -47,6 +67,58 @@ def test_every_problem_is_the_reference_in_float32(kernels: EmulatedKernels, nam
 @pytest.mark.parametrize("name", ["cube", "groups_strided_dilated"])
 def test_every_dtype(kernels: EmulatedKernels, name: str, operation: str, dtype: torch.dtype) -> None:
     check(kernels, name, operation, dtype)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("operation", ["forward", "grad_input"])
+@pytest.mark.parametrize("name", MMA)
+def test_tensor_cores_compute_the_reference(
+    kernels: EmulatedKernels, name: str, operation: str, dtype: torch.dtype
+) -> None:
+    operands = draw(operation, MMA[name], dtype)
+    right = reference(operation, MMA[name], *operands)
+    assert kernels.algorithm(operation, MMA[name], dtype) == "mma"
+    late, eager = (kernels.run(operation, MMA[name], *operands, reverse=e, eager=e) for e in (False, True))
+    assert torch.equal(late, eager)
+    assert_rounded_once(late, right)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("eager", [False, True])
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("operation", ["forward", "grad_input"])
+@pytest.mark.parametrize("channels", [(8, 8), (16, 32), (32, 16)])
+def test_tensor_cores_compute_many_tiles_in_any_order(
+    kernels: EmulatedKernels, channels: tuple[int, int], operation: str, reverse: bool, eager: bool
+) -> None:
+    shape = replace(MANY_TILES, channels=channels)
+    operands = draw(operation, shape, torch.bfloat16)
+    actual = kernels.run(operation, shape, *operands, reverse=reverse, eager=eager)
+    assert_rounded_once(actual, reference(operation, shape, *operands))
+
+
+@pytest.mark.parametrize(
+    ("change", "algorithms"),
+    [
+        ({}, ["mma", "mma", "plain"]),
+        ({"padding": 0}, ["mma", "mma", "plain"]),
+        ({"channels": (32, 64)}, ["mma", "plain", "plain"]),
+        ({"channels": (40, 8)}, ["plain", "mma", "plain"]),
+        ({"channels": (1, 8)}, ["plain"] * 3),
+        ({"channels": (8, 3)}, ["plain"] * 3),
+        ({"stride": (1, 1, 1, 2)}, ["plain"] * 3),
+        ({"dilation": (1, 2, 1, 1)}, ["plain"] * 3),
+        ({"kernel": (3, 3, 3, 1)}, ["plain"] * 3),
+        ({"padding": (1, 1, 3, 1)}, ["plain"] * 3),
+        ({"groups": 8}, ["plain"] * 3),
+    ],
+)
+def test_algorithm(kernels: EmulatedKernels, change: dict[str, Any], algorithms: list[str]) -> None:
+    shape = replace(LEVEL_0, **change)
+    for dtype in (torch.bfloat16, torch.float16):
+        assert [kernels.algorithm(operation, shape, dtype) for operation in OPERATIONS] == algorithms
+    for dtype in (torch.float32, torch.float64):
+        assert [kernels.algorithm(operation, shape, dtype) for operation in OPERATIONS] == ["plain"] * 3
 
 
 @pytest.mark.slow
@@ -105,16 +177,24 @@ def test_half_types_sum_in_float32_and_round_once(kernels: EmulatedKernels) -> N
 def test_sizes_that_do_not_fit_are_refused(kernels: EmulatedKernels, operation: str) -> None:
     problem = SHAPES["cube"].to_c(torch.float32, "fast")
     problem.out[2] += 1
-    status = kernels.status(operation, problem, *[None] * (3 if operation == "grad_input" else 4))
+    status = kernels.status(operation, problem, *[None] * (5 if operation == "forward" else 4))
     assert "do not describe a convolution" in kernels.error(status)
 
 
 def test_working_memory_is_bounded(kernels: EmulatedKernels) -> None:
     weights = 8 * 8 * 81 * 4
-    pieces = kernels.workspace(LEVEL_0, torch.float32) / weights
+    pieces = kernels.workspace("grad_weight", LEVEL_0, torch.float32) / weights
     assert 1 < pieces == int(pieces) <= 64
     wide = Shape((9, 9, 9, 9), (1024, 1024), batch=64, padding=1)
-    assert kernels.workspace(wide, torch.float32) == 1024 * 1024 * 81 * 4  # one piece, however many voxels
+    one_piece = 1024 * 1024 * 81 * 4  # however many voxels
+    assert kernels.workspace("grad_weight", wide, torch.float32) == one_piece
+
+
+@pytest.mark.parametrize(("architecture", "name"), [(75, "plain"), (80, "mma"), (86, "plain"), (90, "mma")])
+def test_tensor_cores_need_code_for_them_and_shared_memory(
+    kernels: EmulatedKernels, architecture: int, name: str
+) -> None:
+    assert kernels.algorithm("forward", LEVEL_0, torch.bfloat16, architecture) == name
 
 
 MUTANTS = {
@@ -144,18 +224,54 @@ MUTANTS = {
     "the voxel behind the output": ("frames.h", "o < p.out[axis] ?", "o <= p.out[axis] ?"),
     "a stride that is not looked at": ("frames.h", "return o * stride == reach &&", "return"),
     "jobs of one round alone": ("plain_correlate.cu", "job += gridDim.x", "job += work.jobs()"),
+    "copies that nobody waits for": ("mma_correlate.cu", "      wait_for_copies();\n", ""),
+    "no barrier behind the copies": ("mma_correlate.cu", "__syncthreads();  // now the planes", "// now the planes"),
+    "no barrier before the next job": ("mma_correlate.cu", "__syncthreads();  // before the next job", "//"),
+    "a barrier that some warps leave out": (
+        "mma_correlate.cu",
+        "__syncthreads();  // now the planes",
+        "if (part.w == 0) __syncthreads();  // now the planes",
+    ),
+    "a slot too few": ("mma_correlate.cu", "kSlots = 4;", "kSlots = 3;"),
+    "slots that do not go round": ("mma_correlate.cu", "slot = (step + kh) % kSlots", "slot = kh"),
+    "a plane behind the source": ("mma_correlate.cu", "h < sizes.from[kH]", "h <= sizes.from[kH]"),
+    "a frame behind the source": ("mma_correlate.cu", "t < sizes.from[kT]", "t <= sizes.from[kT]"),
+    "a voxel behind the row": ("mma_correlate.cu", "(d < size[kD])", "(d <= size[kD])"),
+    "a voxel behind the second half": ("mma_correlate.cu", "d + 8 < size[kD]", "d + 8 <= size[kD]"),
+    "a row too many": ("mma_correlate.cu", "w + j >= size[kW]", "w + j > size[kW]"),
+    "the first tap twice": ("mma_correlate.cu", "lane % 16 + lane / 16", "lane % 16"),
+    "taps that are not flipped": ("mma_correlate.cu", "? kTaps - 1 - reordered : reordered", "? reordered : reordered"),
+    "taps in the order of torch": ("mma_correlate.cu", "tap % 3 * 3 + tap / 3 % 3", "tap % 9"),
+    "padding of the forward pass": ("mma_correlate.cu", "? 2 - p.padding[axis] :", "? p.padding[axis] :"),
+    "one bias for two channels": ("mma_correlate.cu", "work.bias[channel + i % 2]", "work.bias[channel]"),
+    "instructions that some lanes leave out": (
+        "mma_correlate.cu",
+        "      load_blocks(third + row, b);",
+        "      if (lane != 5) load_blocks(third + row, b);",
+    ),
 }
 """Planted bugs: file, what stands there, what shall stand there."""
 
 
-def _catches(kernels: EmulatedKernels) -> bool:
-    for operation in OPERATIONS:
+def _checks_of(file: str) -> Iterator[tuple[str, Shape, torch.dtype]]:
+    """What is computed to find a bug in a file."""
+    if file == "mma_correlate.cu":
+        yield from ((operation, MANY_TILES, torch.bfloat16) for operation in ("forward", "grad_input"))
+    else:
         for name in ("groups_strided_dilated", "many_channels", "many_voxels", "cube"):
-            for reverse in (False, True):
-                try:
-                    check(kernels, name, operation, torch.float32, reverse=reverse)
-                except AssertionError:
-                    return True
+            yield from ((operation, SHAPES[name], torch.float32) for operation in OPERATIONS)
+
+
+def _catches(kernels: EmulatedKernels, file: str) -> bool:
+    for operation, shape, dtype in _checks_of(file):
+        operands = draw(operation, shape, dtype)
+        right = reference(operation, shape, *operands)
+        for backwards in (False, True):
+            try:
+                actual = kernels.run(operation, shape, *operands, reverse=backwards, eager=backwards)
+                (assert_near if dtype == torch.float32 else assert_rounded_once)(actual, right)
+            except AssertionError:
+                return True
     return False
 
 
@@ -168,4 +284,4 @@ def test_planted_bug_is_caught(mutant: str, tmp_path: Path) -> None:
     text = source.read_text()
     assert text.count(right) == 1
     source.write_text(text.replace(right, wrong))
-    assert _catches(EmulatedKernels(build(tmp_path, tmp_path / "csrc")))
+    assert _catches(EmulatedKernels(build(tmp_path, tmp_path / "csrc")), file)

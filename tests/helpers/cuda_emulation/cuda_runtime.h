@@ -3,7 +3,8 @@
 //
 // The threads of a block are fibers. Each runs on until it waits for others, so threads are as far apart as their
 // barriers allow; `c4d_emulation_reverse` runs them in the opposite order. A barrier that part of the threads misses
-// fails the launch. Shared memory holds NaN before a block starts, and must not be touched beyond what was asked for.
+// fails the launch, and so does an instruction of a warp that part of its lanes miss. Shared memory holds NaN before a
+// block starts, and must not be touched beyond what was asked for.
 // This tests the logic of kernels: not the hardware, not its memory model, not coalescing.
 #ifndef C4D_EMULATION_CUDA_RUNTIME_H
 #define C4D_EMULATION_CUDA_RUNTIME_H
@@ -22,6 +23,11 @@
 
 enum cudaError_t { cudaSuccess = 0, cudaErrorInvalidConfiguration = 9, cudaErrorLaunchFailure = 719 };
 typedef struct CUstream_st* cudaStream_t;
+enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize };
+enum cudaDeviceAttr { cudaDevAttrMaxSharedMemoryPerBlockOptin };
+struct cudaFuncAttributes {
+  int ptxVersion;
+};
 
 struct alignas(16) ulonglong2 {
   unsigned long long x, y;
@@ -42,18 +48,34 @@ extern dim3 threadIdx, blockIdx, gridDim;
 
 namespace emulation {
 
+extern int architecture;  // 90, unless c4d_emulation_architecture says another
+
 void wait_for_block();
-cudaError_t run(const cudaLaunchConfig_t& config, const std::function<void()>& thread);
+cudaError_t allow_shared_memory(const void* kernel, size_t bytes);
+cudaError_t run(const void* kernel, const cudaLaunchConfig_t& config, const std::function<void()>& thread);
 
 }  // namespace emulation
 
 inline void __syncthreads() { emulation::wait_for_block(); }
 const char* cudaGetErrorString(cudaError_t error);
+cudaError_t cudaGetDevice(int* device);
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device);
+
+template <class Kernel>
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, Kernel*) {
+  attributes->ptxVersion = emulation::architecture;
+  return cudaSuccess;
+}
+
+template <class Kernel>
+cudaError_t cudaFuncSetAttribute(Kernel* kernel, cudaFuncAttribute, int value) {
+  return emulation::allow_shared_memory(reinterpret_cast<const void*>(kernel), static_cast<size_t>(value));
+}
 
 template <class... Parameters, class... Arguments>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Parameters...),
                                Arguments&&... arguments) {
-  return emulation::run(*config, [&] { kernel(arguments...); });
+  return emulation::run(reinterpret_cast<const void*>(kernel), *config, [&] { kernel(arguments...); });
 }
 
 #endif  // C4D_EMULATION_CUDA_RUNTIME_H

@@ -56,10 +56,15 @@ inline Tensor empty_frames(const Tensor& like, const Sizes& size) {
   return Tensor(result);
 }
 
-// A tensor as the kernels want input and output; copies only from other strides.
+// The kernels load 16 bytes at once. torch's memory is aligned so; a view may begin anywhere.
+inline bool is_aligned(const Tensor& tensor) {
+  return reinterpret_cast<uintptr_t>(tensor.const_data_ptr()) % 16 == 0;
+}
+
+// A tensor as the kernels want input and output; copies only from other strides, or if it is not aligned.
 inline Tensor frames(const Tensor& tensor, const char* name, const Tensor& like, const Sizes& size) {
   check_tensor(tensor, name, like, size);
-  if (lies_as_frames(tensor, size)) return tensor;
+  if (lies_as_frames(tensor, size) && is_aligned(tensor)) return tensor;
   Tensor copy = empty_frames(tensor, size);
   torch::stable::copy_(copy, tensor);
   return copy;
@@ -79,6 +84,11 @@ inline void* current_stream(const Tensor& tensor) {
   return stream;
 }
 
+// torch keeps the memory for the work that is queued on the current stream, and gives it to later work alone.
+inline Tensor workspace_for(const c4d_problem& problem, int operation, const Tensor& like) {
+  return torch::stable::new_empty(like, {c4d_cuda_workspace(&problem, operation)}, ScalarType::Byte);
+}
+
 inline void check_launch(int status) { STD_TORCH_CHECK(status == 0, "conv4d: ", c4d_cuda_error(status)); }
 
 inline Tensor cuda_conv4d(const Tensor& input, const Tensor& weight, const std::optional<Tensor>& bias,
@@ -92,8 +102,9 @@ inline Tensor cuda_conv4d(const Tensor& input, const Tensor& weight, const std::
   std::optional<Tensor> b;
   if (bias) b = plain(*bias, "bias", input, {problem.out_channels});
   const Tensor y = empty_frames(input, output_size(problem));
+  const Tensor workspace = workspace_for(problem, C4D_CUDA_FORWARD, input);
   check_launch(c4d_cuda_forward(&problem, x.const_data_ptr(), w.const_data_ptr(), b ? b->const_data_ptr() : nullptr,
-                                y.mutable_data_ptr(), current_stream(input)));
+                                y.mutable_data_ptr(), workspace.mutable_data_ptr(), current_stream(input)));
   return y;
 }
 
@@ -107,8 +118,9 @@ inline Tensor cuda_conv4d_input(const Sizes& input_size, const Tensor& weight, c
   const Tensor w = plain(weight, "weight", weight, weight_size);
   const Tensor dy = frames(grad_output, "grad_output", weight, output_size(problem));
   const Tensor dx = empty_frames(weight, input_size);
+  const Tensor workspace = workspace_for(problem, C4D_CUDA_GRAD_INPUT, weight);
   check_launch(c4d_cuda_grad_input(&problem, dy.const_data_ptr(), w.const_data_ptr(), dx.mutable_data_ptr(),
-                                   current_stream(weight)));
+                                   workspace.mutable_data_ptr(), current_stream(weight)));
   return dx;
 }
 
@@ -122,9 +134,7 @@ inline Tensor cuda_conv4d_weight(const Tensor& input, const Sizes& weight_size, 
   const Tensor x = frames(input, "input", input, input_size);
   const Tensor dy = frames(grad_output, "grad_output", input, output_size(problem));
   const Tensor dw = torch::stable::new_empty(input, weight_size);
-  // torch keeps the memory for the work that is queued on this stream, and gives it to later work alone.
-  const Tensor workspace =
-      torch::stable::new_empty(input, {c4d_cuda_grad_weight_workspace(&problem)}, ScalarType::Byte);
+  const Tensor workspace = workspace_for(problem, C4D_CUDA_GRAD_WEIGHT, input);
   check_launch(c4d_cuda_grad_weight(&problem, x.const_data_ptr(), dy.const_data_ptr(), dw.mutable_data_ptr(),
                                     workspace.mutable_data_ptr(), current_stream(input)));
   return dw;

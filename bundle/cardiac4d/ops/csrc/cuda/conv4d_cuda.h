@@ -9,19 +9,22 @@
 extern "C" {
 #endif
 
-// All pointers are to memory of the current device. x, y and their gradients are frames: dense, physically N,T,H,W,D,C.
-// Weights and bias are dense: C_out, C_in/groups, KH,KW,KD,KT. Every call but queues its work on a cudaStream_t and
-// returns: it allocates nothing and waits for nothing. The sums have one order, so the same call gives the same bits.
+// All pointers are to memory of the current device; x, dy and workspace are aligned to 16 bytes. x, y and their
+// gradients are frames: dense, physically N,T,H,W,D,C. Weights and bias are dense: C_out, C_in/groups, KH,KW,KD,KT. A
+// call only queues its work on a cudaStream_t: it allocates nothing and waits for nothing. The sums have one order, so
+// the same call gives the same bits.
 //
 // They return 0, a cudaError_t, or this; c4d_cuda_error gives the text of each.
 enum { C4D_CUDA_BAD_PROBLEM = -1 };
 
 int c4d_cuda_forward(const c4d_problem*, const void* x, const void* w, const void* bias /* or NULL */, void* y,
-                     void* stream);
-int c4d_cuda_grad_input(const c4d_problem*, const void* dy, const void* w, void* dx, void* stream);
-// workspace: of as many bytes as c4d_cuda_grad_weight_workspace tells, aligned to 16.
+                     void* workspace, void* stream);
+int c4d_cuda_grad_input(const c4d_problem*, const void* dy, const void* w, void* dx, void* workspace, void* stream);
 int c4d_cuda_grad_weight(const c4d_problem*, const void* x, const void* dy, void* dw, void* workspace, void* stream);
-int64_t c4d_cuda_grad_weight_workspace(const c4d_problem*);
+
+enum { C4D_CUDA_FORWARD = 0, C4D_CUDA_GRAD_INPUT = 1, C4D_CUDA_GRAD_WEIGHT = 2 };
+int64_t c4d_cuda_workspace(const c4d_problem*, int operation);  // bytes that a call needs on the current device
+const char* c4d_cuda_algorithm(const c4d_problem*, int operation);  // what computes there: "mma" or "plain"
 const char* c4d_cuda_error(int status);
 
 #ifdef __cplusplus

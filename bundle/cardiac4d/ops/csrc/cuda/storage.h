@@ -5,6 +5,7 @@
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
+#include <string.h>
 
 #include "conv4d_cuda.h"
 
@@ -31,6 +32,17 @@ __device__ inline void store(double number, double* to) { *to = number; }
 __device__ inline void store(float number, float* to) { *to = number; }
 __device__ inline void store(float number, __nv_bfloat16* to) { *to = __float2bfloat16_rn(number); }
 __device__ inline void store(float number, __half* to) { *to = __float2half_rn(number); }
+
+// Two neighbouring half numbers at once; the address is a multiple of 4.
+template <class Half>
+__device__ inline void store_pair(float first, float second, Half* to) {
+  Half pair[2];
+  store(first, pair);
+  store(second, pair + 1);
+  uint32_t bits;
+  memcpy(&bits, pair, sizeof bits);
+  *reinterpret_cast<uint32_t*>(to) = bits;
+}
 
 // Calls call(Storage{}) with the type that a dtype names.
 template <class Call>

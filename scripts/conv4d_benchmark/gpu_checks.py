@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether the native kernels are right on a GPU: against float64 on the CPU, and as part of PyTorch.
+
+Each check raises an ``AssertionError`` that says what is wrong, or returns what it saw in a few words.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from cardiac4d.ops import conv4d, use_backend
+
+NUM_RANDOM = 40
+LIMITS = {torch.float64: 1e-13, torch.float32: 5e-6, torch.float16: 2.0**-10, torch.bfloat16: 2.0**-7}
+"""Largest error of a value and its gradients, relative to the largest expected one. Half types are summed in float32
+and rounded once: a unit in the last place."""
+
+
+class Outcome(NamedTuple):
+    """What a check found."""
+
+    name: str
+    passed: bool
+    detail: str
+
+
+class _Case(NamedTuple):
+    """Operands in float64 that every dtype holds, and the options of the call."""
+
+    tensors: tuple[Tensor, Tensor, Tensor]
+    options: dict[str, Any]
+
+
+def run_all(device: str, *, small: bool = False) -> Iterator[Outcome]:
+    """Run every check on a device; ``small`` leaves it at few and small problems, for a sanitizer."""
+    checks: dict[str, Callable[[str], str]] = {
+        "values and gradients": lambda device: check_values(device, NUM_RANDOM // 8 if small else NUM_RANDOM),
+        "same bits again": check_repeatable,
+    }
+    if not small:
+        checks |= {"autocast": check_autocast, "torch.compile": check_compile, "opcheck": check_registration}
+    if device == "cuda" and not small:
+        checks |= {"second stream": check_stream, "CUDA graph": check_graph, "second device": check_second_device}
+    for name, check in checks.items():
+        try:
+            with use_backend("native"):
+                yield Outcome(name, True, check(device))
+        except Exception as error:  # whatever goes wrong is the finding
+            yield Outcome(name, False, f"{type(error).__name__}: {error}"[:400])
+
+
+def _cases(count: int) -> Iterator[_Case]:
+    """Draw ragged problems: every other one a cube of stride 1 with channels in eights, as tensor cores want it."""
+    draw = random.Random(4)
+    for number in range(count):
+        is_cube = number % 2 == 0
+        kernel = [3] * 4 if is_cube else [draw.choice((1, 2, 3)) for _ in range(4)]
+        padding = [draw.choice((0, 1, 1, 2)) for _ in range(4)]
+        stride = [1] * 4 if is_cube else [draw.choice((1, 1, 2, 3)) for _ in range(4)]
+        dilation = [1] * 4 if is_cube else [draw.choice((1, 1, 2)) for _ in range(4)]
+        groups = 1 if is_cube else draw.choice((1, 1, 2))
+        source, target = (8 * draw.choice((1, 1, 2, 4)) if is_cube else groups * draw.randint(1, 6) for _ in range(2))
+        size = [draw.randint(5, 10) for _ in range(4)]
+        size[2] = draw.randint(5, 40 if is_cube else 10)  # several tiles, which are longest along D
+        options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+        yield _Case(_operands(number, (2, source, *size), (target, source // groups, *kernel)), options)
+
+
+def _operands(seed: int, size: tuple[int, ...], weight: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator).bfloat16().double()
+
+    return draw(*size), draw(*weight), draw(weight[0])
+
+
+def _with_gradients(tensors: tuple[Tensor, ...], options: dict[str, Any]) -> list[Tensor]:
+    """Value and gradients of a call; the seed of the gradients is the same on every device."""
+    leaves = [tensor.detach().requires_grad_() for tensor in tensors]
+    out = conv4d(*leaves, **options)
+    seed = torch.randn(out.shape, generator=torch.Generator().manual_seed(1)).bfloat16().to(out)
+    return [out.detach(), *torch.autograd.grad(out, leaves, seed)]
+
+
+def _leave_poison(like: list[Tensor]) -> None:
+    """Leave NaN in the memory that results of these sizes are likely to get: torch keeps what is freed here."""
+    for poisoned in [torch.full_like(tensor, torch.nan) for tensor in like]:
+        assert poisoned.isnan().all()
+
+
+def check_values(device: str, count: int) -> str:
+    """Compare values and gradients of every dtype with float64 on the CPU."""
+    worst = dict.fromkeys(LIMITS, 0.0)
+    for case in _cases(count):
+        with use_backend("composed"):
+            expected = _with_gradients(case.tensors, case.options)
+        for dtype, limit in LIMITS.items():
+            operands = tuple(tensor.to(device, dtype) for tensor in case.tensors)
+            _leave_poison([tensor.to(device, dtype) for tensor in expected])
+            found = _with_gradients(operands, case.options)
+            for name, actual, right in zip(("value", "input", "weight", "bias"), found, expected, strict=True):
+                scale = max(right.abs().max().item(), 1e-3)
+                error = (actual.double().cpu() - right).abs().max().item() / scale
+                assert error <= limit, f"{name} in {dtype} is off by {error:.1e}: {case.options}, {operands[0].shape}"
+                worst[dtype] = max(worst[dtype], error)
+    errors = ", ".join(f"{str(dtype)[6:]} {error:.1e}" for dtype, error in worst.items())
+    return f"{count} problems, largest errors: {errors}"
+
+
+def _fixed(device: str, dtype: torch.dtype) -> tuple[tuple[Tensor, ...], dict[str, Any]]:
+    """One problem for tensor cores, of several tiles."""
+    tensors = _operands(0, (2, 8, 19, 18, 33, 9), (8, 8, 3, 3, 3, 3))
+    return tuple(tensor.to(device, dtype) for tensor in tensors), {"padding": 1}
+
+
+def _same(first: list[Tensor], second: list[Tensor], what: str) -> None:
+    for a, b in zip(first, second, strict=True):
+        assert torch.equal(a, b), f"{what} gives other bits: {(a - b).abs().max().item():.1e}"
+
+
+def check_repeatable(device: str) -> str:
+    """Compute the same again, in every dtype."""
+    for dtype in LIMITS:
+        tensors, options = _fixed(device, dtype)
+        first = _with_gradients(tensors, options)
+        for _ in range(3):
+            _same(first, _with_gradients(tensors, options), f"another call in {dtype}")
+    return "4 calls in every dtype"
+
+
+def check_autocast(device: str) -> str:
+    """Autocast computes in its dtype, and gradients come back in that of the tensors."""
+    tensors, options = _fixed(device, torch.float32)
+    for dtype in (torch.bfloat16, torch.float16):
+        with torch.autocast(device, dtype):
+            out = conv4d(tensors[0], tensors[1].requires_grad_(), tensors[2], **options)
+        assert out.dtype == dtype, f"{out.dtype} under autocast of {dtype}"
+        (gradient,) = torch.autograd.grad(out.float().square().mean(), tensors[1])
+        assert gradient.dtype == torch.float32, f"a gradient in {gradient.dtype}"
+    return "bfloat16 and float16"
+
+
+def check_compile(device: str) -> str:
+    """Compile a call and its backward as one graph."""
+    tensors, options = _fixed(device, torch.bfloat16)
+    leaves = [tensor.requires_grad_() for tensor in tensors]
+    compiled = torch.compile(lambda *t: conv4d(*t, **options) * 2, fullgraph=True)
+    plain = conv4d(*leaves, **options) * 2
+    fast = compiled(*leaves)
+    assert torch.equal(plain, fast), "the compiled value differs"
+    gradients = [torch.autograd.grad(out.sum(), leaves[1])[0] for out in (plain, fast)]
+    assert torch.equal(*gradients), "the compiled gradient differs"
+    return "fullgraph, with backward"
+
+
+def check_registration(device: str) -> str:
+    """Run torch's own check of operators: schema, fake kernel, autograd, compiler."""
+    tensors, _ = _fixed(device, torch.float32)
+    leaves = [tensor[:, :, :4, :4, :4, :4].requires_grad_() if tensor.dim() == 6 else tensor for tensor in tensors]
+    ones = [1, 1, 1, 1]
+    torch.library.opcheck(torch.ops.cardiac4d.conv4d.default, (*leaves, ones, ones, ones, 1, 0))
+    return "conv4d with gradients"
+
+
+def check_stream(device: str) -> str:
+    """Compute on a stream of its own, behind work that makes the operands there."""
+    tensors, options = _fixed(device, torch.bfloat16)
+    expected = _with_gradients(tensors, options)
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        torch.cuda._sleep(10_000_000)
+        copies = tuple(tensor.clone() for tensor in tensors)
+        found = _with_gradients(copies, options)
+    torch.cuda.current_stream().wait_stream(stream)
+    _same(expected, found, "another stream")
+    return "behind copies on the same stream"
+
+
+def check_graph(device: str) -> str:
+    """Capture value and gradients in a CUDA graph, and replay it with other numbers."""
+    tensors, options = _fixed(device, torch.bfloat16)
+    seed = torch.ones_like(conv4d(*tensors, **options))
+    static = [tensor.clone().requires_grad_() for tensor in tensors]
+
+    def step() -> list[Tensor]:
+        out = conv4d(*static, **options)
+        return [out, *torch.autograd.grad(out, static, seed)]
+
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        step()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        captured = step()
+    with torch.no_grad():
+        static[0].copy_(tensors[0].flip(2))
+    graph.replay()
+    _same([tensor.clone() for tensor in captured], step(), "a replayed graph")
+    return "value and gradients, replayed with another input"
+
+
+def check_second_device(device: str) -> str:
+    """Compute on a device that is not the current one."""
+    if torch.cuda.device_count() < 2:
+        return "not checked: there is one device"
+    tensors, options = _fixed(device, torch.bfloat16)
+    expected = _with_gradients(tensors, options)
+    found = _with_gradients(tuple(tensor.to("cuda:1") for tensor in tensors), options)
+    _same(expected, [tensor.to("cuda:0") for tensor in found], "another device")
+    return "cuda:1, while cuda:0 is current"
+
+
+def run_sanitizers(script: str) -> Iterator[Outcome]:
+    """Run the small checks under NVIDIA's memcheck and racecheck, where they are installed."""
+    program = shutil.which("compute-sanitizer")
+    for tool in ("memcheck", "racecheck"):
+        name = f"compute-sanitizer {tool}"
+        if program is None:
+            yield Outcome(name, True, "not checked: compute-sanitizer was not found")
+            continue
+        command = [program, "--tool", tool, "--error-exitcode", "9", sys.executable, script, "--small"]
+        done = subprocess.run(command, capture_output=True, text=True)
+        yield Outcome(name, done.returncode == 0, (done.stdout + done.stderr).strip()[-300:])

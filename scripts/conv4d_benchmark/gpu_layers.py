@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How fast the native kernels are on a GPU: every layer of the network against cuDNN, in three formulations."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from cardiac4d.ops import conv4d, use_backend
+
+from .formulations import channels_last, stacked_inputs, stacked_outputs, tap_by_tap, time_in_batch_channels_last
+from .layers import problems
+from .methods import Method, Problem, same
+from .plan import PAPER_SIZE, Size
+from .tables import number, table, times
+
+REPETITIONS, WARM_UP = 20, 3
+DTYPES = (("float32", torch.float32, False), ("tf32", torch.float32, True), ("bfloat16", torch.bfloat16, False))
+"""What is timed: name, dtype, and whether cuDNN may use TF32; the native kernels never do."""
+TOLERANCE = {torch.float32: 1e-2, torch.bfloat16: 3e-2}
+"""Methods that differ by more are not the same computation; TF32 and sums in bfloat16 differ by less."""
+
+
+def _native(x: Tensor, weight: Tensor, stride: int) -> Tensor:
+    with use_backend("native"):
+        return conv4d(x, weight, stride=stride, padding=weight.shape[5] // 2)
+
+
+def _from_frames_in_batch(y: Tensor) -> Tensor:
+    return y.permute(1, 2, 3, 4, 0)[None]
+
+
+NATIVE = Method("native", "native", _native, channels_last, same, same)
+CUDNN = tuple(
+    Method(name, "torch", compute, time_in_batch_channels_last, same, _from_frames_in_batch)
+    for name, compute in (
+        ("tap by tap", tap_by_tap),
+        ("stacked inputs", stacked_inputs),
+        ("stacked outputs", stacked_outputs),
+    )
+)
+
+
+@dataclass
+class LayerTimes:
+    """Milliseconds of one layer in one dtype, by method."""
+
+    layer: str
+    dtype: str
+    mode: str
+    milliseconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def ratio(self) -> float:
+        """How many times faster than the best formulation on cuDNN the native kernels are."""
+        best = min(time for name, time in self.milliseconds.items() if name != NATIVE.name)
+        return best / self.milliseconds[NATIVE.name]
+
+
+def measure(device: str, size: Size = PAPER_SIZE) -> Iterator[LayerTimes]:
+    """Time all layers, forward and forward + backward, in float32, with TF32 allowed, and in bfloat16.
+
+    Raises:
+        RuntimeError: if two methods do not agree.
+    """
+    for label, dtype, tf32 in DTYPES:
+        torch.backends.cudnn.allow_tf32, torch.backends.cudnn.benchmark = tf32, True
+        for problem in problems(size):
+            methods = [replace(method, dtype=dtype) for method in (NATIVE, *CUDNN)]
+            check_agreement(methods, problem, device)
+            for mode in ("forward", "forward + backward"):
+                row = LayerTimes(problem.name, label, mode)
+                for method in methods:
+                    row.milliseconds[method.name] = time_ms(_runner(method, problem, mode, device), device)
+                yield row
+
+
+def check_agreement(methods: list[Method], problem: Problem, device: str) -> None:
+    """Compare the results of all methods before any is timed."""
+    x, weight = (tensor.to(device) for tensor in problem.tensors(methods[0].dtype))
+    results = [method.forward(x, weight, problem.stride).float() for method in methods]
+    for method, result in zip(methods[1:], results[1:], strict=True):
+        error = ((result - results[0]).abs().max() / results[0].abs().max()).item()
+        if not error <= TOLERANCE[method.dtype]:
+            raise RuntimeError(f"{problem.name}, {method.name}: differs from the native kernels by {error:.1e}")
+
+
+def _runner(method: Method, problem: Problem, mode: str, device: str) -> Callable[[], None]:
+    """Lay the operands out, and return what runs the method once; the first layer's input needs no gradient."""
+    x, weight = (tensor.to(device) for tensor in method.operands(problem))
+    if mode == "forward":
+
+        def forward() -> None:
+            with torch.no_grad():
+                method.compute(x, weight, problem.stride)
+
+        return forward
+    leaves = [weight.requires_grad_(), *([x.requires_grad_()] if problem.channels[0] > 1 else [])]
+    seed = torch.ones_like(method.compute(x, weight, problem.stride))
+
+    def both() -> None:
+        torch.autograd.grad(method.compute(x, weight, problem.stride), leaves, seed)
+
+    return both
+
+
+def time_ms(run: Callable[[], None], device: str) -> float:
+    """Time one call in milliseconds, by the device's own clock: the median of several."""
+    for _ in range(WARM_UP):
+        run()
+    measured = []
+    for _ in range(REPETITIONS):
+        begin, end = (torch.Event(device, enable_timing=True) for _ in range(2))
+        begin.record()
+        run()
+        end.record()
+        end.synchronize()
+        measured.append(begin.elapsed_time(end))
+    return statistics.median(measured)
+
+
+def to_table(rows: list[LayerTimes]) -> str:
+    """Write a Markdown table."""
+    names = [NATIVE.name, *(method.name for method in CUDNN)]
+    body = [
+        [f"{row.layer}, {row.dtype}, {row.mode}", *(number(row.milliseconds[name]) for name in names), times(row.ratio)]
+        for row in rows
+    ]
+    return table(["Milliseconds", *names, "native against the best"], body)

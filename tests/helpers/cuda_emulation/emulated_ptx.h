@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+// The instructions of ptx.h on the CPU. Those of a warp are carried out when all its lanes have arrived.
+//
+// A copy is made as late as it may be, when its thread waits for it, or with `c4d_emulation_eager` at once: the one
+// finds what is read too early, the other what is overwritten too early.
+#ifndef C4D_EMULATION_PTX_H
+#define C4D_EMULATION_PTX_H
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <cuda_runtime.h>
+
+namespace emulation {
+
+// What the lanes of a warp hand in and get back: up to 12 and 4 words.
+struct Exchange {
+  uint32_t in[32][12], out[32][4];
+};
+
+// Waits for the other lanes; then `instruction` is carried out once for all.
+const uint32_t* run_in_warp(const uint32_t* words, int count, void (*instruction)(Exchange&));
+
+void copy(uint32_t to, const void* from, bool is_inside);
+void wait_for_copies();
+uint32_t shared_address(const void* pointer);
+void load_4_blocks(Exchange& lanes);
+void load_2_blocks(Exchange& lanes);
+
+// sums (16 x 8) += a (16 x 8 blocks) * b (8 blocks x 8), as the PTX manual lays out the operands of mma.m16n8k16 and
+// k8.
+template <class Half, int kBlocks>
+void multiply(Exchange& lanes) {
+  float a[16][8 * kBlocks], b[8 * kBlocks][8];
+  const auto number = [](uint32_t word, int place) {
+    const Half half{static_cast<uint16_t>(word >> 16 * place)};
+    float result;
+    c4d::convert(half, result);
+    return result;
+  };
+  for (int lane = 0; lane < 32; ++lane) {
+    const uint32_t* words = lanes.in[lane] + 4;
+    for (int place = 0; place < 2; ++place) {
+      const int k = lane % 4 * 2 + place;
+      for (int i = 0; i < 2 * kBlocks; ++i) a[lane / 4 + i % 2 * 8][k + i / 2 * 8] = number(words[i], place);
+      for (int i = 0; i < kBlocks; ++i) b[k + i * 8][lane / 4] = number(words[2 * kBlocks + i], place);
+    }
+  }
+  for (int lane = 0; lane < 32; ++lane) {
+    for (int i = 0; i < 4; ++i) {
+      float sum;
+      memcpy(&sum, &lanes.in[lane][i], sizeof sum);
+      for (int k = 0; k < 8 * kBlocks; ++k) sum += a[lane / 4 + i / 2 * 8][k] * b[k][lane % 4 * 2 + i % 2];
+      memcpy(&lanes.out[lane][i], &sum, sizeof sum);
+    }
+  }
+}
+
+}  // namespace emulation
+
+namespace c4d_cuda {
+
+inline uint32_t shared_address(const void* pointer) { return emulation::shared_address(pointer); }
+inline void copy_async(uint32_t to, const void* from, bool is_inside) { emulation::copy(to, from, is_inside); }
+inline void wait_for_copies() { emulation::wait_for_copies(); }
+
+inline void load_blocks(uint32_t address, uint32_t (&blocks)[4]) {
+  memcpy(blocks, emulation::run_in_warp(&address, 1, emulation::load_4_blocks), sizeof blocks);
+}
+inline void load_blocks(uint32_t address, uint32_t (&blocks)[2]) {
+  memcpy(blocks, emulation::run_in_warp(&address, 1, emulation::load_2_blocks), sizeof blocks);
+}
+
+template <class Half>
+void multiply(Half, float (&sums)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+  uint32_t words[10] = {0, 0, 0, 0, a[0], a[1], a[2], a[3], b0, b1};
+  memcpy(words, sums, sizeof sums);
+  memcpy(sums, emulation::run_in_warp(words, 10, emulation::multiply<Half, 2>), sizeof sums);
+}
+template <class Half>
+void multiply(Half, float (&sums)[4], const uint32_t (&a)[2], uint32_t b) {
+  uint32_t words[7] = {0, 0, 0, 0, a[0], a[1], b};
+  memcpy(words, sums, sizeof sums);
+  memcpy(sums, emulation::run_in_warp(words, 7, emulation::multiply<Half, 1>), sizeof sums);
+}
+
+}  // namespace c4d_cuda
+
+#endif  // C4D_EMULATION_PTX_H
