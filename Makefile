@@ -44,7 +44,8 @@ $(STAMP): pyproject.toml constraints.txt | $(BIN)/python
 
 # The native kernels, if a compiler is there; else one line says so, and pure PyTorch runs. A step of its own, because pip
 # keeps that line to itself, and because a changed kernel needs no new installation.
-$(NATIVE): $(STAMP) $(CSRC) $(addprefix $(OPS)/,build.py cuda_build.py sources.py toolchain.py)
+$(NATIVE): $(STAMP) $(CSRC) $(OPS)/build.py $(OPS)/cuda_build.py \
+		$(OPS)/sources.py $(OPS)/toolchain.py
 	$(BIN)/python -m cardiac4d.ops.build --optional
 	@touch $@
 
