@@ -31,6 +31,13 @@ def test_curves_show_each_term_at_the_epochs_that_measured_it() -> None:
     assert lines(rate)["learning rate"] == [[1], [1e-3]]
 
 
+@pytest.mark.parametrize(("num_epochs", "marker"), [(3, "o"), (300, "")])
+def test_points_are_marked_where_they_are_few(tmp_path, num_epochs, marker) -> None:
+    figure = training_curves([{"epoch": epoch, "train_loss": 1 / epoch} for epoch in range(1, num_epochs + 1)])
+    assert [line.get_marker() for line in figure.axes[0].lines] == [marker]
+    assert save_png(figure, tmp_path / "curves.png").is_file()
+
+
 def test_what_was_never_measured_is_said() -> None:
     _, dice, _, _ = training_curves(HISTORY[:1]).axes
     assert [text.get_text() for text in dice.texts] == ["not measured"]

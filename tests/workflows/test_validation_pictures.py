@@ -63,3 +63,15 @@ def test_only_the_main_process_draws(tmp_path, monkeypatch) -> None:
     metrics = validate([case("a")], tmp_path / "pictures", tmp_path / "log")
     assert not math.isnan(metrics["val_ef_mae_points"])
     assert not list(tmp_path.iterdir())
+
+
+def test_picture_that_cannot_be_drawn_does_not_end_the_training(tmp_path, monkeypatch, caplog) -> None:
+    def broken(*_args, **_options) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(validation_pictures, "training_panel", broken)
+    metrics = validate([case("a"), case("b", lost=1)], tmp_path / "pictures", None)
+    assert metrics["val_dice_lv"] == pytest.approx(np.mean([1, (1 + 6 / 7) / 2]))
+    assert [path.name for path in (tmp_path / "pictures").iterdir()] == ["validation_ef.png"]
+    assert "pictures of the validation: could not be written" in caplog.text
+    assert "ZeroDivisionError" in caplog.text

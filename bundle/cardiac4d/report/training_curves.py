@@ -89,7 +89,7 @@ def _draw(axes: Axes, history: History, curves: Mapping[str, tuple[str, str, str
         points = [(row["epoch"], row[name]) for row in history if np.isfinite(row.get(name, np.nan))]
         if points:
             (line,) = axes.plot(*zip(*points, strict=True), label=label, color=colour, linestyle=style, markersize=3)
-            line.set(marker="o" if len(points) < 30 else None, linewidth=3.5 if name == "train_loss" else 1.5)
+            line.set(marker="o" if len(points) < 30 else "", linewidth=3.5 if name == "train_loss" else 1.5)
     if not axes.lines:
         axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", color=GUIDE_COLOUR)
         return

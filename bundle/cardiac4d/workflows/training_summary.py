@@ -22,6 +22,7 @@ from ..io.fingerprint import file_sha256
 from ..report import write_training_summary
 from .case_results import write_csv
 from .checkpoint import BEST_MODEL, LAST_MODEL
+from .spared import training_spared
 from .validation_pictures import EF_PNG, PANEL_PNG, VOLUMES_PNG
 
 logger = logging.getLogger(__name__)
@@ -35,6 +36,8 @@ class TrainingSummary:
     The history holds what other handlers put into the metrics of trainer and evaluator: loss terms, learning rate,
     validation Dice and error of the ejection fraction. A resumed training goes on in the file that is there. Belongs
     into the main process alone; attach after the handlers that log and save.
+
+    A page that cannot be drawn is logged as an error, and does not end the run.
 
     Args:
         folder: of the run.
@@ -95,8 +98,11 @@ class TrainingSummary:
         write_csv(self.history, self.folder / HISTORY_CSV)
 
     def _completed(self, _engine: Engine) -> None:
-        if not self.history:
-            return
+        if self.history:
+            with training_spared("summary of the training"):
+                self._write_page()
+
+    def _write_page(self) -> None:
         captions = {"Last validation: first case": PANEL_PNG, "Its volumes": VOLUMES_PNG, "Ejection fractions": EF_PNG}
         pictures = {caption: self.pictures / name for caption, name in captions.items()}
         now = f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC"

@@ -19,6 +19,7 @@ from ..metrics.averages import mean_of_defined
 from ..report import as_pixels, ef_agreement, save_png, training_panel, volume_curve
 from .case_results import case_name
 from .distributed import gather_rows, is_main_process
+from .spared import training_spared
 
 PANEL_PNG, VOLUMES_PNG, EF_PNG = "validation_case.png", "validation_volumes.png", "validation_ef.png"
 
@@ -31,6 +32,8 @@ class ValidationPictures:
     ejection fractions of all cases that have a reference. Into ``engine.state.metrics`` go ``val_dice_lv``,
     ``val_dice_lvm``, ``val_ef_mae_points`` and ``val_ef_bias_points``, over the cases of all processes; what is not
     defined is left out. Everything is taken on the grid of the training: good enough to watch, not to report.
+
+    A picture that cannot be drawn is logged as an error, and the training goes on.
 
     Must run in every process, and before the handlers that log: list it first.
 
@@ -57,7 +60,8 @@ class ValidationPictures:
         outputs: Any = engine.state.output
         for output in outputs:
             if not self._rows and is_main_process():
-                self._show(engine.state.epoch, _draw_case(output, engine.state.epoch))
+                with training_spared("pictures of the validation"):
+                    self._show(engine.state.epoch, _draw_case(output, engine.state.epoch))
             self._rows.append(_measure(output))
 
     def _epoch_completed(self, engine: Engine) -> None:
@@ -66,9 +70,10 @@ class ValidationPictures:
         engine.state.metrics.update(_numbers(rows))
         pairs = [(row["ef_percent"], row["ef_reference_percent"]) for row in rows]
         if is_main_process() and not all(math.isnan(a + b) for a, b in pairs):
-            predicted, reference = zip(*pairs, strict=True)
-            figure = ef_agreement(predicted, reference, title=f"Validation after epoch {engine.state.epoch}")
-            self._show(engine.state.epoch, {EF_PNG: figure})
+            with training_spared("ejection fractions of the validation"):
+                predicted, reference = zip(*pairs, strict=True)
+                figure = ef_agreement(predicted, reference, title=f"Validation after epoch {engine.state.epoch}")
+                self._show(engine.state.epoch, {EF_PNG: figure})
 
     def _show(self, epoch: int, figures: Mapping[str, Any]) -> None:
         if self.folder is not None:
