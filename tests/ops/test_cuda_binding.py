@@ -208,6 +208,7 @@ def test_float32_is_tf32_on_a_gpu_where_torch_and_the_precision_allow_it(allowed
     with FakeTensorMode():
         on_gpu = torch.empty(1, device="cuda")
     asked_for = PRECISIONS.index(precision)
+    torch.compiler.reset()  # compiled code keeps what held when it was compiled
     with torch.backends.cudnn.flags(allow_tf32=allowed), use_backend(precision=precision):
         code = torch.compile(precision_code, fullgraph=True, backend="eager")(on_gpu)
         assert code == precision_code(on_gpu) == (TF32 if allowed and precision == "fast" else asked_for)

@@ -81,7 +81,7 @@ def precision_code(like: Tensor) -> int:
     return PRECISIONS.index(precision)
 
 
-@torch.compiler.assume_constant_result  # the compiler cannot look into torch's flags
+@torch.compiler.assume_constant_result  # torch's compiler does not trace its flags; compiled code keeps the answer
 def _allows_tf32() -> bool:
     """Tell whether torch computes convolutions in TF32, ``torch.backends.cudnn.allow_tf32`` by its older name."""
     return torch.backends.cudnn.conv.fp32_precision == "tf32"  # type: ignore[attr-defined]  # made at run time
