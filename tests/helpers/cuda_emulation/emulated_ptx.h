@@ -25,6 +25,8 @@ void wait_for_copies();
 uint32_t shared_address(const void* pointer);
 void load_4_blocks(Exchange& lanes);
 void load_2_blocks(Exchange& lanes);
+void load_4_transposed(Exchange& lanes);
+void load_2_transposed(Exchange& lanes);
 
 // sums (16 x 8) += a (16 x 8 blocks) * b (8 blocks x 8), as the PTX manual lays out the operands of mma.m16n8k16 and
 // k8.
@@ -68,6 +70,13 @@ inline void load_blocks(uint32_t address, uint32_t (&blocks)[4]) {
 }
 inline void load_blocks(uint32_t address, uint32_t (&blocks)[2]) {
   memcpy(blocks, emulation::run_in_warp(&address, 1, emulation::load_2_blocks), sizeof blocks);
+}
+
+inline void load_transposed(uint32_t address, uint32_t (&blocks)[4]) {
+  memcpy(blocks, emulation::run_in_warp(&address, 1, emulation::load_4_transposed), sizeof blocks);
+}
+inline void load_transposed(uint32_t address, uint32_t (&blocks)[2]) {
+  memcpy(blocks, emulation::run_in_warp(&address, 1, emulation::load_2_transposed), sizeof blocks);
 }
 
 template <class Half>

@@ -12,6 +12,7 @@
 #include "mma.h"
 #include "ptx.h"
 #include "storage.h"
+#include "tensor_cores.h"
 
 namespace c4d_cuda {
 namespace {
@@ -19,19 +20,15 @@ namespace {
 constexpr int kWarps = 4, kThreads = 32 * kWarps;
 constexpr int kVoxels = 16;                     // of a warp along D
 constexpr int kRows = 4;                        // of a warp along W, and along T
-constexpr int kBlock = 8;                       // channels
 constexpr int kTapsOfPlane = 27, kTaps = 81;    // kernel 3x3x3 at one tap along H, and whole
 constexpr int kSlots = 4;                       // planes in shared memory
 constexpr int kSteps = 8;                       // of a block of threads along H
-constexpr int kVector = 16;                     // bytes of a block's row: 8 half numbers
 
 // What is computed: to = from correlated with the weights. For the input gradient these are flipped.
-// Positions on one axis have 32 bits, positions in memory 64.
 struct Sizes {
   int batch, from[4], to[4], lead[4];  // lead: zeros before the first voxel
   int in_blocks, out_blocks;
 };
-constexpr int64_t kLargest = 0x7FFFFFFF - 64;  // extent of an axis: with what a tile adds, no more than 32 bits
 
 template <class Storage_, int kTileW_, int kTileT_>
 struct MmaCorrelate {
@@ -237,15 +234,6 @@ Sizes sizes_of(const c4d_problem& p, bool is_gradient) {
   return sizes;
 }
 
-template <class Work>
-int run(Work work, void* stream) {
-  const size_t bytes = Work::shared_bytes(work.sizes.in_blocks);
-  const int status = cudaFuncSetAttribute(correlate_on_tensor_cores<Work>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                          static_cast<int>(bytes));
-  if (status != cudaSuccess) return status;
-  return launch(correlate_on_tensor_cores<Work>, work, work.jobs(), kThreads, bytes, stream);
-}
-
 // Calls call(Work) with the tile for so many input channels: the more of them, the smaller the planes.
 template <class Storage, class Call>
 auto with_tile(int in_blocks, const Call& call) {
@@ -268,7 +256,8 @@ int correlate(const c4d_problem& p, bool is_gradient, const void* from, const vo
     work.sizes = sizes, work.weights = packed;
     work.from = static_cast<const Storage*>(from), work.bias = static_cast<const Storage*>(bias);
     work.to = static_cast<Storage*>(to);
-    return run(work, stream);
+    return launch_with_memory(correlate_on_tensor_cores<decltype(work)>, work, work.jobs(), kThreads,
+                              work.shared_bytes(sizes.in_blocks), stream);
   });
 }
 
@@ -279,31 +268,14 @@ int correlate(const c4d_problem& p, bool is_gradient, const void* from, const vo
                                                                     stream);
 }
 
-// Whether the current device runs a kernel that was compiled for tensor cores, and has the shared memory for it. What
-// counts is the code that the device loads: it may be that of an older architecture, or compiled from its PTX.
-template <class Work>
-bool fits_device(const Work& work, int64_t in_blocks) {
-  cudaFuncAttributes code{};
-  int device = 0, bytes = 0;
-  return cudaFuncGetAttributes(&code, correlate_on_tensor_cores<Work>) == cudaSuccess && code.ptxVersion >= 80 &&
-         cudaGetDevice(&device) == cudaSuccess &&
-         cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device) == cudaSuccess &&
-         work.shared_bytes(in_blocks) <= bytes;
-}
-
 }  // namespace
 
 bool mma_serves(const c4d_problem& p, bool is_gradient) {
-  if (p.dtype != C4D_BFLOAT16 && p.dtype != C4D_FLOAT16) return false;
-  if (p.groups != 1 || p.in_channels % kBlock != 0 || p.out_channels % kBlock != 0) return false;
-  for (int axis = 0; axis < 4; ++axis) {
-    if (p.kernel[axis] != 3 || p.stride[axis] != 1 || p.dilation[axis] != 1 || p.padding[axis] > 2) return false;
-    if (p.in[axis] > kLargest || p.out[axis] > kLargest) return false;
-  }
-  if (p.batch > kLargest || p.in_channels > kLargest || p.out_channels > kLargest) return false;
+  if (!is_half_cube(p, 1)) return false;
   const int64_t in_blocks = (is_gradient ? p.out_channels : p.in_channels) / kBlock;
-  return in_blocks <= 4 && with_tile<__half>(static_cast<int>(in_blocks),
-                                             [&](auto work) { return fits_device(work, in_blocks); });
+  return in_blocks <= 4 && with_tile<__half>(static_cast<int>(in_blocks), [&](auto work) {
+           return runs_on_device(correlate_on_tensor_cores<decltype(work)>, work.shared_bytes(in_blocks));
+         });
 }
 
 int64_t mma_workspace(const c4d_problem& p) { return p.in_channels * p.out_channels * kTaps * 2; }

@@ -44,6 +44,14 @@ __device__ inline void store_pair(float first, float second, Half* to) {
   *reinterpret_cast<uint32_t*>(to) = bits;
 }
 
+// The same for two floats; the address is a multiple of 8.
+__device__ inline void store_pair(float first, float second, float* to) {
+  const float pair[2] = {first, second};
+  uint64_t bits;
+  memcpy(&bits, pair, sizeof bits);
+  *reinterpret_cast<uint64_t*>(to) = bits;
+}
+
 // Calls call(Storage{}) with the type that a dtype names.
 template <class Call>
 auto with_storage(int32_t dtype, const Call& call) {
