@@ -12,7 +12,7 @@ constexpr int64_t kMostBytes = int64_t(64) << 20;  // of the pieces' sums, unles
 constexpr int kAdded = 32;                         // weights of a block of threads
 constexpr int kSlices = 8;                         // threads that share a weight: each adds every kSlices-th piece
 
-// Work: pieces, one after the other, each with weights() numbers of which number i is weight weight_at(i).
+// Work: pieces, one after the other, each with weights() numbers, of which number i is weight weight_at(i), or -1: none.
 // In double: thousands of pieces lose nothing, and there are few numbers. The order is fixed.
 template <class Work>
 __global__ void __launch_bounds__(kAdded* kSlices) add_pieces(const Work work) {
@@ -29,7 +29,8 @@ __global__ void __launch_bounds__(kAdded* kSlices) add_pieces(const Work work) {
     __syncthreads();
     if (slice == 0 && i < work.weights()) {
       for (int other = 1; other < kSlices; ++other) sum += shared[other * kAdded + column];
-      store(static_cast<typename Work::Real>(sum), work.dw + work.weight_at(i));
+      const int64_t weight = work.weight_at(i);
+      if (weight >= 0) store(static_cast<typename Work::Real>(sum), work.dw + weight);
     }
     __syncthreads();  // before the next weights overwrite the sums
   }

@@ -271,7 +271,7 @@ int correlate(const c4d_problem& p, bool is_gradient, const void* from, const vo
 }  // namespace
 
 bool mma_serves(const c4d_problem& p, bool is_gradient) {
-  if (!is_half_cube(p, 1)) return false;
+  if (!is_half_cube(p, 1) || p.in_channels % kBlock != 0 || p.out_channels % kBlock != 0) return false;
   const int64_t in_blocks = (is_gradient ? p.out_channels : p.in_channels) / kBlock;
   return in_blocks <= 4 && with_tile<__half>(static_cast<int>(in_blocks), [&](auto work) {
            return runs_on_device(correlate_on_tensor_cores<decltype(work)>, work.shared_bytes(in_blocks));

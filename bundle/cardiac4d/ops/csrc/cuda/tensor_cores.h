@@ -13,10 +13,10 @@ constexpr int kVector = 16;  // bytes of a block's row: 8 half numbers
 // Positions on one axis have 32 bits, positions in memory 64.
 constexpr int64_t kLargest = 0x7FFFFFFF - 64;  // extent of an axis: with what a tile adds, no more than 32 bits
 
-// Whether it is a cube of half numbers, 3x3x3x3 without groups or dilation, of this stride, with channels in eights.
+// Whether it is a cube of half numbers, 3x3x3x3 without groups or dilation, of this stride, whatever its channels.
 inline bool is_half_cube(const c4d_problem& p, int64_t stride) {
   if (p.dtype != C4D_BFLOAT16 && p.dtype != C4D_FLOAT16) return false;
-  if (p.groups != 1 || p.in_channels % kBlock != 0 || p.out_channels % kBlock != 0) return false;
+  if (p.groups != 1) return false;
   for (int axis = 0; axis < 4; ++axis) {
     if (p.kernel[axis] != 3 || p.stride[axis] != stride || p.dilation[axis] != 1 || p.padding[axis] > 2) return false;
     if (p.in[axis] > kLargest || p.out[axis] > kLargest) return false;
