@@ -155,7 +155,7 @@ __device__ void store_sums(const Part& part, const float (&sums)[Work::kProducts
 
 template <class Work>
 __global__ void __launch_bounds__(Work::kThreads, Work::kBlocks) sum_on_tensor_cores(const Work work) {
-#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
+#ifdef C4D_HAS_TENSOR_CORES
   for (int64_t job = blockIdx.x; job < work.jobs; job += gridDim.x) {
     const int64_t first = job / work.jobs_of_a_piece * work.share, rest = work.steps - first;
     const int64_t channels = job % work.jobs_of_a_piece;  // neighbours read the same voxels
@@ -238,8 +238,9 @@ auto with_work(const c4d_problem& p, const Call& call) {
 }  // namespace
 
 bool mma_serves_grad_weight(const c4d_problem& p) {
-  const bool is_cube = is_half_cube(p, 1) || (is_half_cube(p, 2) && p.in_channels > 1);
-  if (!is_cube || p.out_channels % kBlock != 0 || (p.in_channels % kBlock != 0 && p.in_channels != 1)) return false;
+  if (p.dtype != C4D_BFLOAT16 && p.dtype != C4D_FLOAT16) return false;
+  if (p.out_channels % kBlock != 0 || (p.in_channels % kBlock != 0 && p.in_channels != 1)) return false;
+  if (!is_cube(p, 1) && !(is_cube(p, 2) && p.in_channels > 1)) return false;
   return with_work(p, [](auto work) {
     return runs_on_device(sum_on_tensor_cores<decltype(work)>, work.kSharedBytes);
   });

@@ -9,8 +9,7 @@
 namespace c4d_cuda {
 namespace grad_weight {
 
-constexpr int kVoxels = 16;                   // of the output, of a warp along D
-constexpr int kTapsOfPlane = 27, kTaps = 81;  // kernel 3x3x3x3 at one tap along H, and whole
+constexpr int kBlock = 8;  // channels
 
 // A tensor that lies as frames. Positions on one axis have 32 bits.
 template <class Storage>

@@ -36,12 +36,9 @@ __device__ inline void store_pair(float first, float second, Half* to) {
   *reinterpret_cast<uint32_t*>(to) = bits;
 }
 
-// The same for two floats; the address is a multiple of 8.
+// Two float32 numbers; the address is a multiple of 8.
 __device__ inline void store_pair(float first, float second, float* to) {
-  const float pair[2] = {first, second};
-  uint64_t bits;
-  memcpy(&bits, pair, sizeof bits);
-  *reinterpret_cast<uint64_t*>(to) = bits;
+  *reinterpret_cast<float2*>(to) = make_float2(first, second);
 }
 
 // Calls call(Storage{}) with the type that a dtype names.
