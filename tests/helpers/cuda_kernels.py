@@ -7,6 +7,7 @@ Called through their C interface, without the torch binding; see ``test_cuda_ker
 from __future__ import annotations
 
 import ctypes
+import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -141,6 +142,22 @@ def build_binding(kernels: Path) -> Path:
     command = ["g++", "-shared", "-Wl,-Bsymbolic", *map(str, folder.glob("*.o")), *torch_libraries, "-o", str(library)]
     subprocess.run(command, check=True)
     return library
+
+
+def build_with_bug(folder: Path, file: str, right: str, wrong: str) -> Path:
+    """Compile the kernels for the emulation with ``wrong`` where ``right`` stands once in a file of theirs."""
+    shutil.copytree(CSRC, folder / "csrc")
+    source = folder / "csrc" / "cuda" / file
+    text = source.read_text()
+    assert text.count(right) == 1
+    source.write_text(text.replace(right, wrong))
+    return build(folder, folder / "csrc")
+
+
+def assert_rounded_once(actual: Tensor, right: Tensor) -> None:
+    """Summed in float32: half a unit in the last place, and a little for the sums."""
+    error = (actual.double() - right).abs().max()
+    assert error <= 0.6 * torch.finfo(actual.dtype).eps * right.abs().max()
 
 
 def _guarded(x: Tensor, guard: float) -> Tensor:

@@ -10,7 +10,8 @@
 namespace {
 
 bool runs_on_tensor_cores(const c4d_problem& p, int operation) {
-  return operation != C4D_CUDA_GRAD_WEIGHT && c4d_cuda::mma_serves(p, operation == C4D_CUDA_GRAD_INPUT);
+  return operation == C4D_CUDA_GRAD_WEIGHT ? c4d_cuda::mma_serves_grad_weight(p)
+                                           : c4d_cuda::mma_serves(p, operation == C4D_CUDA_GRAD_INPUT);
 }
 
 }  // namespace
@@ -30,13 +31,17 @@ int c4d_cuda_grad_input(const c4d_problem* p, const void* dy, const void* w, voi
 
 int c4d_cuda_grad_weight(const c4d_problem* p, const void* x, const void* dy, void* dw, void* workspace,
                          void* stream) {
-  return c4d_is_problem(p) ? c4d_cuda::plain_grad_weight(*p, x, dy, dw, workspace, stream) : C4D_CUDA_BAD_PROBLEM;
+  if (!c4d_is_problem(p)) return C4D_CUDA_BAD_PROBLEM;
+  return runs_on_tensor_cores(*p, C4D_CUDA_GRAD_WEIGHT)
+             ? c4d_cuda::mma_grad_weight(*p, x, dy, dw, workspace, stream)
+             : c4d_cuda::plain_grad_weight(*p, x, dy, dw, workspace, stream);
 }
 
 int64_t c4d_cuda_workspace(const c4d_problem* p, int operation) {
   if (!c4d_is_problem(p)) return 0;
-  if (operation == C4D_CUDA_GRAD_WEIGHT) return c4d_cuda::plain_grad_weight_workspace(*p);
-  return runs_on_tensor_cores(*p, operation) ? c4d_cuda::mma_workspace(*p) : 0;
+  const bool on_tensor_cores = runs_on_tensor_cores(*p, operation);
+  if (operation != C4D_CUDA_GRAD_WEIGHT) return on_tensor_cores ? c4d_cuda::mma_workspace(*p) : 0;
+  return on_tensor_cores ? c4d_cuda::mma_grad_weight_workspace(*p) : c4d_cuda::plain_grad_weight_workspace(*p);
 }
 
 const char* c4d_cuda_algorithm(const c4d_problem* p, int operation) {

@@ -5,7 +5,7 @@
 // while the next one arrives. Or, where these are too many, it sums one block of channels after the other, three planes
 // of each: they are read, while those of the next block arrive. The order of the sums is the same.
 #include "mma.h"
-#include "mma_host.h"
+#include "mma_tile.h"
 #include "mma_weights.h"
 
 namespace c4d_cuda {
@@ -131,7 +131,7 @@ constexpr auto kernel_of(const Streamed<Work>&) {
 
 template <class Work>
 bool fits(const Work& work, int64_t in_blocks) {
-  return fits_device(kernel_of(work), work.shared_bytes(in_blocks));
+  return runs_on_device(kernel_of(work), work.shared_bytes(in_blocks));
 }
 
 // Calls call(work) with the first of these that fits the device, or with the last: the more input channels, the smaller
@@ -157,11 +157,8 @@ auto with_half_or_float(int32_t dtype, const Call& call) {
 
 template <class Work>
 int run(Work work, void* stream) {
-  const size_t bytes = Work::shared_bytes(work.sizes.in_blocks);
-  const int status = cudaFuncSetAttribute(kernel_of(work), cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                          static_cast<int>(bytes));
-  if (status != cudaSuccess) return status;
-  return launch(kernel_of(work), work, work.jobs(), kThreads, bytes, stream);
+  const int64_t bytes = Work::shared_bytes(work.sizes.in_blocks);
+  return launch_with_memory(kernel_of(work), work, work.jobs(), kThreads, bytes, stream);
 }
 
 template <class Storage>
@@ -178,7 +175,7 @@ int correlate(const c4d_problem& p, bool is_gradient, const void* from, const vo
     work.sizes = sizes, work.weights = packed;
     work.from = static_cast<const Storage*>(from), work.bias = static_cast<const Storage*>(bias);
     work.to = static_cast<Storage*>(to);
-    return run(work, stream);
+    return launch_with_memory(kernel_of(work), work, work.jobs(), kThreads, work.shared_bytes(sizes.in_blocks), stream);
   });
 }
 
@@ -193,7 +190,7 @@ int correlate(const c4d_problem& p, bool is_gradient, const void* from, const vo
 
 bool mma_serves(const c4d_problem& p, bool is_gradient) {
   if (p.dtype == C4D_FLOAT64 || (p.dtype == C4D_FLOAT32 && p.precision != C4D_TF32)) return false;
-  return is_for_tiles(p) && with_half_or_float(p.dtype, [&](auto storage) {
+  return is_cube_of_octets(p) && with_half_or_float(p.dtype, [&](auto storage) {
     const int in_blocks = sizes_of<decltype(storage)>(p, is_gradient).in_blocks;
     return with_work<decltype(storage)>(in_blocks, [&](auto work) { return fits(work, in_blocks); });
   });

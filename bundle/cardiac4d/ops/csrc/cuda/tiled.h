@@ -8,7 +8,7 @@
 namespace c4d_cuda {
 
 // Whether it takes the forward pass, or the input gradient, of a problem on the current device.
-bool tiled_serves(const c4d_problem& p, bool is_gradient);
+bool tiled_serves(const c4d_problem& p);
 
 // workspace: for the weights in the order in which lanes read them.
 int64_t tiled_workspace(const c4d_problem& p);

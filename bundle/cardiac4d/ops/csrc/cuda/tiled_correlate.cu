@@ -4,7 +4,7 @@
 // The planes are those of mma_correlate.cu, three of four input channels at a time, the next three on their way. A warp
 // sums 4 x 4 rows (W x T) of 16 voxels in eight channels; a lane of it eight voxels of one row: a voxel that it reads
 // from shared memory serves three taps along D, and a weight eight voxels, 64 products for two loads of weights.
-#include "mma_host.h"
+#include "mma_tile.h"
 #include "mma_weights.h"
 #include "tiled.h"
 
@@ -157,21 +157,18 @@ int correlate(const c4d_problem& p, bool is_gradient, const void* from, const vo
   uint32_t* packed = static_cast<uint32_t*>(workspace);
   const PackWeights<float> weights{static_cast<const float*>(w), p.in_channels, sizes.in_blocks, sizes.out_blocks,
                                    is_gradient, packed};
-  int status = launch(pack_in_float32, weights, (weights.count() + kThreads - 1) / kThreads, kThreads, 0, stream);
-  if (status != cudaSuccess) return status;
-  const int bytes = static_cast<int>(Tiled::shared_bytes());
-  status = cudaFuncSetAttribute(correlate_in_float32, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+  const int status = launch(pack_in_float32, weights, (weights.count() + kThreads - 1) / kThreads, kThreads, 0, stream);
   if (status != cudaSuccess) return status;
   Tiled work{};
   work.sizes = sizes, work.weights = packed, work.from = static_cast<const float*>(from);
   work.bias = static_cast<const float*>(bias), work.to = static_cast<float*>(to);
-  return launch(correlate_in_float32, work, work.jobs(), kThreads, Tiled::shared_bytes(), stream);
+  return launch_with_memory(correlate_in_float32, work, work.jobs(), kThreads, Tiled::shared_bytes(), stream);
 }
 
 }  // namespace
 
-bool tiled_serves(const c4d_problem& p, bool) {
-  return p.dtype == C4D_FLOAT32 && is_for_tiles(p) && fits_device(correlate_in_float32, Tiled::shared_bytes());
+bool tiled_serves(const c4d_problem& p) {
+  return p.dtype == C4D_FLOAT32 && is_cube_of_octets(p) && runs_on_device(correlate_in_float32, Tiled::shared_bytes());
 }
 
 int64_t tiled_workspace(const c4d_problem& p) { return p.in_channels * p.out_channels * kTaps * 4; }
