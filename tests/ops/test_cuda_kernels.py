@@ -153,7 +153,7 @@ def test_tensor_cores_compute_many_tiles_in_any_order(
         ({"padding": 0}, ["mma", "mma", "plain"]),
         ({"channels": (32, 64)}, ["mma", "mma", "plain"]),
         ({"channels": (40, 8)}, ["mma", "mma", "plain"]),
-        ({"channels": (1, 8)}, ["plain"] * 3),
+        ({"channels": (1, 8)}, ["mma_image", "plain", "plain"]),
         ({"channels": (8, 3)}, ["plain"] * 3),
         ({"stride": (1, 1, 1, 2)}, ["plain"] * 3),
         ({"dilation": (1, 2, 1, 1)}, ["plain"] * 3),

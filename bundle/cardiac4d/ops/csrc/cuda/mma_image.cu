@@ -2,9 +2,10 @@
 // Forward with one input channel on tensor cores. What limits it is the memory that the result is written to.
 //
 // A row of the matrix is a pair of voxels of the output, neighbours along D: both read the same four voxels of each row
-// of the input, one of which has weight zero (where it is infinite or NaN, so becomes the voxel beside its reach). Its
-// columns are four channels of the one and four of the other; two products give all eight. Four voxels of two rows of
-// the input are eight numbers of the sum: the nine rows at one tap along W are five such blocks, the last one half empty.
+// of the input, one of which has weight zero. (Where it is infinite or NaN, so becomes a voxel just beyond its reach.)
+// The columns are four channels of the one and four of the other; two products give all eight. Four voxels of two rows
+// of the input are eight numbers of the sum. The nine rows at one tap along W are five such blocks, the last one half
+// empty.
 //
 // A warp computes 8 rows (W) of 32 voxels, and goes through the 10 rows around them: the blocks of a row are read from
 // shared memory once, and multiplied with all taps along W. All weights stay in registers. A block of threads walks
@@ -52,7 +53,7 @@ struct Words {
 };
 
 template <class Work>
-__device__ Words words_of_thread(const Work& work, const Tile& tile) {
+__device__ Words words_of_thread(const Work& work, const TileOfGrid& tile) {
   const int(&from)[4] = work.from;
   Words words{};
 #pragma unroll
@@ -73,7 +74,7 @@ using Fetched = uint16_t[kWordsOfThread][2];
 
 // Reads a thread's words of one plane, zeros outside.
 template <class Work>
-__device__ void fetch_plane(const Work& work, const Tile& tile, const Words& words, int plane, Fetched& fetched) {
+__device__ void fetch_plane(const Work& work, const TileOfGrid& tile, const Words& words, int plane, Fetched& fetched) {
   const int h = tile.h - work.lead[kH] + plane;
   const unsigned is_inside = h >= 0 && h < work.from[kH] ? words.is_inside : 0;
   const int64_t frame = int64_t(tile.n) * work.from[kT] + tile.t - work.lead[kT];
@@ -108,8 +109,8 @@ __host__ __device__ inline InputRow input_row(int block, int lane) {
 }
 
 // The first channel and voxel of what a lane computes: four channels of one voxel of a pair, see Order.
-__device__ int channel_of(const Tile& tile, int lane) { return tile.group * kBlock + lane % 2 * 4; }
-__device__ int voxel_of(const Tile& tile, int lane) { return tile.d + lane / 4 * 2 + lane % 4 / 2; }
+__device__ int channel_of(const TileOfGrid& tile, int lane) { return tile.group * kBlock + lane % 2 * 4; }
+__device__ int voxel_of(const TileOfGrid& tile, int lane) { return tile.d + lane / 4 * 2 + lane % 4 / 2; }
 
 using Sums = float[2][4];  // of one row of 32 voxels
 
@@ -141,7 +142,7 @@ __device__ void add_blocks(const uint32_t (&a)[kBlocksOfTap][2], const uint32_t*
 
 // One step along H: the warp's rows of the output at h, whose first plane is in slot `step % kSlots`.
 template <class Work>
-__device__ void compute_step(const Work& work, const Tile& tile, const uint32_t* shared, int step,
+__device__ void compute_step(const Work& work, const TileOfGrid& tile, const uint32_t* shared, int step,
                              const uint32_t (&weights)[kWeights], const float (&first)[4]) {
   const int lane = threadIdx.x % 32, frame = threadIdx.x / 32;
   const uint32_t* rows[kBlocksOfTap];  // where the lane reads of each block
@@ -177,7 +178,7 @@ __device__ void compute_step(const Work& work, const Tile& tile, const uint32_t*
 }
 
 template <class Work>
-__device__ void walk(const Work& work, const Tile& tile, uint32_t* shared) {
+__device__ void walk(const Work& work, const TileOfGrid& tile, uint32_t* shared) {
   const int steps = steps_of(work.grid, tile), lane = threadIdx.x % 32;
   const Words words = words_of_thread(work, tile);
   Fetched fetched;
@@ -213,9 +214,9 @@ __global__ void __launch_bounds__(kThreads, kResident) correlate_image(const Wor
 #endif
 }
 
-// Packed weights: block of output channels, tap W, product, block of the sum, lane: two of the four voxels of a row. The
-// columns of the first product are channels 0, 1, 4, 5 of both voxels of a pair, those of the second one the rest: so a
-// lane has four neighbouring channels of one voxel.
+// Packed weights: block of output channels, tap W, product, block of the sum, lane: two of the four voxels of a row.
+// The columns of the first product are channels 0, 1, 4, 5 of both voxels of a pair, those of the second one the rest:
+// so a lane has four neighbouring channels of one voxel.
 template <class Storage_>
 struct Order {
   using Storage = Storage_;
@@ -228,7 +229,7 @@ struct Order {
     const int kw = i / 32 / kBlocksOfTap / 2 % 3, column = lane / 4;
     const int64_t out = i / 32 / kWeights * kBlock + column / 2 % 2 * 4 + part * 2 + column % 2;
     const InputRow row = input_row(block, lane);
-    const int kd = lane % 2 * 2 + place - column / 4;  // of the four voxels, the second of the pair leaves out the first
+    const int kd = lane % 2 * 2 + place - column / 4;  // the second voxel of a pair leaves out the first of the four
     if (row.is_repeated || kd < 0 || kd > 2) return 0.0f;
     return value(weight[out * kTaps + ((row.kh * 3 + kw) * 3 + kd) * 3 + row.kt]);
   }
@@ -261,8 +262,9 @@ int forward(const c4d_problem& p, const void* x, const void* w, const void* bias
 bool mma_image_serves(const c4d_problem& p) {
   c4d_problem in_eights = p;
   in_eights.in_channels = kBlock;
+  if (p.in_channels != 1 || !is_half_cube(in_eights, 1)) return false;
   // Positions within the frames of a tile have 32 bits.
-  return p.in_channels == 1 && is_half_cube(in_eights, 1) && p.in[kH] * p.in[kW] * p.in[kD] <= kLargest / (kSpanT + 1) &&
+  return p.in[kH] * p.in[kW] * p.in[kD] <= kLargest / (kSpanT + 1) &&
          runs_on_device(correlate_image<MmaImage<__half>>, kSharedBytes);
 }
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Forward with stride 2 on tensor cores. Memory is what limits it, so the input is read from there once.
 //
-// Eight channels of eight voxels are a block, one register of a tensor-core operand. Neighbours in the output read every
-// other voxel of the input: the copy into shared memory parts even from odd positions along D, so that the voxels of a
-// block lie side by side there. A warp sums 2 x 2 rows (W x T) of 16 voxels and 16 channels of the output. It reads the
-// 5 x 5 rows of the input around them, each once per tap along H, and multiplies each with all taps that join it with
-// one of its rows.
+// Eight channels of eight voxels are a block, one register of a tensor-core operand. Neighbours in the output read
+// every other voxel of the input: the copy into shared memory parts even from odd positions along D, so that the voxels
+// of a block lie side by side there. A warp sums 2 x 2 rows (W x T) of 16 voxels and 16 channels of the output. It reads
+// the 5 x 5 rows of the input around them, each once per tap along H, and multiplies each with all taps that join it
+// with one of its rows.
 //
 // A block of threads walks along H. Of the input it keeps two planes: one is read, while the next one arrives. An even
 // plane is the last tap of one step and the first one of the next.
@@ -55,7 +55,7 @@ __device__ int place_of(int d) { return d % 2 == 0 ? d / 2 : kEven + (d / 2 + 3)
 template <class Work>
 struct PlaneCopy {
   const Work& work;
-  const Tile& tile;
+  const TileOfGrid& tile;
   int h;
   uint32_t to;
 
@@ -92,7 +92,7 @@ struct PlaneCopy {
 };
 
 template <class Work>
-__device__ void copy_plane(const Work& work, const Tile& tile, int plane, uint32_t shared) {
+__device__ void copy_plane(const Work& work, const TileOfGrid& tile, int plane, uint32_t shared) {
   const int h = 2 * tile.h - work.lead[kH] + plane;
   PlaneCopy<Work>{work, tile, h, shared + plane % kSlots * Work::kSlotBytes}.run();
 }
@@ -103,7 +103,7 @@ struct Part {
 };
 
 template <class Work>
-__device__ Part part_of_warp(const Tile& tile) {
+__device__ Part part_of_warp(const TileOfGrid& tile) {
   const int warp = threadIdx.x / 32;
   return {warp % Work::kWarpsW * kRows, warp / Work::kWarpsW % Work::kWarpsT * kRows,
           tile.group * Work::kWarpsOut + warp / (Work::kWarpsW * Work::kWarpsT), static_cast<int>(threadIdx.x % 32)};
@@ -171,7 +171,7 @@ __device__ void begin_sums(const Work& work, const Part& part, Sums& sums) {
 
 // Stores four channels of voxels d and d + 8 of each row, where they are inside.
 template <class Work>
-__device__ void store_rows(const Work& work, const Tile& tile, const Part& part, int h, const Sums& sums) {
+__device__ void store_rows(const Work& work, const TileOfGrid& tile, const Part& part, int h, const Sums& sums) {
   const int(&size)[4] = work.grid.extents;
   const int channel = channel_of(part);
   if (channel >= work.out_channels) return;
@@ -190,7 +190,7 @@ __device__ void store_rows(const Work& work, const Tile& tile, const Part& part,
 }
 
 template <class Work>
-__device__ void walk(const Work& work, const Tile& tile, uint32_t shared) {
+__device__ void walk(const Work& work, const TileOfGrid& tile, uint32_t shared) {
   const Part part = part_of_warp<Work>(tile);
   const int steps = steps_of(work.grid, tile), planes = 2 * steps + 1;
   const uint32_t first_row = (2 * part.t * Work::kSpanW + 2 * part.w) * kSpanD * kVector;

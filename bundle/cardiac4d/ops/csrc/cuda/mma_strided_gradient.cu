@@ -2,12 +2,12 @@
 // Input gradient of stride 2 on tensor cores. What limits it is the memory that the gradient is written to.
 //
 // The target falls into cells of 2 x 2 x 2 x 2 voxels. On each axis, the first voxel of a cell reads one voxel of the
-// source, through the middle tap; the second voxel reads the same one through the last tap, and the next one through the
-// first tap. (Padding that is even moves the cells by one voxel.) So a cell reads 2 x 2 x 2 x 2 voxels of the source, and
-// its 16 voxels take 81 products of all 81 taps: none is wasted on the zeros that a stride leaves.
+// source, through the middle tap; the second voxel reads the same one through the last tap, and the next one through
+// the first tap. (Padding that is even moves the cells by one voxel.) So a cell reads 2 x 2 x 2 x 2 voxels of the
+// source, and its 16 voxels take 81 products, one for each tap: none is wasted on the zeros that a stride leaves.
 //
-// A warp sums two rows of 16 cells (W x D), 8 channels of all their voxels at one position along H. It reads the rows of
-// the source from shared memory, eight channels of eight voxels at once, as one register of a tensor-core operand. A
+// A warp sums two rows of 16 cells (W x D), 8 channels of all their voxels at one position along H. It reads the rows
+// of the source from shared memory, eight channels of eight voxels at once, as one register of a tensor-core operand. A
 // block of threads walks along H with three planes of the source in shared memory: two are read, while the next one
 // arrives.
 #include "frames.h"
@@ -53,7 +53,7 @@ struct MmaStridedGradient {
 
 // Queues the copies of one plane: all that the tile reads at position h of the source, zeros outside.
 template <class Work>
-__device__ void copy_plane(const Work& work, const Tile& tile, int plane, uint32_t shared) {
+__device__ void copy_plane(const Work& work, const TileOfGrid& tile, int plane, uint32_t shared) {
   const int(&from)[4] = work.from;
   const int blocks = work.products * kProduct, h = tile.h + work.lead[kH] + plane;
   const uint32_t to = shared + plane % kSlots * work.slot_bytes();
@@ -135,7 +135,7 @@ __device__ void store_voxels(const float* first, const float* second, Storage* r
 
 // Stores the voxels of the warp's cells at position h of the target, where they are inside.
 template <class Work>
-__device__ void store_cells(const Work& work, const Tile& tile, int h, int w, int t, int lane, const Sums& sums) {
+__device__ void store_cells(const Work& work, const TileOfGrid& tile, int h, int w, int t, int lane, const Sums& sums) {
   const int(&size)[4] = work.to;
   const int d = 2 * (tile.d + lane / 4) - work.shift[kD] + 1;
 #pragma unroll
@@ -152,7 +152,7 @@ __device__ void store_cells(const Work& work, const Tile& tile, int h, int w, in
 }
 
 template <class Work>
-__device__ void walk(const Work& work, const Tile& tile, uint32_t shared) {
+__device__ void walk(const Work& work, const TileOfGrid& tile, uint32_t shared) {
   const int steps = steps_of(work.grid, tile), lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   const int w = warp % kWarpsW * kRows, t = warp / kWarpsW;
   const uint32_t first_row = (t * kSpanW + w) * kSpanD * kVector;

@@ -21,11 +21,11 @@ struct Grid {
 };
 
 // A job: the first voxel of a tile, and a group of channels. Jobs on the same voxels follow each other.
-struct Tile {
+struct TileOfGrid {
   int n, h, w, d, t, group;
 };
 
-inline __device__ Tile tile_at(const Grid& grid, int64_t job) {
+inline __device__ TileOfGrid tile_at(const Grid& grid, int64_t job) {
   const int64_t tiles[] = {grid.tiles(kH), grid.tiles(kW), grid.tiles(kD), grid.tiles(kT)};
   const Voxel v = voxel_at(job / grid.groups, tiles);
   return {static_cast<int>(v.n),
@@ -36,7 +36,7 @@ inline __device__ Tile tile_at(const Grid& grid, int64_t job) {
           static_cast<int>(job % grid.groups)};
 }
 
-inline __device__ int steps_of(const Grid& grid, const Tile& tile) {
+inline __device__ int steps_of(const Grid& grid, const TileOfGrid& tile) {
   const int rest = grid.extents[kH] - tile.h;
   return rest < grid.tile[kH] ? rest : grid.tile[kH];
 }
