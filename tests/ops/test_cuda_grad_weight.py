@@ -138,7 +138,11 @@ MUTANTS = {
     "one part alone": (CU, "int other = 1; other < Work::kParts", "int other = 1; other < 1"),
     "a part of the other's tap": (CU, "thread / 32 % 3, thread % 32", "(thread / 32 + thread / 96) % 3, thread % 32"),
     "the rows of the first part for all": (CU, "int round = part.index * Work::kRounds", "int round = 0"),
-    "the first round alone": (CU, "round < (part.index + 1) * Work::kRounds;", "round < part.index * Work::kRounds + 1;"),
+    "the first round alone": (
+        CU,
+        "round < (part.index + 1) * Work::kRounds;",
+        "round < part.index * Work::kRounds + 1;",
+    ),
     "the plane of another tap": (CU, "if (!is_on(h - lag, work.dy.size[kH])) return;", ""),
     "a plane of the input that is not there": (CU, "if (!is_on(h * Work::kStride + plane", "if (!is_on(1 + 0 * plane"),
     "the first tap twice": (CU, "voxel * kStride + eight :", "voxel * kStride :"),
@@ -158,13 +162,29 @@ MUTANTS = {
     ),
     "a slot too few for the gradient": (NUMBERS, "kOutSlots = kLag + 2", "kOutSlots = kLag + 1"),
     "a slot too few for the input": (COPIES, "int to = count % 2 *", "int to = count % 1 *"),
-    "too little shared memory": (NUMBERS, "kOutVectors * kOutSlots) * kVector", "kOutVectors * (kOutSlots - 1)) * kVector"),
+    "too little shared memory": (
+        NUMBERS,
+        "kOutVectors * kOutSlots) * kVector",
+        "kOutVectors * (kOutSlots - 1)) * kVector",
+    ),
     "planes before a piece that are missing": (CU, "    copier.copy_earlier(next);\n", ""),
     "one plane before a piece": (COPIES, "back <= Work::kLag; ++back", "back <= 1; ++back"),
-    "a voxel behind the row": (COPIES, "is_on(first[kD] + d, from.size[kD])", "is_on(first[kD] + d, from.size[kD] + 1)"),
+    "a voxel behind the row": (
+        COPIES,
+        "is_on(first[kD] + d, from.size[kD])",
+        "is_on(first[kD] + d, from.size[kD] + 1)",
+    ),
     "a voxel before the row": (COPIES, "is_on(first[kD] + d, from.size[kD])", "(first[kD] + d < from.size[kD])"),
-    "a row behind the plane": (COPIES, "is_on(first[kW] + w, from.size[kW])", "is_on(first[kW] + w, from.size[kW] + 1)"),
-    "a frame behind the last": (COPIES, "is_on(first[kT] + t, from.size[kT])", "is_on(first[kT] + t, from.size[kT] + 1)"),
+    "a row behind the plane": (
+        COPIES,
+        "is_on(first[kW] + w, from.size[kW])",
+        "is_on(first[kW] + w, from.size[kW] + 1)",
+    ),
+    "a frame behind the last": (
+        COPIES,
+        "is_on(first[kT] + t, from.size[kT])",
+        "is_on(first[kT] + t, from.size[kT] + 1)",
+    ),
     "the first half for both": (COPIES, "out_block + half,", "out_block,"),
     "one channel that fills all": (COPIES, "ulonglong2{arriving[j], 0}", "ulonglong2{arriving[j] * 0x10001ull, 0}"),
     "one channel beyond its plane": (COPIES, "if (i < Plane::kVectors) c4d", "c4d"),
@@ -174,7 +194,11 @@ MUTANTS = {
     "a batch that does not go on": (NUMBERS, "  ++step.n;\n", ""),
     "taps in another order": (NUMBERS, "half * 3 + product % 3) * 64", "product % 3 * 3 + half) * 64"),
     "taps of 16 channels in another order": (NUMBERS, "product % 3 * 3 + product / 3 % 3", "product % 9"),
-    "channels exchanged": (NUMBERS, "const int64_t in = kOuts == 8 ? row : column;", "const int64_t in = kOuts == 8 ? column : row % 8;"),
+    "channels exchanged": (
+        NUMBERS,
+        "const int64_t in = kOuts == 8 ? row : column;",
+        "const int64_t in = kOuts == 8 ? column : row % 8;",
+    ),
     "weights of channels that are not there": (NUMBERS, "return in < kIns ? (out", "return true ? (out"),
 }
 """Planted bugs: file, what stands there, what shall stand there."""
@@ -191,6 +215,6 @@ def _is_wrong(kernels: EmulatedKernels, shape: Shape) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mutant", MUTANTS)
-def test_planted_bug_is_caught(mutant: str, tmp_path: Path) -> None:
-    kernels = EmulatedKernels(build_with_bug(tmp_path, *MUTANTS[mutant]))
+def test_planted_bug_is_caught(mutant: str, cuda_library: Path, tmp_path: Path) -> None:
+    kernels = EmulatedKernels(build_with_bug(tmp_path, cuda_library, *MUTANTS[mutant]))
     assert any(_is_wrong(kernels, shape) for shape in MANY.values())

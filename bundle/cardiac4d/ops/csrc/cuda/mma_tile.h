@@ -17,6 +17,7 @@
 namespace c4d_cuda {
 
 constexpr int kWarps = 4, kThreads = 32 * kWarps;
+constexpr int kVoxels = 16;                   // of a warp along D
 constexpr int kRows = 4;                      // of a warp along W, and along T
 constexpr int kOut = 8;                       // channels that a warp computes at a time
 constexpr int kSteps = 8;                     // of a block of threads along H

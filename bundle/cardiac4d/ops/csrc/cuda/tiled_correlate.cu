@@ -4,6 +4,8 @@
 // The planes are those of mma_correlate.cu, three of four input channels at a time, the next three on their way. A warp
 // sums 4 x 4 rows (W x T) of 16 voxels in eight channels; a lane of it eight voxels of one row: a voxel that it reads
 // from shared memory serves three taps along D, and a weight eight voxels, 64 products for two loads of weights.
+#include <math.h>
+
 #include "mma_tile.h"
 #include "mma_weights.h"
 #include "tiled.h"
