@@ -2,9 +2,9 @@
 """The errors that docs/conv4d.md promises for float32, beside those of torch's own convolutions.
 
 Torch has no 4D convolution to compare with. What can be made of its ``conv3d`` adds up each output in one sum or in
-several that are then added, in memory as ``channels_last_3d`` one product after the other, and in plain memory in blocks
-of channels, which rounds less. Which of them has the least error depends on the number of channels and on the gradient;
-``exact`` is compared with the best in every case.
+several that are then added; in memory as ``channels_last_3d`` one product after the other, and in plain memory in
+blocks of channels, which rounds less. Which of them has the least error depends on the number of channels and on the
+gradient; ``exact`` is compared with the best in every case.
 """
 
 from __future__ import annotations
