@@ -36,7 +36,7 @@ def test_a_study_becomes_one_file_on_its_own_grid(tmp_path: Path) -> None:
 def test_nothing_is_replaced(tmp_path: Path) -> None:
     write_images(tmp_path / "p1", Study(lambda k, t: {"TriggerTime": 40 * t}))
     (tmp_path / "p1.nii").write_text("mine")
-    with pytest.raises(SystemExit, match=r"p1\.nii: it exists already. Fix: name another file"):
+    with pytest.raises(SystemExit, match=r"p1\.nii: the file exists already. Fix: name another file"):
         convert_dicom(str(tmp_path / "p1"), str(tmp_path / "p1.nii"))
     assert (tmp_path / "p1.nii").read_text() == "mine"
 
