@@ -8,7 +8,6 @@ from pathlib import Path
 
 from cardiac4d.command_line import run
 from cardiac4d.errors import InputError
-from cardiac4d.io.writer import refuse_existing
 from cardiac4d.workflows.data_check import check_data
 from cardiac4d.workflows.data_table import format_check
 
@@ -29,12 +28,9 @@ def check(
         overwrite: replace that file.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
-        if output_json:
-            refuse_existing(Path(output_json), overwrite=overwrite, fix="name another, or allow overwriting")
-        found = check_data(data_list, dataset_dir)
-    except InputError as error:
-        raise SystemExit(str(error)) from error
+    if output_json and Path(output_json).exists() and not overwrite:
+        raise InputError(output_json, "the file exists already", "name another, or allow overwriting")
+    found = check_data(data_list, dataset_dir)
     if output_json:
         found.write(output_json)
     print(format_check(found))

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from cardiac4d.command_line import run
-from cardiac4d.errors import InputError
 from cardiac4d.io import (
     ListOptions,
     write_acdc_datalist,
@@ -74,11 +73,8 @@ def make_datalist(
     write, own = _chosen(layout, {name: value for name, value in given.items() if value is not None})
     if not 0 < validation_fraction < 1:
         raise SystemExit(f"--validation_fraction must lie between 0 and 1, got {validation_fraction}")
-    try:
-        options = ListOptions(seed, validation_fraction, overwrite)
-        return str(write(source_dir, output_json=output_json, options=options, **own))
-    except InputError as error:
-        raise SystemExit(str(error)) from error
+    options = ListOptions(seed, validation_fraction, overwrite)
+    return str(write(source_dir, output_json=output_json, options=options, **own))
 
 
 def _chosen(layout: str, options: dict[str, Any]) -> tuple[Callable[..., Path], dict[str, Any]]:
