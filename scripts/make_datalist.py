@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -71,9 +72,10 @@ def make_datalist(
     given = {"table_csv": table_csv, "images": images, "labels": labels, "label_map": label_map}
     given |= {"lv": lv, "lvm": lvm, "full_cycle": full_cycle}
     write, own = _chosen(layout, {name: value for name, value in given.items() if value is not None})
-    if not 0 < validation_fraction < 1:
-        raise SystemExit(f"--validation_fraction must lie between 0 and 1, got {validation_fraction}")
-    options = ListOptions(seed, validation_fraction, overwrite)
+    try:
+        options = ListOptions(seed, validation_fraction, overwrite)
+    except ValueError as error:  # names the argument as Python does
+        raise SystemExit(re.sub(r"`(\w+)`", r"--\1", str(error))) from error
     return str(write(source_dir, output_json=output_json, options=options, **own))
 
 
