@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,11 @@ from torch.nn.functional import group_norm as torch_group_norm
 from cardiac4d.layers import UpsampleAdd
 from cardiac4d.ops import use_backend
 from cardiac4d.ops.reference import conv4d_reference
+from tests.helpers.backends import needs_compiler
 from tests.helpers.cpu_kernels import Kernels, Shape, load
 from tests.helpers.fused_kernels import call, call_norm, group_norm, tensor_struct
 
-pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
+pytestmark = needs_compiler
 
 AXES = (2, 3, 4, 5)
 SHAPES = {

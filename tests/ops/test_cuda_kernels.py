@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.helpers.backends import needs_compiler
 from tests.helpers.conv4d_cases import CASES
 from tests.helpers.conv4d_kernel_checks import check_problem_of_table
 from tests.helpers.conv4d_table import TABLE
@@ -20,7 +21,7 @@ from tests.helpers.cpu_kernels import DTYPES, OPERATIONS, Shape, reference
 from tests.helpers.cuda_kernels import CSRC, EmulatedKernels, build, draw
 from tests.helpers.tolerances import assert_near
 
-pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
+pytestmark = needs_compiler
 
 SHAPES = {name: Shape(batch=2, **case) for name, case in CASES.items()} | {
     "many_channels": Shape((3, 2, 3, 4), (19, 21), padding=1),
@@ -319,7 +320,11 @@ MUTANTS |= {
     "one stage for two": ("mma_correlate.cu", "const int first = stage % 2 * 3;", "const int first = 0;"),
     "the sums of the last step": ("mma_correlate.cu", "if (block == 0) begin_sums", "if (stage == 0) begin_sums"),
     "a block of outputs too many": ("mma_correlate.cu", "if (out >= work.sizes.out_blocks) continue;", ""),
-    "the first block for all": ("mma_tile.h", "in_blocks + first_block + block) *", "in_blocks + 0 * first_block + block) *"),
+    "the first block for all": (
+        "mma_tile.h",
+        "in_blocks + first_block + block) *",
+        "in_blocks + 0 * first_block + block) *",
+    ),
     "operands that are cut off": ("mma_tile.h", "      round_to_tf32(words);\n", ""),
     "planes that are not prepared": (
         "mma_correlate.cu",
