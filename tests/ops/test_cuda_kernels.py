@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.helpers.backends import needs_compiler
 from tests.helpers.conv4d_cases import CASES
 from tests.helpers.conv4d_kernel_checks import check_problem_of_table
 from tests.helpers.conv4d_table import TABLE
@@ -20,7 +21,7 @@ from tests.helpers.cpu_kernels import DTYPES, OPERATIONS, Shape, reference
 from tests.helpers.cuda_kernels import EmulatedKernels, assert_rounded_once, build_with_bug, draw
 from tests.helpers.tolerances import assert_near
 
-pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
+pytestmark = needs_compiler
 
 SHAPES = {name: Shape(batch=2, **case) for name, case in CASES.items()} | {
     "many_channels": Shape((3, 2, 3, 4), (19, 21), padding=1),
