@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import itertools
 import os
 import platform
@@ -152,17 +153,45 @@ class Kernels:
         return result.view(results[operation])
 
 
+COMMAND = ["g++", "-std=c++17", "-O3", "-fPIC", "-Wall", "-Wextra", "-Werror"]
+
+
+def _extra_flags() -> list[str]:
+    return os.environ.get("CARDIAC4D_TEST_CXXFLAGS", "").split()
+
+
+def _fingerprint() -> str:
+    """Of everything that decides what :func:`build` compiles: sources, flags, compiler and machine."""
+    version = subprocess.run(["g++", "--version"], check=True, capture_output=True).stdout
+    known = hashlib.sha256(repr([COMMAND, ISA_FLAGS, _extra_flags(), platform.machine(), version]).encode())
+    for source in sorted(path for path in (*SOURCES.iterdir(), *SOURCES.parent.glob("*.h")) if path.is_file()):
+        known.update(f"{source.name}\n{source.stat().st_size}\n".encode() + source.read_bytes())
+    return known.hexdigest()
+
+
+def build_or_reuse(folder: Path, cache: Path) -> Path:
+    """The library in ``folder``, compiled unless ``cache`` holds the one of the very same sources and flags."""
+    kept = cache / f"{_fingerprint()}.so"
+    if kept.is_file():
+        return Path(shutil.copy(kept, folder / "conv4d_cpu.so"))
+    library = build(folder)
+    for old in cache.glob("*.so"):
+        old.unlink(missing_ok=True)
+    whole = Path(shutil.copy(library, cache / f"{os.getpid()}.new"))
+    whole.rename(kept)  # at once: a run beside this one must not find half a file
+    return library
+
+
 def build(folder: Path) -> Path:
     """Compile every unit as the package does, but with visible symbols; CARDIAC4D_TEST_CXXFLAGS adds flags."""
-    extra = os.environ.get("CARDIAC4D_TEST_CXXFLAGS", "").split()
+    extra = _extra_flags()
     x86 = platform.machine() in ("x86_64", "AMD64")
     units = [unit for unit in sorted(SOURCES.glob("*.cpp")) if x86 or "_avx" not in unit.stem]
 
     def compile_unit(unit: Path) -> Path:
         target = folder / f"{unit.stem}.o"
         isa = next((flags for suffix, flags in ISA_FLAGS.items() if unit.stem.endswith(suffix)), [])
-        base = ["g++", "-std=c++17", "-O3", "-fPIC", "-Wall", "-Wextra", "-Werror"]
-        subprocess.run([*base, *isa, *extra, "-c", str(unit), "-o", str(target)], check=True)
+        subprocess.run([*COMMAND, *isa, *extra, "-c", str(unit), "-o", str(target)], check=True)
         return target
 
     with ThreadPoolExecutor(2) as pool:
