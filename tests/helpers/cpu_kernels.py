@@ -10,8 +10,10 @@ import os
 import platform
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -153,6 +155,7 @@ class Kernels:
         return result.view(results[operation])
 
 
+LIBRARY = "conv4d_cpu.so"
 COMMAND = ["g++", "-std=c++17", "-O3", "-fPIC", "-Wall", "-Wextra", "-Werror"]
 
 
@@ -170,15 +173,18 @@ def _fingerprint() -> str:
 
 
 def build_or_reuse(folder: Path, cache: Path) -> Path:
-    """The library in ``folder``, compiled unless ``cache`` holds the one of the very same sources and flags."""
-    kept = cache / f"{_fingerprint()}.so"
-    if kept.is_file():
-        return Path(shutil.copy(kept, folder / "conv4d_cpu.so"))
+    """The same as :func:`build`, but not compiled if ``cache`` holds what became of the very same sources and flags."""
+    kept = cache / _fingerprint()
+    if kept.is_dir():
+        shutil.copytree(kept, folder, dirs_exist_ok=True)
+        return folder / LIBRARY
     library = build(folder)
-    for old in cache.glob("*.so"):
-        old.unlink(missing_ok=True)
-    whole = Path(shutil.copy(library, cache / f"{os.getpid()}.new"))
-    whole.rename(kept)  # at once: a run beside this one must not find half a file
+    for old in cache.iterdir():
+        shutil.rmtree(old, ignore_errors=True)
+    whole = Path(tempfile.mkdtemp(dir=cache))
+    shutil.copytree(folder, whole, dirs_exist_ok=True)
+    with suppress(OSError):  # a run beside this one was faster
+        whole.rename(kept)  # at once: nobody finds half of it
     return library
 
 
@@ -196,7 +202,7 @@ def build(folder: Path) -> Path:
 
     with ThreadPoolExecutor(2) as pool:
         objects = list(pool.map(compile_unit, units))
-    library = folder / "conv4d_cpu.so"
+    library = folder / LIBRARY
     subprocess.run(["g++", "-shared", *extra, *map(str, objects), "-o", str(library)], check=True)
     return library
 
