@@ -24,6 +24,8 @@ REGISTERS = {
     "add_pieces": 40,
     "correlate_on_tensor_cores": 200,
     "correlate_streamed": 200,
+    "correlate_in_float32": 168,
+    "pack_in_float32": 40,
     "pack": 40,
 }
 """The most registers that a thread of each kernel may take, on any architecture and for any dtype."""
