@@ -87,7 +87,7 @@ __device__ void fetch_plane(const Work& work, const TileOfGrid& tile, const Word
   }
 }
 
-__device__ void keep_plane(uint32_t* shared, int plane, const Fetched& fetched) {
+[[maybe_unused]] __device__ void keep_plane(uint32_t* shared, int plane, const Fetched& fetched) {
 #pragma unroll
   for (int i = 0; i < kWordsOfThread; ++i) {
     const int word = threadIdx.x + i * kThreads;
@@ -103,14 +103,14 @@ struct InputRow {
   bool is_repeated;
 };
 
-__host__ __device__ inline InputRow input_row(int block, int lane) {
+__device__ inline InputRow input_row(int block, int lane) {
   const int row = block * 2 + lane % 4 / 2, existing = row < kRowsOfTap ? row : kRowsOfTap - 1;
   return {existing / 3, existing % 3, row != existing};
 }
 
 // The first channel and voxel of what a lane computes: four channels of one voxel of a pair, see Order.
-__device__ int channel_of(const TileOfGrid& tile, int lane) { return tile.group * kBlock + lane % 2 * 4; }
-__device__ int voxel_of(const TileOfGrid& tile, int lane) { return tile.d + lane / 4 * 2 + lane % 4 / 2; }
+[[maybe_unused]] __device__ int channel_of(const TileOfGrid& tile, int lane) { return tile.group * kBlock + lane % 2 * 4; }
+[[maybe_unused]] __device__ int voxel_of(const TileOfGrid& tile, int lane) { return tile.d + lane / 4 * 2 + lane % 4 / 2; }
 
 using Sums = float[2][4];  // of one row of 32 voxels
 

@@ -3,9 +3,9 @@
 //
 // Eight channels of eight voxels are a block, one register of a tensor-core operand. Neighbours in the output read
 // every other voxel of the input: the copy into shared memory parts even from odd positions along D, so that the voxels
-// of a block lie side by side there. A warp sums 2 x 2 rows (W x T) of 16 voxels and 16 channels of the output. It reads
-// the 5 x 5 rows of the input around them, each once per tap along H, and multiplies each with all taps that join it
-// with one of its rows.
+// of a block lie side by side there. A warp sums 2 x 2 rows (W x T) of 16 voxels and 16 channels of the output. It
+// reads the 5 x 5 rows of the input around them, each once per tap along H, and multiplies each with all taps that join
+// it with one of its rows.
 //
 // A block of threads walks along H. Of the input it keeps two planes: one is read, while the next one arrives. An even
 // plane is the last tap of one step and the first one of the next.
@@ -49,29 +49,38 @@ struct MmaStrided {
 
 // Where a row of shared memory has the voxel at a position. Odd ones are turned by three, so that a copy of eight
 // neighbours writes to all banks.
-__device__ int place_of(int d) { return d % 2 == 0 ? d / 2 : kEven + (d / 2 + 3) % kVoxels; }
+[[maybe_unused]] __device__ int place_of(int d) { return d % 2 == 0 ? d / 2 : kEven + (d / 2 + 3) % kVoxels; }
 
 // Queues the copies of one plane: all that the tile reads at position h of the source, zeros outside.
 template <class Work>
 struct PlaneCopy {
   const Work& work;
-  const TileOfGrid& tile;
-  int h;
+  int h, w, d, t;  // where the plane begins
+  int64_t first;   // vector of the source
   uint32_t to;
 
-  // A row is one of the plane, along D; its vectors lie as in the source: block of a voxel's channels, voxel.
+  __device__ PlaneCopy(const Work& work_, const TileOfGrid& tile, int plane, uint32_t shared)
+      : work(work_),
+        h(2 * tile.h - work.lead[kH] + plane),
+        w(2 * tile.w - work.lead[kW]),
+        d(2 * tile.d - work.lead[kD]),
+        t(2 * tile.t - work.lead[kT]),
+        to(shared + plane % kSlots * Work::kSlotBytes) {
+    const int(&from)[4] = work.from;
+    first = ((((int64_t(tile.n) * from[kT] + t) * from[kH] + h) * from[kW] + w) * from[kD] + d) * Work::kBlocks;
+  }
+
+  // A row is one of the plane, along D; its vectors lie as in the source: voxel, block of channels.
   __device__ void copy_vector(int row, int vector) const {
     const int(&from)[4] = work.from;
     const int block = vector % Work::kBlocks, voxel = vector / Work::kBlocks;
-    const int d = 2 * tile.d - work.lead[kD] + voxel;
-    const int w = 2 * tile.w - work.lead[kW] + row % Work::kSpanW;
-    const int t = 2 * tile.t - work.lead[kT] + row / Work::kSpanW;
-    const bool is_inside = h >= 0 && h < from[kH] && w >= 0 && w < from[kW] && d >= 0 && d < from[kD] && t >= 0 &&
-                           t < from[kT];
-    const int64_t frame = int64_t(tile.n) * from[kT] + t;
-    const int64_t first = (((frame * from[kH] + h) * from[kW] + w) * from[kD] + d) * Work::kBlocks + block;
+    const int in_w = row % Work::kSpanW, in_t = row / Work::kSpanW;
+    const bool is_inside = h >= 0 && h < from[kH] && w + in_w >= 0 && w + in_w < from[kW] && d + voxel >= 0 &&
+                           d + voxel < from[kD] && t + in_t >= 0 && t + in_t < from[kT];
+    const int64_t row_step = int64_t(from[kD]) * Work::kBlocks, frame_step = row_step * from[kW] * from[kH];
+    const int64_t place = first + in_t * frame_step + in_w * row_step + vector;
     copy_async(to + (block * Work::kPlane + row * kSpanD + place_of(voxel)) * kVector,
-               work.x + (is_inside ? first * kBlock : 0), is_inside);
+               work.x + (is_inside ? place * kBlock : 0), is_inside);
   }
 
   // A warp copies a row at a time; the one voxel that each row has beyond a warp's vectors follows.
@@ -90,12 +99,6 @@ struct PlaneCopy {
     }
   }
 };
-
-template <class Work>
-__device__ void copy_plane(const Work& work, const TileOfGrid& tile, int plane, uint32_t shared) {
-  const int h = 2 * tile.h - work.lead[kH] + plane;
-  PlaneCopy<Work>{work, tile, h, shared + plane % kSlots * Work::kSlotBytes}.run();
-}
 
 // A warp's part of a tile.
 struct Part {
@@ -153,7 +156,7 @@ __device__ void add_plane(uint32_t plane, const uint32_t* taps, int lane, Sums& 
 }
 
 // The first of the four neighbouring channels that a lane has: two of each block of the pair, see Order.
-__device__ int channel_of(const Part& part) { return part.pair * kPair * kBlock + part.lane % 4 * 4; }
+[[maybe_unused]] __device__ int channel_of(const Part& part) { return part.pair * kPair * kBlock + part.lane % 4 * 4; }
 
 template <class Work>
 __device__ void begin_sums(const Work& work, const Part& part, Sums& sums) {
@@ -195,7 +198,7 @@ __device__ void walk(const Work& work, const TileOfGrid& tile, uint32_t shared) 
   const int steps = steps_of(work.grid, tile), planes = 2 * steps + 1;
   const uint32_t first_row = (2 * part.t * Work::kSpanW + 2 * part.w) * kSpanD * kVector;
   const uint32_t* taps = work.weights + int64_t(part.pair) * 3 * Work::kBlocks * kTapsOfPlane * kPair * 32;
-  copy_plane(work, tile, 0, shared);
+  PlaneCopy<Work>(work, tile, 0, shared).run();
 #pragma unroll 1
   for (int step = 0; step < steps; ++step) {
     Sums sums;
@@ -206,7 +209,7 @@ __device__ void walk(const Work& work, const TileOfGrid& tile, uint32_t shared) 
       if (plane == 0 || kh > 0) {
         wait_for_copies();
         __syncthreads();  // now this plane is there, and nobody reads the one that is overwritten next
-        if (plane + 1 < planes) copy_plane(work, tile, plane + 1, shared);
+        if (plane + 1 < planes) PlaneCopy<Work>(work, tile, plane + 1, shared).run();
       }
       if (part.pair * kPair * kBlock >= work.out_channels) continue;
       add_plane<Work>(shared + plane % kSlots * Work::kSlotBytes + first_row,
