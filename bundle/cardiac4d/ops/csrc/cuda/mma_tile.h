@@ -14,6 +14,11 @@
 #include "ptx.h"
 #include "storage.h"
 
+// Kernels for sm_80 and newer are compiled for sm_75 as well, without their content, but not called there.
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
+#define C4D_HAS_TENSOR_CORES
+#endif
+
 namespace c4d_cuda {
 
 constexpr int kWarps = 4, kThreads = 32 * kWarps;
