@@ -164,6 +164,12 @@ def build_binding(kernels: Path) -> Path:
     return library
 
 
+def assert_rounded_once(actual: Tensor, right: Tensor) -> None:
+    """Summed in float32: half a unit in the last place, and a little for the sums."""
+    error = (actual.double() - right).abs().max()
+    assert error <= 0.6 * torch.finfo(actual.dtype).eps * right.abs().max()
+
+
 def _guarded(x: Tensor, guard: float) -> Tensor:
     """The numbers of a tensor between guards."""
     margin = torch.full([GUARD], guard, dtype=x.dtype)

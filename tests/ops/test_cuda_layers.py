@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from tests.helpers.cpu_kernels import DTYPES, Shape, reference
-from tests.helpers.cuda_kernels import EmulatedKernels, build_with_bug, draw
+from tests.helpers.cuda_kernels import EmulatedKernels, assert_rounded_once, build_with_bug, draw
 from tests.helpers.tolerances import assert_near
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
@@ -75,11 +75,7 @@ def kernels(cuda_library: Path) -> EmulatedKernels:
 
 
 def assert_right(actual: Tensor, right: Tensor) -> None:
-    """Half types: summed in float32, so half a unit in the last place, and a little for the sums."""
-    if actual.dtype in HALF:
-        assert (actual.double() - right).abs().max() <= 0.6 * torch.finfo(actual.dtype).eps * right.abs().max()
-    else:
-        assert_near(actual, right)
+    (assert_rounded_once if actual.dtype in HALF else assert_near)(actual, right)
 
 
 def check(kernels: EmulatedKernels, layer: Layer, dtype: torch.dtype) -> None:

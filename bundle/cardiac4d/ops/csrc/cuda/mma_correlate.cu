@@ -129,16 +129,9 @@ constexpr auto kernel_of(const Streamed<Work>&) {
   return correlate_streamed<Streamed<Work>>;
 }
 
-// Whether the current device runs a kernel that was compiled for tensor cores, and has the shared memory for it. What
-// counts is the code that the device loads: it may be that of an older architecture, or compiled from its PTX.
 template <class Work>
-bool fits_device(const Work& work, int64_t in_blocks) {
-  cudaFuncAttributes code{};
-  int device = 0, bytes = 0;
-  return cudaFuncGetAttributes(&code, kernel_of(work)) == cudaSuccess && code.ptxVersion >= 80 &&
-         cudaGetDevice(&device) == cudaSuccess &&
-         cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device) == cudaSuccess &&
-         work.shared_bytes(in_blocks) <= bytes;
+bool fits(const Work& work, int64_t in_blocks) {
+  return runs_on_device(kernel_of(work), work.shared_bytes(in_blocks));
 }
 
 // Calls call(work) with the first of these that fits the device, or with the last: the more input channels, the smaller
@@ -147,12 +140,12 @@ template <class Storage, class Call>
 auto with_work(int in_blocks, const Call& call) {
   if constexpr (sizeof(Storage) == 2) {  // 8 channels of float32 are two blocks
     const Resident<MmaCorrelate<Storage, 8, 8>> large{};
-    if (in_blocks == 1 && fits_device(large, in_blocks)) return call(large);
+    if (in_blocks == 1 && fits(large, in_blocks)) return call(large);
   }
   const Resident<MmaCorrelate<Storage, 8, 4>> middle{};
   const Resident<MmaCorrelate<Storage, 4, 4>> small{};
-  if (in_blocks <= 2 && fits_device(middle, in_blocks)) return call(middle);
-  if (in_blocks <= 4 && fits_device(small, in_blocks)) return call(small);
+  if (in_blocks <= 2 && fits(middle, in_blocks)) return call(middle);
+  if (in_blocks <= 4 && fits(small, in_blocks)) return call(small);
   return call(Streamed<MmaCorrelate<Storage, 4, 4>>());
 }
 
@@ -162,28 +155,10 @@ auto with_half_or_float(int32_t dtype, const Call& call) {
   return dtype == C4D_BFLOAT16 ? call(__nv_bfloat16()) : call(__half());
 }
 
-template <class Storage>
-Sizes sizes_of(const c4d_problem& p, bool is_gradient) {
-  constexpr int kBlock = kVector / sizeof(Storage);
-  Sizes sizes{};
-  sizes.batch = static_cast<int>(p.batch);
-  sizes.in_blocks = static_cast<int>((is_gradient ? p.out_channels : p.in_channels) / kBlock);
-  sizes.out_blocks = static_cast<int>((is_gradient ? p.in_channels : p.out_channels) / kOut);
-  for (int axis = 0; axis < 4; ++axis) {
-    sizes.from[axis] = static_cast<int>(is_gradient ? p.out[axis] : p.in[axis]);
-    sizes.to[axis] = static_cast<int>(is_gradient ? p.in[axis] : p.out[axis]);
-    sizes.lead[axis] = static_cast<int>(is_gradient ? 2 - p.padding[axis] : p.padding[axis]);
-  }
-  return sizes;
-}
-
 template <class Work>
 int run(Work work, void* stream) {
-  const size_t bytes = Work::shared_bytes(work.sizes.in_blocks);
-  const int status = cudaFuncSetAttribute(kernel_of(work), cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                          static_cast<int>(bytes));
-  if (status != cudaSuccess) return status;
-  return launch(kernel_of(work), work, work.jobs(), kThreads, bytes, stream);
+  const int64_t bytes = Work::shared_bytes(work.sizes.in_blocks);
+  return launch_with_memory(kernel_of(work), work, work.jobs(), kThreads, bytes, stream);
 }
 
 template <class Storage>
@@ -200,7 +175,7 @@ int correlate(const c4d_problem& p, bool is_gradient, const void* from, const vo
     work.sizes = sizes, work.weights = packed;
     work.from = static_cast<const Storage*>(from), work.bias = static_cast<const Storage*>(bias);
     work.to = static_cast<Storage*>(to);
-    return run(work, stream);
+    return launch_with_memory(kernel_of(work), work, work.jobs(), kThreads, work.shared_bytes(sizes.in_blocks), stream);
   });
 }
 
@@ -211,22 +186,13 @@ int correlate(const c4d_problem& p, bool is_gradient, const void* from, const vo
   });
 }
 
-bool is_for_tensor_cores(const c4d_problem& p) {
-  if (p.dtype == C4D_FLOAT64 || (p.dtype == C4D_FLOAT32 && p.precision != C4D_TF32)) return false;
-  if (p.groups != 1 || p.in_channels % 8 != 0 || p.out_channels % 8 != 0) return false;
-  for (int axis = 0; axis < 4; ++axis) {
-    if (p.kernel[axis] != 3 || p.stride[axis] != 1 || p.dilation[axis] != 1 || p.padding[axis] > 2) return false;
-    if (p.in[axis] > kLargest || p.out[axis] > kLargest) return false;
-  }
-  return p.batch <= kLargest && p.in_channels <= kLargest && p.out_channels <= kLargest;
-}
-
 }  // namespace
 
 bool mma_serves(const c4d_problem& p, bool is_gradient) {
-  return is_for_tensor_cores(p) && with_half_or_float(p.dtype, [&](auto storage) {
+  if (p.dtype == C4D_FLOAT64 || (p.dtype == C4D_FLOAT32 && p.precision != C4D_TF32)) return false;
+  return is_cube_of_octets(p) && with_half_or_float(p.dtype, [&](auto storage) {
     const int in_blocks = sizes_of<decltype(storage)>(p, is_gradient).in_blocks;
-    return with_work<decltype(storage)>(in_blocks, [&](auto work) { return fits_device(work, in_blocks); });
+    return with_work<decltype(storage)>(in_blocks, [&](auto work) { return fits(work, in_blocks); });
   });
 }
 

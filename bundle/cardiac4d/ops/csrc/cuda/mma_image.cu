@@ -34,7 +34,7 @@ constexpr int kWordsOfThread = (kPlaneWords + kThreads - 1) / kThreads;
 constexpr int kSlots = 4, kSlotWords = 1024;
 constexpr int kSharedBytes = kSlots * kSlotWords * 4;
 static_assert(kWordsOfThread * kThreads <= kSlotWords, "every thread copies as many words; nobody reads the last few");
-constexpr int kTaps = 81, kRowsOfTap = 9;                   // rows of the input (H x T) at one tap along W
+constexpr int kRowsOfTap = 9;                               // rows of the input (H x T) at one tap along W
 constexpr int kBlocksOfTap = 5, kWeights = 3 * 2 * kBlocksOfTap;  // words of a lane
 
 template <class Storage_>

@@ -30,7 +30,6 @@ constexpr int kWarpsW = kTileW / kRows;               // the others along T
 constexpr int kSpanW = kTileW + 1, kSpanD = kTileD + 1, kSpanT = kTileT + 1;
 constexpr int kPlane = 260;                           // vectors per block of channels: 5 * 17 * 3, and a few
 constexpr int kSlots = 3;                             // planes in shared memory
-constexpr int kTapsOfPlane = 27, kTaps = 3 * kTapsOfPlane;
 constexpr int kVoxels = 8;                            // of a cell at one position along H
 constexpr int kProduct = 2;                           // blocks of source channels in one product
 constexpr int kMostBlocks = 8;                        // of source channels

@@ -17,7 +17,6 @@ constexpr int kResident = 2;                  // blocks that a multiprocessor's 
 constexpr int kVoxels = 16;                   // of a warp along D
 constexpr int kRows = 2;                      // of a warp along W, and along T
 constexpr int kPair = 2;                      // blocks of output channels of a warp
-constexpr int kTapsOfPlane = 27, kTaps = 81;  // kernel 3x3x3 at one tap along H, and whole
 constexpr int kSlots = 2;                     // planes in shared memory
 constexpr int kEven = kVoxels + 1, kSpanD = kEven + kVoxels;  // voxels of a row: even positions first, then odd ones
 

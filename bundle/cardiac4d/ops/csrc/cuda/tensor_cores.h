@@ -6,22 +6,34 @@
 #include "conv4d_cuda.h"
 #include "launch.h"
 
+// Kernels for sm_80 and newer are compiled for sm_75 as well, without their content, but not called there.
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
+#define C4D_HAS_TENSOR_CORES
+#endif
+
 namespace c4d_cuda {
 
-constexpr int kBlock = 8;    // channels
-constexpr int kVector = 16;  // bytes of a block's row: 8 half numbers
+constexpr int kVector = 16;                   // bytes of a block's row
+constexpr int kBlock = 8;                     // channels of a half type in it
+constexpr int kTapsOfPlane = 27, kTaps = 81;  // kernel 3x3x3 at one tap along H, and whole
+
 // Positions on one axis have 32 bits, positions in memory 64.
 constexpr int64_t kLargest = 0x7FFFFFFF - 64;  // extent of an axis: with what a tile adds, no more than 32 bits
 
-// Whether it is a cube of half numbers, 3x3x3x3 without groups or dilation, of this stride, with channels in eights.
-inline bool is_half_cube(const c4d_problem& p, int64_t stride) {
-  if (p.dtype != C4D_BFLOAT16 && p.dtype != C4D_FLOAT16) return false;
-  if (p.groups != 1 || p.in_channels % kBlock != 0 || p.out_channels % kBlock != 0) return false;
+// Whether it is a cube, 3x3x3x3 without groups or dilation, of this stride, whatever its dtype and its channels.
+inline bool is_cube(const c4d_problem& p, int64_t stride) {
+  if (p.groups != 1) return false;
   for (int axis = 0; axis < 4; ++axis) {
     if (p.kernel[axis] != 3 || p.stride[axis] != stride || p.dilation[axis] != 1 || p.padding[axis] > 2) return false;
     if (p.in[axis] > kLargest || p.out[axis] > kLargest) return false;
   }
   return p.batch <= kLargest && p.in_channels <= kLargest && p.out_channels <= kLargest;
+}
+
+// The same of half numbers, with channels of both sides in eights.
+inline bool is_half_cube(const c4d_problem& p, int64_t stride) {
+  return (p.dtype == C4D_BFLOAT16 || p.dtype == C4D_FLOAT16) && is_cube(p, stride) && p.in_channels % kBlock == 0 &&
+         p.out_channels % kBlock == 0;
 }
 
 // Whether the current device runs a kernel that was compiled for tensor cores, and has the shared memory for it. What
