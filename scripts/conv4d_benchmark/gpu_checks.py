@@ -64,7 +64,7 @@ def _cases(count: int) -> Iterator[_Case]:
     for number in range(count):
         options, kernel, (source, target) = kinds[number % len(kinds)](draw)
         size = [draw.randint(5, 10) for _ in range(4)]
-        size[2] = draw.randint(5, 40 * options["stride"][2])  # several tiles, which are longest along D
+        size[2] = draw.randint(5, 40)  # several tiles, which are longest along D
         source, target = source * options["groups"], target * options["groups"]
         operands = _operands(number, (2, source, *size), (target, source // options["groups"], *kernel))
         yield _Case(operands, options)
@@ -165,10 +165,9 @@ def check_repeatable(device: str) -> str:
     for dtype in LIMITS:
         for case in _cases(5):
             tensors = tuple(tensor.to(device, dtype) for tensor in case.tensors)
-            first = _with_gradients(tensors, case.options)
-            for _ in range(3):
-                _same(first, _with_gradients(tensors, case.options), f"another call in {dtype}")
-    return "4 calls in every dtype, on every path"
+            first, second = (_with_gradients(tensors, case.options) for _ in range(2))
+            _same(first, second, f"another call in {dtype}")
+    return "2 calls in every dtype, on every path"
 
 
 def check_autocast(device: str) -> str:

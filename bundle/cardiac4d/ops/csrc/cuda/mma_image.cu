@@ -185,12 +185,11 @@ template <class Work>
 __device__ void walk(const Work& work, const TileOfGrid& tile, uint32_t* shared) {
   const int steps = steps_of(work.grid, tile), lane = threadIdx.x % 32;
   const Words words = words_of_thread(work, tile);
-  Fetched fetched;
-#pragma unroll 1
-  for (int plane = 0; plane < 3; ++plane) {
-    fetch_plane(work, tile, words, plane, fetched);
-    keep_plane(shared, plane, fetched);
-  }
+  Fetched first_planes[3], fetched;
+#pragma unroll
+  for (int plane = 0; plane < 3; ++plane) fetch_plane(work, tile, words, plane, first_planes[plane]);
+#pragma unroll
+  for (int plane = 0; plane < 3; ++plane) keep_plane(shared, plane, first_planes[plane]);
   uint32_t weights[kWeights];
 #pragma unroll
   for (int i = 0; i < kWeights; ++i) weights[i] = work.weights[(tile.group * kWeights + i) * 32 + lane];
