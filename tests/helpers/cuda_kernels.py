@@ -7,6 +7,7 @@ Called through their C interface, without the torch binding; see ``test_cuda_ker
 from __future__ import annotations
 
 import ctypes
+import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -47,43 +48,54 @@ class EmulatedKernels:
         function = getattr(self._library, f"c4d_cuda_{operation}")
         return function(ctypes.byref(problem), *(ctypes.c_void_p(p) for p in pointers), None)
 
-    def algorithm(self, operation: str, shape: Shape, dtype: torch.dtype, architecture: int = 90) -> str:
+    def algorithm(
+        self, operation: str, shape: Shape, dtype: torch.dtype, architecture: int = 90, precision: str = "fast"
+    ) -> str:
         """What computes an operation on a GPU, whose driver has loaded code for this architecture."""
-        problem = shape.to_c(dtype, "fast")
+        problem = shape.to_c(dtype, precision)
         self._library.c4d_emulation_architecture(architecture)
         name = self._library.c4d_cuda_algorithm(ctypes.byref(problem), OPERATIONS[operation]).decode()
         self._library.c4d_emulation_architecture(90)
         return name
 
-    def workspace(self, operation: str, shape: Shape, dtype: torch.dtype) -> int:
+    def workspace(self, operation: str, shape: Shape, dtype: torch.dtype, precision: str = "fast") -> int:
         """Bytes of working memory that an operation needs."""
-        return self._library.c4d_cuda_workspace(ctypes.byref(shape.to_c(dtype, "fast")), OPERATIONS[operation])
+        return self._library.c4d_cuda_workspace(ctypes.byref(shape.to_c(dtype, precision)), OPERATIONS[operation])
 
     def run(
-        self, operation: str, shape: Shape, *tensors: Tensor | None, reverse: bool = False, eager: bool = False
+        self,
+        operation: str,
+        shape: Shape,
+        *tensors: Tensor | None,
+        reverse: bool = False,
+        eager: bool = False,
+        architecture: int = 90,
+        precision: str = "fast",
     ) -> Tensor:
         """Compute ``forward(x, w, bias)``, ``grad_input(dy, w)`` or ``grad_weight(x, dy)``.
 
         Operands lie between NaN, which no result may depend on; the result lies between numbers that must stay.
         ``reverse`` runs blocks and threads in the opposite order; ``eager`` makes asynchronous copies at once, and
-        not as late as they may be.
+        not as late as they may be; ``architecture`` is that of the GPU.
         """
         dtype = tensors[0].dtype
         is_weight = operation == "grad_weight"
         size = {"forward": shape.y_shape, "grad_input": shape.x_shape, "grad_weight": shape.w_shape}[operation]
         if not is_weight:
             size = size[0], size[5], *size[2:5], size[1]
-        problem = shape.to_c(dtype, "fast")
+        problem = shape.to_c(dtype, precision)
         result = _guarded(torch.full(size, torch.nan, dtype=dtype), 77.0)
         laid = [to_frames(t) if frames else t for t, frames in zip(tensors, LIE_AS_FRAMES[operation], strict=True)]
         operands = [None if t is None else _guarded(t, torch.nan) for t in laid]
         pointers = [None if t is None else t[GUARD:].data_ptr() for t in [*operands, result]]
-        count = self.workspace(operation, shape, dtype) // 8 + 1
+        count = self.workspace(operation, shape, dtype, precision) // 8 + 1
         workspace = _guarded(torch.full([count], torch.nan, dtype=torch.float64), 77.0)
         pointers.append(workspace[GUARD:].data_ptr())
         self._library.c4d_emulation_reverse(int(reverse))
         self._library.c4d_emulation_eager(int(eager))
+        self._library.c4d_emulation_architecture(architecture)
         status = self.status(operation, problem, *pointers)
+        self._library.c4d_emulation_architecture(90)
         assert status == 0, self.error(status)
         for written in (result, workspace):
             assert (written[:GUARD] == 77).all(), "written before the memory"
@@ -93,13 +105,14 @@ class EmulatedKernels:
 
 
 def build(folder: Path, csrc: Path = CSRC) -> Path:
-    """Compile the kernels below a ``csrc`` folder for the emulation."""
+    """Compile the kernels below a ``csrc`` folder for the emulation; units whose objects lie there are left as is."""
     units = [*sorted((csrc / "cuda").glob("*.cu")), EMULATION / "emulation.cpp"]
     includes = [f"-DC4D_MAX_BLOCKS={MAX_BLOCKS}", f"-I{EMULATION}", f"-I{csrc}"]
 
     def compile_unit(unit: Path) -> str:
         target = folder / f"{unit.name}.o"
-        subprocess.run(["g++", "-x", "c++", *FLAGS, *includes, "-c", str(unit), "-o", str(target)], check=True)
+        if not target.exists():
+            subprocess.run(["g++", "-x", "c++", *FLAGS, *includes, "-c", str(unit), "-o", str(target)], check=True)
         return str(target)
 
     with ThreadPoolExecutor(2) as pool:
@@ -107,6 +120,23 @@ def build(folder: Path, csrc: Path = CSRC) -> Path:
     library = folder / "conv4d_cuda.so"
     subprocess.run(["g++", "-shared", *objects, "-Wl,-z,defs", "-o", str(library)], check=True)
     return library
+
+
+def build_with_bug(folder: Path, kernels: Path, file: str, right: str, wrong: str) -> Path:
+    """Plant a bug: in one file, the one place that reads ``right`` reads ``wrong``.
+
+    Units that cannot have changed are taken from the library that :func:`build` made of the right sources.
+    """
+    shutil.copytree(CSRC, folder / "csrc")
+    source = folder / "csrc" / "cuda" / file
+    text = source.read_text()
+    assert text.count(right) == 1
+    source.write_text(text.replace(right, wrong))
+    if source.suffix == ".cu":
+        for unit in kernels.parent.glob("*.c*.o"):
+            if unit.name != f"{file}.o":
+                shutil.copy(unit, folder)
+    return build(folder, folder / "csrc")
 
 
 def build_binding(kernels: Path) -> Path:
@@ -130,6 +160,12 @@ def build_binding(kernels: Path) -> Path:
     command = ["g++", "-shared", "-Wl,-Bsymbolic", *map(str, folder.glob("*.o")), *torch_libraries, "-o", str(library)]
     subprocess.run(command, check=True)
     return library
+
+
+def assert_rounded_once(actual: Tensor, right: Tensor) -> None:
+    """Summed in float32: half a unit in the last place, and a little for the sums."""
+    error = (actual.double() - right).abs().max()
+    assert error <= 0.6 * torch.finfo(actual.dtype).eps * right.abs().max()
 
 
 def _guarded(x: Tensor, guard: float) -> Tensor:

@@ -34,7 +34,7 @@ def conv4d_sums(
         The convolution with the bits of :func:`cardiac4d.ops.conv4d`, and ``(N, C_out, 2)`` in float64: sum and sum of
         squares of each channel, without gradient.
     """
-    return torch.ops.cardiac4d.conv4d_sums(x, weight, bias, stride, padding, [1, 1, 1, 1], 1, precision_code())
+    return torch.ops.cardiac4d.conv4d_sums(x, weight, bias, stride, padding, [1, 1, 1, 1], 1, precision_code(x))
 
 
 def residual_block(
@@ -61,7 +61,7 @@ def residual_block(
     Returns:
         A tensor like ``x``, differentiable any number of times, and its sums for the next block.
     """
-    results = torch.ops.cardiac4d.residual_block(x, sums, *first, *second, num_groups, eps, precision_code())
+    results = torch.ops.cardiac4d.residual_block(x, sums, *first, *second, num_groups, eps, precision_code(x))
     return results[0], results[-1]
 
 
@@ -69,7 +69,7 @@ def residual_block_(
     x: Tensor, first: HalfBlock, second: HalfBlock, num_groups: int, eps: float, sums: Tensor | None = None
 ) -> Tensor:
     """Compute :func:`residual_block` in the memory of ``x``, without gradient; returns the sums of the result."""
-    return torch.ops.cardiac4d.residual_block_(x, sums, *first, *second, num_groups, eps, precision_code())
+    return torch.ops.cardiac4d.residual_block_(x, sums, *first, *second, num_groups, eps, precision_code(x))
 
 
 def upsample_conv_add(x: Tensor, weight: Tensor, bias: Tensor | None, skip: Tensor) -> tuple[Tensor, Tensor]:

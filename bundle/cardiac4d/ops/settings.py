@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 BACKENDS = ("auto", "native", "composed")
 PRECISIONS = ("fast", "exact", "direct")
-"""In the order of the codes in ``csrc/cpu/conv4d_cpu.h``."""
+"""In the order of the codes in ``csrc/conv4d_problem.h``."""
 INSTRUCTION_SETS = ("avx512", "avx2", "portable")
 PREFIX = "CARDIAC4D_"
 VARIABLES = ("BACKEND", "BUILD", "CPU_ISA", "CUDA", "CUDA_ARCHS", "FUSED", "PRECISION", "STRICT")
@@ -91,7 +91,7 @@ def use_backend(
             the composed one under ``torch.jit`` and in ONNX export, whose files must not need this package.
             ``"native"``: the native kernels, or an error. ``"composed"``: torch's own operators alone.
         precision: of the native kernels in float32. ``"fast"``: Winograd F(4x4) where it applies; ``"exact"``:
-            F(2x2), no less accurate than a direct sum; ``"direct"``: no transform at all.
+            F(2x2), no less accurate than any way to compose it of ``conv3d``; ``"direct"``: no transform at all.
         strict: under ``"auto"`` make it an error if a tensor on the CPU is not served by the native kernels.
         fused: let the layers use kernels that compute several layers in one pass, see :mod:`cardiac4d.ops.fusion`.
 
