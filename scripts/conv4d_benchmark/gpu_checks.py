@@ -10,7 +10,7 @@ import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -18,10 +18,13 @@ from torch import Tensor
 
 from cardiac4d.ops import conv4d, use_backend
 
+from .gpu_floor import precision
+
 NUM_RANDOM = 40
 LIMITS = {torch.float64: 1e-13, torch.float32: 5e-6, torch.float16: 2.0**-10, torch.bfloat16: 2.0**-7}
 """Largest error of a value and its gradients, relative to the largest expected one. Half types are summed in float32
-and rounded once: a unit in the last place."""
+and rounded once: a unit in the last place. Float32 is checked with TF32 switched off, and then once more with it."""
+TF32_LIMIT = {torch.float32: 2.0**-10}
 
 
 class Outcome(NamedTuple):
@@ -46,12 +49,17 @@ def run_all(device: str, *, small: bool = False) -> Iterator[Outcome]:
         "same bits again": check_repeatable,
     }
     if not small:
-        checks |= {"autocast": check_autocast, "torch.compile": check_compile, "opcheck": check_registration}
+        checks |= {
+            "values and gradients in TF32": check_tf32,
+            "autocast": check_autocast,
+            "torch.compile": check_compile,
+            "opcheck": check_registration,
+        }
     if device == "cuda" and not small:
         checks |= {"second stream": check_stream, "CUDA graph": check_graph, "second device": check_second_device}
     for name, check in checks.items():
         try:
-            with use_backend("native"):
+            with use_backend("native"), precision("float32"):
                 yield Outcome(name, True, check(device))
         except Exception as error:  # whatever goes wrong is the finding
             yield Outcome(name, False, f"{type(error).__name__}: {error}"[:400])
@@ -130,13 +138,14 @@ def _leave_poison(like: list[Tensor]) -> None:
         assert poisoned.isnan().all()
 
 
-def check_values(device: str, count: int) -> str:
+def check_values(device: str, count: int, limits: Mapping[torch.dtype, float] | None = None) -> str:
     """Compare values and gradients of every dtype with float64 on the CPU."""
-    worst = dict.fromkeys(LIMITS, 0.0)
+    limits = LIMITS if limits is None else limits
+    worst = dict.fromkeys(limits, 0.0)
     for case in _cases(count):
         with use_backend("composed"):
             expected = _with_gradients(case.tensors, case.options)
-        for dtype, limit in LIMITS.items():
+        for dtype, limit in limits.items():
             operands = tuple(tensor.to(device, dtype) for tensor in case.tensors)
             _leave_poison([tensor.to(device, dtype) for tensor in expected])
             found = _with_gradients(operands, case.options)
@@ -147,6 +156,12 @@ def check_values(device: str, count: int) -> str:
                 worst[dtype] = max(worst[dtype], error)
     errors = ", ".join(f"{str(dtype)[6:]} {error:.1e}" for dtype, error in worst.items())
     return f"{count} problems, largest errors: {errors}"
+
+
+def check_tf32(device: str) -> str:
+    """Compare values and gradients of float32 where torch's flags allow TF32."""
+    with precision("tf32"):
+        return check_values(device, NUM_RANDOM // 2, TF32_LIMIT)
 
 
 def _fixed(device: str, dtype: torch.dtype) -> tuple[tuple[Tensor, ...], dict[str, Any]]:
