@@ -6,6 +6,7 @@ Each check raises an ``AssertionError`` that says what is wrong, or returns what
 
 from __future__ import annotations
 
+import itertools
 import random
 import shutil
 import subprocess
@@ -22,6 +23,9 @@ NUM_RANDOM = 40
 LIMITS = {torch.float64: 1e-13, torch.float32: 5e-6, torch.float16: 2.0**-10, torch.bfloat16: 2.0**-7}
 """Largest error of a value and its gradients, relative to the largest expected one. Half types are summed in float32
 and rounded once: a unit in the last place."""
+
+CUBES = ((8, 8, 1), (1, 8, 1), (8, 16, 2), (16, 16, 1), (32, 8, 1), (16, 8, 2), (1, 16, 1), (24, 40, 1), (8, 32, 1))
+"""Channels of both sides and the stride of problems for tensor cores, the first for a sanitizer as well."""
 
 
 class Outcome(NamedTuple):
@@ -58,18 +62,22 @@ def run_all(device: str, *, small: bool = False) -> Iterator[Outcome]:
 
 
 def _cases(count: int) -> Iterator[_Case]:
-    """Draw ragged problems: every other one a cube of stride 1 with channels in eights, as tensor cores want it."""
+    """Draw ragged problems: every other one a cube, as tensor cores want it."""
     draw = random.Random(4)
     for number in range(count):
         is_cube = number % 2 == 0
         kernel = [3] * 4 if is_cube else [draw.choice((1, 2, 3)) for _ in range(4)]
         padding = [draw.choice((0, 1, 1, 2)) for _ in range(4)]
-        stride = [1] * 4 if is_cube else [draw.choice((1, 1, 2, 3)) for _ in range(4)]
         dilation = [1] * 4 if is_cube else [draw.choice((1, 1, 2)) for _ in range(4)]
-        groups = 1 if is_cube else draw.choice((1, 1, 2))
-        source, target = (8 * draw.choice((1, 1, 2, 4)) if is_cube else groups * draw.randint(1, 6) for _ in range(2))
         size = [draw.randint(5, 10) for _ in range(4)]
         size[2] = draw.randint(5, 40 if is_cube else 10)  # several tiles, which are longest along D
+        if is_cube:
+            (source, target, step), groups = CUBES[number // 2 % len(CUBES)], 1
+            stride = [step] * 4
+        else:
+            groups = draw.choice((1, 1, 2))
+            source, target = (groups * draw.randint(1, 6) for _ in range(2))
+            stride = [draw.choice((1, 1, 2, 3)) for _ in range(4)]
         options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
         yield _Case(_operands(number, (2, source, *size), (target, source // groups, *kernel)), options)
 
@@ -116,10 +124,13 @@ def check_values(device: str, count: int) -> str:
     return f"{count} problems, largest errors: {errors}"
 
 
-def _fixed(device: str, dtype: torch.dtype) -> tuple[tuple[Tensor, ...], dict[str, Any]]:
+def _fixed(
+    device: str, dtype: torch.dtype, cube: tuple[int, int, int] = CUBES[0]
+) -> tuple[tuple[Tensor, ...], dict[str, Any]]:
     """One problem for tensor cores, of several tiles."""
-    tensors = _operands(0, (2, 8, 19, 18, 33, 9), (8, 8, 3, 3, 3, 3))
-    return tuple(tensor.to(device, dtype) for tensor in tensors), {"padding": 1}
+    source, target, stride = cube
+    tensors = _operands(0, (2, source, 19, 18, 33, 9), (target, source, 3, 3, 3, 3))
+    return tuple(tensor.to(device, dtype) for tensor in tensors), {"padding": 1, "stride": stride}
 
 
 def _same(first: list[Tensor], second: list[Tensor], what: str) -> None:
@@ -129,12 +140,12 @@ def _same(first: list[Tensor], second: list[Tensor], what: str) -> None:
 
 def check_repeatable(device: str) -> str:
     """Compute the same again, in every dtype."""
-    for dtype in LIMITS:
-        tensors, options = _fixed(device, dtype)
+    for dtype, cube in itertools.product(LIMITS, CUBES[:4]):
+        tensors, options = _fixed(device, dtype, cube)
         first = _with_gradients(tensors, options)
         for _ in range(3):
             _same(first, _with_gradients(tensors, options), f"another call in {dtype}")
-    return "4 calls in every dtype"
+    return "4 calls of 4 problems in every dtype"
 
 
 def check_autocast(device: str) -> str:
