@@ -323,7 +323,11 @@ MUTANTS |= {
     "one stage for two": ("mma_correlate.cu", "const int first = stage % 2 * 3;", "const int first = 0;"),
     "the sums of the last step": ("mma_correlate.cu", "if (block == 0) begin_sums", "if (stage == 0) begin_sums"),
     "a block of outputs too many": ("mma_correlate.cu", "if (out >= work.sizes.out_blocks) continue;", ""),
-    "the first block for all": ("mma_tile.h", "in_blocks + first_block + block) *", "in_blocks + 0 * first_block + block) *"),
+    "the first block for all": (
+        "mma_tile.h",
+        "in_blocks + first_block + block) *",
+        "in_blocks + 0 * first_block + block) *",
+    ),
     "operands that are cut off": ("mma_tile.h", "      round_to_tf32(words);\n", ""),
     "planes that are not prepared": (
         "mma_correlate.cu",

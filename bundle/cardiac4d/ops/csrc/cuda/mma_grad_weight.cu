@@ -185,7 +185,8 @@ __global__ void __launch_bounds__(Work::kThreads, Work::kBlocks) sum_on_tensor_c
 
 template <class Storage>
 Frames<Storage> frames(const void* first, const int64_t (&size)[4], int64_t channels) {
-  Frames<Storage> result{static_cast<const Storage*>(first), {}, static_cast<int>((channels + kBlock - 1) / kBlock), {}};
+  Frames<Storage> result{static_cast<const Storage*>(first), {}, 0, {}};
+  result.blocks = static_cast<int>((channels + kBlock - 1) / kBlock);
   int64_t stride = channels;
   for (const int axis : {kD, kW, kH, kT}) {
     result.size[axis] = static_cast<int>(size[axis]);
