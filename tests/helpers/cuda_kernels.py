@@ -105,13 +105,14 @@ class EmulatedKernels:
 
 
 def build(folder: Path, csrc: Path = CSRC) -> Path:
-    """Compile the kernels below a ``csrc`` folder for the emulation."""
+    """Compile the kernels below a ``csrc`` folder for the emulation; units whose objects lie there are left as is."""
     units = [*sorted((csrc / "cuda").glob("*.cu")), EMULATION / "emulation.cpp"]
     includes = [f"-DC4D_MAX_BLOCKS={MAX_BLOCKS}", f"-I{EMULATION}", f"-I{csrc}"]
 
     def compile_unit(unit: Path) -> str:
         target = folder / f"{unit.name}.o"
-        subprocess.run(["g++", "-x", "c++", *FLAGS, *includes, "-c", str(unit), "-o", str(target)], check=True)
+        if not target.exists():
+            subprocess.run(["g++", "-x", "c++", *FLAGS, *includes, "-c", str(unit), "-o", str(target)], check=True)
         return str(target)
 
     with ThreadPoolExecutor(2) as pool:
@@ -119,6 +120,23 @@ def build(folder: Path, csrc: Path = CSRC) -> Path:
     library = folder / "conv4d_cuda.so"
     subprocess.run(["g++", "-shared", *objects, "-Wl,-z,defs", "-o", str(library)], check=True)
     return library
+
+
+def build_with_bug(folder: Path, kernels: Path, file: str, right: str, wrong: str) -> Path:
+    """Plant a bug: in one file, the one place that reads ``right`` reads ``wrong``.
+
+    Units that cannot have changed are taken from the library that :func:`build` made of the right sources.
+    """
+    shutil.copytree(CSRC, folder / "csrc")
+    source = folder / "csrc" / "cuda" / file
+    text = source.read_text()
+    assert text.count(right) == 1
+    source.write_text(text.replace(right, wrong))
+    if source.suffix == ".cu":
+        for unit in kernels.parent.glob("*.c*.o"):
+            if unit.name != f"{file}.o":
+                shutil.copy(unit, folder)
+    return build(folder, folder / "csrc")
 
 
 def build_binding(kernels: Path) -> Path:
@@ -144,20 +162,15 @@ def build_binding(kernels: Path) -> Path:
     return library
 
 
-def build_with_bug(folder: Path, file: str, right: str, wrong: str) -> Path:
-    """Compile the kernels for the emulation with ``wrong`` where ``right`` stands once in a file of theirs."""
-    shutil.copytree(CSRC, folder / "csrc")
-    source = folder / "csrc" / "cuda" / file
-    text = source.read_text()
-    assert text.count(right) == 1
-    source.write_text(text.replace(right, wrong))
-    return build(folder, folder / "csrc")
-
-
 def assert_rounded_once(actual: Tensor, right: Tensor) -> None:
     """Summed in float32: half a unit in the last place, and a little for the sums."""
     error = (actual.double() - right).abs().max()
     assert error <= 0.6 * torch.finfo(actual.dtype).eps * right.abs().max()
+
+
+def rounded_to_tf32(x: Tensor) -> Tensor:
+    """To the nearest number with 13 bits fewer, ties away from zero."""
+    return ((x.view(torch.int32) + 0x1000) & ~0x1FFF).view(torch.float32)
 
 
 def _guarded(x: Tensor, guard: float) -> Tensor:

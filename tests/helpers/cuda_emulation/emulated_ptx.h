@@ -65,7 +65,17 @@ void multiply(Exchange& lanes) {
   }
 }
 
+// A lane's own word, and whose it wants.
+inline void shuffle(Exchange& lanes) {
+  for (int lane = 0; lane < 32; ++lane) lanes.out[lane][0] = lanes.in[lane ^ lanes.in[lane][1]][0];
+}
+
 }  // namespace emulation
+
+inline uint32_t __shfl_xor_sync(unsigned, uint32_t word, int other_lane) {
+  const uint32_t words[2] = {word, static_cast<uint32_t>(other_lane)};
+  return *emulation::run_in_warp(words, 2, emulation::shuffle);
+}
 
 namespace c4d_cuda {
 

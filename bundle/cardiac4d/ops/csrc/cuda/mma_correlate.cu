@@ -130,7 +130,7 @@ constexpr auto kernel_of(const Streamed<Work>&) {
 }
 
 template <class Work>
-bool fits_device(const Work& work, int64_t in_blocks) {
+bool fits(const Work& work, int64_t in_blocks) {
   return runs_on_device(kernel_of(work), work.shared_bytes(in_blocks));
 }
 
@@ -140,12 +140,12 @@ template <class Storage, class Call>
 auto with_work(int in_blocks, const Call& call) {
   if constexpr (sizeof(Storage) == 2) {  // 8 channels of float32 are two blocks
     const Resident<MmaCorrelate<Storage, 8, 8>> large{};
-    if (in_blocks == 1 && fits_device(large, in_blocks)) return call(large);
+    if (in_blocks == 1 && fits(large, in_blocks)) return call(large);
   }
   const Resident<MmaCorrelate<Storage, 8, 4>> middle{};
   const Resident<MmaCorrelate<Storage, 4, 4>> small{};
-  if (in_blocks <= 2 && fits_device(middle, in_blocks)) return call(middle);
-  if (in_blocks <= 4 && fits_device(small, in_blocks)) return call(small);
+  if (in_blocks <= 2 && fits(middle, in_blocks)) return call(middle);
+  if (in_blocks <= 4 && fits(small, in_blocks)) return call(small);
   return call(Streamed<MmaCorrelate<Storage, 4, 4>>());
 }
 
@@ -155,19 +155,10 @@ auto with_half_or_float(int32_t dtype, const Call& call) {
   return dtype == C4D_BFLOAT16 ? call(__nv_bfloat16()) : call(__half());
 }
 
-template <class Storage>
-Sizes sizes_of(const c4d_problem& p, bool is_gradient) {
-  constexpr int kBlock = kVector / sizeof(Storage);
-  Sizes sizes{};
-  sizes.batch = static_cast<int>(p.batch);
-  sizes.in_blocks = static_cast<int>((is_gradient ? p.out_channels : p.in_channels) / kBlock);
-  sizes.out_blocks = static_cast<int>((is_gradient ? p.in_channels : p.out_channels) / kOut);
-  for (int axis = 0; axis < 4; ++axis) {
-    sizes.from[axis] = static_cast<int>(is_gradient ? p.out[axis] : p.in[axis]);
-    sizes.to[axis] = static_cast<int>(is_gradient ? p.in[axis] : p.out[axis]);
-    sizes.lead[axis] = static_cast<int>(is_gradient ? 2 - p.padding[axis] : p.padding[axis]);
-  }
-  return sizes;
+template <class Work>
+int run(Work work, void* stream) {
+  const int64_t bytes = Work::shared_bytes(work.sizes.in_blocks);
+  return launch_with_memory(kernel_of(work), work, work.jobs(), kThreads, bytes, stream);
 }
 
 template <class Storage>
@@ -195,17 +186,13 @@ int correlate(const c4d_problem& p, bool is_gradient, const void* from, const vo
   });
 }
 
-bool is_for_tensor_cores(const c4d_problem& p) {
-  if (p.dtype == C4D_FLOAT64 || (p.dtype == C4D_FLOAT32 && p.precision != C4D_TF32)) return false;
-  return is_cube(p, 1) && p.in_channels % 8 == 0 && p.out_channels % 8 == 0;
-}
-
 }  // namespace
 
 bool mma_serves(const c4d_problem& p, bool is_gradient) {
-  return is_for_tensor_cores(p) && with_half_or_float(p.dtype, [&](auto storage) {
+  if (p.dtype == C4D_FLOAT64 || (p.dtype == C4D_FLOAT32 && p.precision != C4D_TF32)) return false;
+  return is_cube_of_octets(p) && with_half_or_float(p.dtype, [&](auto storage) {
     const int in_blocks = sizes_of<decltype(storage)>(p, is_gradient).in_blocks;
-    return with_work<decltype(storage)>(in_blocks, [&](auto work) { return fits_device(work, in_blocks); });
+    return with_work<decltype(storage)>(in_blocks, [&](auto work) { return fits(work, in_blocks); });
   });
 }
 

@@ -9,7 +9,7 @@
 namespace c4d_cuda {
 namespace grad_weight {
 
-constexpr int kBlock = 8;  // channels
+constexpr int kVoxels = 16;  // of a step along D
 
 // A tensor that lies as frames. Positions on one axis have 32 bits.
 template <class Storage>

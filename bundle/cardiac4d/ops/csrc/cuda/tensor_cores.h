@@ -13,8 +13,8 @@
 
 namespace c4d_cuda {
 
-constexpr int kVoxels = 16;                   // of a warp along D
 constexpr int kVector = 16;                   // bytes of a block's row
+constexpr int kBlock = 8;                     // channels of a half type in it
 constexpr int kTapsOfPlane = 27, kTaps = 81;  // kernel 3x3x3 at one tap along H, and whole
 
 // Positions on one axis have 32 bits, positions in memory 64.
@@ -28,6 +28,12 @@ inline bool is_cube(const c4d_problem& p, int64_t stride) {
     if (p.in[axis] > kLargest || p.out[axis] > kLargest) return false;
   }
   return p.batch <= kLargest && p.in_channels <= kLargest && p.out_channels <= kLargest;
+}
+
+// The same of half numbers, with channels of both sides in eights.
+inline bool is_half_cube(const c4d_problem& p, int64_t stride) {
+  return (p.dtype == C4D_BFLOAT16 || p.dtype == C4D_FLOAT16) && is_cube(p, stride) && p.in_channels % kBlock == 0 &&
+         p.out_channels % kBlock == 0;
 }
 
 // Whether the current device runs a kernel that was compiled for tensor cores, and has the shared memory for it. What
