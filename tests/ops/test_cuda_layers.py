@@ -6,7 +6,6 @@ See ``test_cuda_kernels.py``.
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,11 +14,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.helpers.backends import needs_compiler
 from tests.helpers.cpu_kernels import DTYPES, Shape, reference
 from tests.helpers.cuda_kernels import EmulatedKernels, build_with_bug, draw
 from tests.helpers.tolerances import assert_near
 
-pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
+pytestmark = needs_compiler
 
 HALF = [torch.bfloat16, torch.float16]
 
