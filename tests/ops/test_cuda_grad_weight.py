@@ -196,7 +196,7 @@ MUTANTS = {
         "kOutVectors * (kOutSlots - 1)) * kVector",
     ),
     "planes before a piece that are missing": (CU, "    copier.copy_earlier(next);\n", ""),
-    "one plane before a piece": (COPIES, "back <= Work::kLag; ++back", "back <= 1; ++back"),
+    "one plane before a piece": (COPIES, "back <= Work::kLag; ++back) copy_out", "back <= 1; ++back) copy_out"),
     "a voxel behind the row": (
         COPIES,
         "is_on(first[kD] + d, from.size[kD])",
