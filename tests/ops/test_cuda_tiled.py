@@ -72,7 +72,6 @@ MUTANTS = {
     "one stage for two": ("stage % 2 * Tiled::kStage + kh", "kh"),
     "the sums of the last step": ("if (block == 0) begin_run", "if (stage == 0) begin_run"),
     "a row too many": ("if (w >= size[kW]", "if (w > size[kW]"),
-    "a frame too many": ("t >= size[kT]) return;", "t > size[kT]) return;"),
     "a voxel behind the row": ("if (d + i < size[kD])", "if (d + i <= size[kD])"),
     "the first tap for all": ("voxels[i / kOut + tap][c]", "voxels[i / kOut][c]"),
     "the first plane for all": ("stage + i / 9 * Tiled::kPlane", "stage + 0 * Tiled::kPlane"),
