@@ -84,7 +84,7 @@ class ResidualBlock(nn.Module):
         """
         if self.recompute and torch.is_grad_enabled() and not torch.jit.is_tracing():
             # A compiled graph holds the choice of the backend already, and torch's compiler knows no such contexts.
-            context = {} if torch.compiler.is_compiling() else {"context_fn": same_backend_again}
+            context: dict[str, Any] = {} if torch.compiler.is_compiling() else {"context_fn": same_backend_again}
             return checkpoint(self._compute, x, sums, use_reentrant=False, preserve_rng_state=False, **context)
         return self._compute(x, sums)
 
