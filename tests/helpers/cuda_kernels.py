@@ -132,10 +132,12 @@ def build_with_bug(folder: Path, kernels: Path, file: str, right: str, wrong: st
     text = source.read_text()
     assert text.count(right) == 1
     source.write_text(text.replace(right, wrong))
-    if source.suffix == ".cu":
-        for unit in kernels.parent.glob("*.c*.o"):
-            if unit.name != f"{file}.o":
-                shutil.copy(unit, folder)
+    include = f'#include "{file}"'
+    is_shared = any(include in header.read_text() for header in source.parent.glob("*.h"))
+    for unit in source.parent.glob("*.cu"):
+        if unit != source and not is_shared and include not in unit.read_text():
+            shutil.copy(kernels.parent / f"{unit.name}.o", folder)
+    shutil.copy(kernels.parent / "emulation.cpp.o", folder)
     return build(folder, folder / "csrc")
 
 

@@ -21,14 +21,22 @@ WEAK = {"aoti_torch_get_current_cuda_stream"}
 REGISTERS = {
     "correlate": 128,
     "sum_pieces": 128,
-    "add_pieces": 40,
+    "add_pieces": 48,
     "correlate_on_tensor_cores": 200,
     "correlate_streamed": 200,
     "correlate_in_float32": 168,
     "pack_in_float32": 40,
     "pack": 40,
+    "sum_on_tensor_cores": 168,
+    "correlate_strided": 208,
+    "spread_strided": 168,
+    "correlate_image": 168,
+    "pack_words": 40,
+    "mix_channels": 96,
 }
 """The most registers that a thread of each kernel may take, on any architecture and for any dtype."""
+UNITS = sorted(path.name for path in (sources.CSRC / "cuda").glob("*.cu") if "__global__" in path.read_text())
+"""The files that have kernels."""
 
 needs_nvcc = pytest.mark.skipif(toolchain.find_nvcc() is None, reason="needs nvcc")
 
@@ -205,7 +213,7 @@ def test_library_builds_from_scratch_and_loads_without_cuda(tmp_path: Path, monk
 @needs_nvcc
 @pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["75", "80", "90"])
-@pytest.mark.parametrize("unit", ["plain_correlate.cu", "plain_grad_weight.cu", "mma_correlate.cu"])
+@pytest.mark.parametrize("unit", UNITS)
 def test_no_kernel_spills_registers(unit: str, architecture: str, tmp_path: Path) -> None:
     flags = [*sources.NVCC_FLAGS, *cuda_build.architecture_flags(architecture), "-Xptxas", "-v"]
     said = toolchain.run(
@@ -214,7 +222,7 @@ def test_no_kernel_spills_registers(unit: str, architecture: str, tmp_path: Path
     kernels = re.findall(
         r"Compiling entry function '(\w+)'.*?(\d+) bytes spill stores.*?Used (\d+) registers", said, re.S
     )
-    assert len(kernels) == len(re.findall("Compiling entry function", said)) == 8
+    assert len(kernels) == len(re.findall("Compiling entry function", said)) > 0
     for name, spilled, registers in kernels:
         (kernel,) = (kernel for kernel in REGISTERS if f"{len(kernel)}{kernel}" in name)
         assert int(spilled) == 0, name
