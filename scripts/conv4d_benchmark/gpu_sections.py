@@ -67,8 +67,10 @@ def sections(device: str, scale: Scale, end: float) -> dict[str, Section]:
         return [asdict(row) for row in times], gpu_graph.to_table(times)
 
     def training() -> tuple[Any, str]:
-        left = lambda: end - MARGIN_S - time.time()  # noqa: E731
-        run = gpu_training.measure(device, left, crop=scale.crop, study=scale.study, steps=scale.steps)
+        def seconds_left() -> float:
+            return end - MARGIN_S - time.time()
+
+        run = gpu_training.measure(device, seconds_left, crop=scale.crop, study=scale.study, steps=scale.steps)
         return asdict(run), gpu_training.to_table(run)
 
     def layers() -> tuple[Any, str]:

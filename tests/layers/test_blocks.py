@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import group_norm
 
-from cardiac4d.layers import Conv3d, Conv4d, ResidualBlock, blocks
+from cardiac4d.layers import Conv3d, Conv4d, GroupNorm, ResidualBlock, blocks
 from cardiac4d.layers.blocks import make_conv
 from cardiac4d.ops import use_backend
 from cardiac4d.ops.fused import residual_block
@@ -113,9 +113,24 @@ def test_fused_block_compiles_to_one_graph(fused_calls: list[torch.Size]) -> Non
         lambda block, x: (block.norm2.register_forward_hook(lambda *_: None) and block, x),
         lambda block, x: (setattr(block.norm2, "forward", block.norm2.forward) or block, x),
         lambda block, x: (setattr(block.norm2, "eps", 1e-3) or block, x),
+        lambda block, x: (setattr(block, "norm1", GroupNorm(2, 8, affine=False)) or block, x),
+        lambda block, x: (setattr(block.norm2, "bias", None) or block, x),
         lambda block, x: (block.to("meta"), x.to("meta")),
     ],
-    ids=["float64", "frames", "empty", "circular", "few_channels", "3d", "hook", "forward", "eps", "meta"],
+    ids=[
+        "float64",
+        "frames",
+        "empty",
+        "circular",
+        "few_channels",
+        "3d",
+        "hook",
+        "forward",
+        "eps",
+        "no_affine",
+        "no_norm_bias",
+        "meta",
+    ],
 )
 def test_block_runs_layer_by_layer_for_other_tensors_and_modules(
     change: Callable[..., Any], fused_calls: list[torch.Size]
@@ -178,6 +193,32 @@ def test_recomputed_block_runs_again_as_it_ran(choice: dict[str, Any]) -> None:
             out = block(x)
             (expected,) = torch.autograd.grad(block(x).sum(), x)
         assert torch.equal(torch.autograd.grad(out.sum(), x)[0], expected)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_recomputed_block_can_be_differentiated_again(backend: str) -> None:
+    """Every backward computes the block once more: the second of one graph, and the one that a penalty needs."""
+    block, x = ResidualBlock(4, 8, num_groups=2, recompute=True), X.clone().requires_grad_()
+    with use_backend(backend):
+        loss = block(x).square().sum()
+    first, again = (torch.autograd.grad(loss, x, retain_graph=True)[0] for _ in range(2))
+    assert torch.equal(first, again)
+    (slope,) = torch.autograd.grad(loss, x, create_graph=True)
+    penalty = torch.autograd.grad(slope.square().sum(), block.conv1.weight)[0]
+    block.recompute = False
+    with use_backend(backend):
+        (slope,) = torch.autograd.grad(block(x).square().sum(), x, create_graph=True)
+    assert torch.equal(penalty, torch.autograd.grad(slope.square().sum(), block.conv1.weight)[0])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_recomputed_block_compiles_to_one_graph(backend: str) -> None:
+    block, x = ResidualBlock(4, 8, num_groups=2, recompute=True), X.clone().requires_grad_()
+    torch.compiler.reset()
+    with use_backend(backend):
+        outs = torch.compile(block, fullgraph=True, backend="aot_eager")(x), block(x)
+    ours, theirs = (torch.autograd.grad(out.sum(), [x, *block.parameters()]) for out in outs)
+    assert all(torch.equal(a, b) for a, b in zip((outs[0], *ours), (outs[1], *theirs), strict=True))
 
 
 @needs_native

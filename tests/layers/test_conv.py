@@ -150,10 +150,12 @@ def test_torchscript_gives_the_same_bits_on_any_shape(options: dict) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"groups": 3}, r"`in_channels` \(=4\) must be positive and divisible by `groups` \(=3\)"),
-        ({"groups": 4}, r"`out_channels` \(=6\) must be positive and divisible by `groups` \(=4\)"),
-        ({"groups": 0}, r"`groups` \(=0\) must be positive"),
-        ({"out_channels": 0}, r"`out_channels` \(=0\) must be positive"),
+        ({"groups": 3}, r"`in_channels` \(=4\) must be divisible by `groups` \(=3\)"),
+        ({"groups": 4}, r"`out_channels` \(=6\) must be divisible by `groups` \(=4\)"),
+        ({"groups": 0}, r"`groups` \(=0\) must be a positive integer"),
+        ({"groups": 1.0}, r"`groups` \(=1.0\) must be a positive integer"),
+        ({"out_channels": 0}, r"`out_channels` \(=0\) must be a positive integer"),
+        ({"in_channels": 4.0}, r"`in_channels` \(=4.0\) must be a positive integer"),
         ({"kernel_size": (3, 3, 3)}, r"`kernel_size` \(=\(3, 3, 3\)\) must be one integer or four"),
         ({"stride": 0}, r"`stride` \(=0\) must be one integer or four"),
         ({"padding": -1}, r"`padding` \(=-1\) must be one integer or four"),

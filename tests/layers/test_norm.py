@@ -67,3 +67,6 @@ def test_statistics_of_frames_need_no_parameters_and_no_samples() -> None:
     norm, x = GroupNorm(2, 4, affine=False), channels_innermost(torch.randn(2, 4, 3, 2, 4, 5))
     assert_near(norm(x), nn.GroupNorm(2, 4, affine=False)(x.contiguous()))
     assert norm(x[:0]).shape == (0, 4, 3, 2, 4, 5)
+    scaled = GroupNorm(2, 4)
+    scaled.bias = None
+    assert_near(scaled(x), norm(x))

@@ -126,7 +126,14 @@ def test_input_is_not_changed() -> None:
         ({"weight": torch.zeros(3, 2, 3, 3, 3)}, r"`weight` must have 6 axes .* got shape \[3, 2, 3, 3, 3\]"),
         ({"weight": torch.zeros(3, 5, 1, 1, 1, 1)}, r"`input` has 2 channels, but `weight` .* needs 5"),
         ({"groups": 2}, r"`groups` \(=2\) must be positive and divide the output channels \(=3\)"),
-        ({"groups": 0}, r"`groups` \(=0\) must be positive"),
+        ({"groups": 0}, r"`groups` \(=0\) must be a positive integer"),
+        ({"groups": 1.0}, r"`groups` \(=1.0\) must be a positive integer"),
+        ({"groups": "1"}, r"`groups` \(='1'\) must be a positive integer"),
+        ({"input": torch.zeros(1, 2, 4, 4, 4, 4).double()}, "`weight` is torch.float32 on cpu, but `input` is .*64 on"),
+        (
+            {"bias": torch.zeros(3, device="meta")},
+            "`bias` is torch.float32 on meta, but `input` is .*32 on cpu",
+        ),
         ({"bias": torch.zeros(2)}, r"`bias` must have shape \[3\], got \[2\]"),
         ({"stride": 0}, r"`stride` \(=0\) must be one integer or four \(H, W, D, T\), each >= 1"),
         ({"stride": (1, 1, 2)}, r"`stride` \(=\(1, 1, 2\)\) must be one integer or four"),
@@ -162,9 +169,9 @@ def test_autocast_decides_the_dtype_as_for_conv3d(dtype: torch.dtype) -> None:
         from_double = conv4d(x, weight, bias, **options)
         assert conv3d(x[..., 0].float(), weight[..., 0].float()).dtype == from_float.dtype == dtype
         assert conv3d(x[..., 0], weight[..., 0]).dtype == from_double.dtype == torch.float64
-        # Parts of complex and whole numbers would be lost without a word; torch refuses the mixture.
+        # Parts of complex and whole numbers would be lost without a word; the mixture is refused, as torch does.
         for other in (x.to(torch.complex64), x.int()):
-            with pytest.raises(RuntimeError, match=r"type|no native kernels"):
+            with pytest.raises(ValueError, match=f"`weight` is {dtype} on cpu, but `input` is {other.dtype} on cpu"):
                 conv4d(other, weight.float(), **options)
     assert_near(from_float, conv4d_reference(x, weight, bias, **options))
 

@@ -122,7 +122,10 @@ def test_autocast_computes_in_its_dtype(dtype: torch.dtype) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"input_size": [1, 2, 4, 4, 4]}, r"`input` must have 6 axes .* got shape \[1, 2, 4, 4, 4\]"),
+        ({"input_size": [1, 2, 4, 4, 4]}, r"`input_size` \(=\[1, 2, 4, 4, 4\]\) must be six integers"),
+        ({"input_size": [1, 2, 4, 4, 4, 4.0]}, r"`input_size` \(=.*4.0\]\) must be six integers"),
+        ({"input_size": 4}, r"`input_size` \(=4\) must be six integers"),
+        ({"grad_output": torch.zeros(1, 3, 2, 2, 2, 2).double()}, "`grad_output` is .*64 on cpu, but `weight` is .*32"),
         ({"input_size": [1, 3, 4, 4, 4, 4]}, r"`input` has 3 channels, but `weight`"),
         (
             {"input_size": [1, 2, 4, 4, 5, 4]},
@@ -140,6 +143,18 @@ def test_bad_argument_is_named(arguments: dict, message: str) -> None:
     }
     with pytest.raises(ValueError, match=message):
         conv4d_input(**{**valid, **arguments})
+
+
+def test_what_is_no_tensor_is_named() -> None:
+    x, weight, grad = torch.zeros(1, 2, 4, 4, 4, 4), torch.zeros(3, 2, 3, 3, 3, 3), torch.zeros(1, 3, 2, 2, 2, 2)
+    for function, arguments, name in (
+        (conv4d_input, (x.shape, weight.numpy(), grad), "weight"),
+        (conv4d_input, (x.shape, weight, grad.numpy()), "grad_output"),
+        (conv4d_weight, (x.numpy(), weight.shape, grad), "input"),
+        (conv4d_weight, (x, weight.shape, None), "grad_output"),
+    ):
+        with pytest.raises(TypeError, match=f"`{name}` must be a torch.Tensor, got (ndarray|NoneType)"):
+            function(*arguments)
 
 
 def test_gradient_of_the_wrong_shape_is_refused() -> None:

@@ -83,9 +83,9 @@ class ResidualBlock(nn.Module):
             The output, and its sums if the fused operator computed it.
         """
         if self.recompute and torch.is_grad_enabled() and not torch.jit.is_tracing():
-            return checkpoint(
-                self._compute, x, sums, use_reentrant=False, preserve_rng_state=False, context_fn=same_backend_again
-            )
+            # A compiled graph holds the choice of the backend already, and torch's compiler knows no such contexts.
+            context: dict[str, Any] = {} if torch.compiler.is_compiling() else {"context_fn": same_backend_again}
+            return checkpoint(self._compute, x, sums, use_reentrant=False, preserve_rng_state=False, **context)
         return self._compute(x, sums)
 
     def _compute(self, x: Tensor, sums: Tensor | None) -> tuple[Tensor, Tensor | None]:
@@ -111,6 +111,8 @@ def _fusible_halves(block: ResidualBlock) -> tuple[HalfBlock, HalfBlock] | None:
     if any(type(x) not in (GroupNorm, Conv4d) or has_hooks(x) for x in (norm1, conv1, norm2, conv2)):
         return None
     if (norm1.num_groups, norm1.eps) != (norm2.num_groups, norm2.eps):
+        return None
+    if any(part is None for norm in (norm1, norm2) for part in (norm.weight, norm.bias)):
         return None
     if not _keeps_size(conv1) or not _keeps_size(conv2):
         return None

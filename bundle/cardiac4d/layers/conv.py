@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 from torch.nn.modules.conv import _ConvNd
 
-from ..ops.arguments import Size4, check_extents, check_shapes, to_size4
+from ..ops.arguments import Size4, check_extents, check_shapes, to_count, to_size4
 from ..ops.functional import conv4d_parsed
 from ..ops.fused import conv4d_sums
 from ..ops.fusion import fuses_sums
@@ -143,11 +143,10 @@ class Conv4d(_ConvNd):
 
 
 def _check_channels(in_channels: int, out_channels: int, groups: int) -> None:
-    if groups < 1:
-        raise ValueError(f"`groups` (={groups}) must be positive")
+    to_count(groups, "groups")
     for name, count in (("in_channels", in_channels), ("out_channels", out_channels)):
-        if count < 1 or count % groups:
-            raise ValueError(f"`{name}` (={count}) must be positive and divisible by `groups` (={groups})")
+        if to_count(count, name) % groups:
+            raise ValueError(f"`{name}` (={count}) must be divisible by `groups` (={groups})")
 
 
 def _check_mode(name: str, mode: str) -> None:

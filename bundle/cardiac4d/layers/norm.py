@@ -44,5 +44,5 @@ class GroupNorm(nn.GroupNorm):
         scale = (variance + self.eps).rsqrt().expand_as(means).flatten(1)
         shift = -mean.expand_as(means).flatten(1) * scale
         if self.weight is not None:
-            return scale * self.weight, shift * self.weight + self.bias
-        return scale, shift
+            scale, shift = scale * self.weight, shift * self.weight
+        return scale, shift if self.bias is None else shift + self.bias

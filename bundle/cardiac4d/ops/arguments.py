@@ -7,7 +7,7 @@ Everything but :func:`to_size4` compiles under TorchScript, hence the plain ``li
 from collections.abc import Sequence
 from operator import index
 
-from torch import Tensor
+from torch import SymInt, Tensor
 
 Size4 = int | Sequence[int]
 """One integer for all four axes, or one per axis in the order H, W, D, T."""
@@ -40,6 +40,40 @@ def to_size4(value: Size4, name: str, minimum: int) -> tuple[int, int, int, int]
     return entries[0], entries[1], entries[2], entries[3]
 
 
+def to_count(value: int, name: str) -> int:
+    """Check a number of groups or channels.
+
+    Raises:
+        ValueError: if it is no positive integer; the message names the argument.
+    """
+    try:
+        count = index(value)
+    except TypeError:
+        count = 0
+    if count < 1:
+        raise ValueError(f"`{name}` (={value!r}) must be a positive integer")
+    return count
+
+
+def to_shape(value: Sequence[int], name: str) -> list[int]:
+    """Spell out the shape of a tensor that is asked for.
+
+    Args:
+        value: six extents; those of a graph with symbolic sizes stay symbolic.
+        name: the argument's name, for the message.
+
+    Raises:
+        ValueError: if there are not six integers.
+    """
+    try:
+        shape = [extent if isinstance(extent, int | SymInt) else index(extent) for extent in value]
+    except TypeError:
+        shape = []
+    if len(shape) != 6:
+        raise ValueError(f"`{name}` (={value!r}) must be six integers")
+    return shape
+
+
 def output_size(
     size: list[int], kernel: list[int], stride: list[int], padding: list[int], dilation: list[int]
 ) -> list[int]:
@@ -50,15 +84,30 @@ def output_size(
     return [(size[i] + 2 * padding[i] - dilation[i] * (kernel[i] - 1) - 1) // stride[i] + 1 for i in range(len(size))]
 
 
-def check_tensors(input: object, weight: object, bias: object) -> None:
-    """Check that a convolution is given tensors, and not arrays or numbers.
+def check_tensors(**tensors: object) -> None:
+    """Check that a convolution is given tensors, and not arrays or numbers; ``bias`` may be ``None``.
 
     Raises:
         TypeError: if it is not; the message names the argument.
     """
-    for name, value in (("input", input), ("weight", weight), ("bias", bias)):
+    for name, value in tensors.items():
         if not isinstance(value, Tensor) and (name != "bias" or value is not None):
             raise TypeError(f"`{name}` must be a torch.Tensor, got {type(value).__name__}")
+
+
+def check_kinds(**tensors: Tensor | None) -> None:
+    """Check that the tensors of one call have one dtype and lie on one device.
+
+    Raises:
+        ValueError: if they differ; the message names both arguments and what each is.
+    """
+    (first, model), *others = ((name, tensor) for name, tensor in tensors.items() if tensor is not None)
+    for name, tensor in others:
+        if tensor.dtype != model.dtype or tensor.device != model.device:
+            raise ValueError(
+                f"`{name}` is {tensor.dtype} on {tensor.device}, but `{first}` is {model.dtype} on {model.device}: "
+                f"convert one of them with `.to(...)`"
+            )
 
 
 def check_shapes(input: list[int], weight: list[int], groups: int) -> None:

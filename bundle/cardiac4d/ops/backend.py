@@ -2,7 +2,8 @@
 """Which implementation computes a call of the operator."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -15,6 +16,8 @@ DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 """What the native kernels compute with."""
 TF32 = len(PRECISIONS)
 """The code of the precision that nobody asks for here: ``fast`` where torch's own flags allow TF32."""
+
+Function = TypeVar("Function", bound=Callable[..., object])
 
 _reported: set[str] = set()
 
@@ -59,14 +62,23 @@ def could_run_native(*tensors: Tensor | None) -> bool:
     return not _is_ruled_out() and not _obstacle([tensor for tensor in tensors if tensor is not None])
 
 
-@torch.compiler.assume_constant_result  # the compiler itself watches for it, and compiles again when it changes
+def _constant_when_compiled(function: Function) -> Function:
+    """Mark a function as ``torch.compiler.assume_constant_result`` does, which imports the whole compiler for it.
+
+    That takes longer than torch's own import, and few programs compile anything.
+    """
+    function._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    return function
+
+
+@_constant_when_compiled  # the compiler itself watches for it, and compiles again when it changes
 def is_forward_mode() -> bool:
     """Tell whether derivatives are computed forwards: by ``torch.func.jvp``, or in a ``dual_level``."""
     # Asking each tensor for its tangent would miss nested transforms, as in `torch.func.hessian`.
     return forward_ad._current_level >= 0
 
 
-@torch.compiler.assume_constant_result  # as above
+@_constant_when_compiled  # as above
 def is_transformed() -> bool:
     """Tell whether a transform of ``torch.func`` (``vmap`` is one) sees the call."""
     return torch._C._are_functorch_transforms_active()
@@ -81,7 +93,7 @@ def precision_code(like: Tensor) -> int:
     return PRECISIONS.index(precision)
 
 
-@torch.compiler.assume_constant_result  # torch's compiler does not trace its flags; compiled code keeps the answer
+@_constant_when_compiled  # torch's compiler does not trace its flags; compiled code keeps the answer
 def _allows_tf32() -> bool:
     """Tell whether torch computes convolutions in TF32, ``torch.backends.cudnn.allow_tf32`` by its older name."""
     return torch.backends.cudnn.conv.fp32_precision == "tf32"  # type: ignore[attr-defined]  # made at run time

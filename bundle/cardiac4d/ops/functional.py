@@ -4,7 +4,7 @@
 import torch
 from torch import Tensor
 
-from .arguments import Size4, check_bias, check_extents, check_shapes, check_tensors, to_size4
+from .arguments import Size4, check_bias, check_extents, check_kinds, check_shapes, check_tensors, to_count, to_size4
 from .autocast import autocast
 from .backend import precision_code, runs_native
 from .call import call
@@ -44,8 +44,8 @@ def conv4d(
 
     Raises:
         TypeError: if something other than a tensor is given for one.
-        ValueError: if a rank, channel count, size argument or output extent is not admissible; the message names the
-            argument.
+        ValueError: if a rank, channel count, size argument or output extent is not admissible, or dtypes or devices
+            differ; the message names the argument.
         BackendError: if the settings demand native kernels, and they cannot serve the call.
 
     Example:
@@ -59,7 +59,7 @@ def conv4d(
         list(to_size4(stride, "stride", minimum=1)),
         list(to_size4(padding, "padding", minimum=0)),
         list(to_size4(dilation, "dilation", minimum=1)),
-        groups,
+        to_count(groups, "groups"),
     )
 
 
@@ -77,12 +77,13 @@ def conv4d_parsed(
     Every call passes here: the door where a backend is chosen.
     """
     if not torch.jit.is_scripting():  # TorchScript leaves out what stands under this condition alone
-        check_tensors(input, weight, bias)
+        check_tensors(input=input, weight=weight, bias=bias)
     check_shapes(list(input.shape), list(weight.shape), groups)
     check_bias(bias, weight.shape[0])
     check_extents(list(input.shape), list(weight.shape), stride, padding, dilation)
     if not torch.jit.is_scripting():
         input, weight, bias = autocast(input, weight, bias)
+        check_kinds(input=input, weight=weight, bias=bias)
         if runs_native(input, weight, bias):
             return call("conv4d", input, weight, bias, stride, padding, dilation, groups, precision_code(input))
     return conv4d_composed(input, weight, bias, stride, padding, dilation, groups)

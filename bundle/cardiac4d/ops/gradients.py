@@ -9,7 +9,17 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from .arguments import Size4, check_extents, check_shapes, output_size, to_size4
+from .arguments import (
+    Size4,
+    check_extents,
+    check_kinds,
+    check_shapes,
+    check_tensors,
+    output_size,
+    to_count,
+    to_shape,
+    to_size4,
+)
 from .autocast import autocast
 from .backend import precision_code, runs_native
 from .call import call
@@ -41,6 +51,7 @@ def conv4d_input(
         A tensor of size ``input_size``; the layout follows the backend as that of ``conv4d`` does.
 
     Raises:
+        TypeError: if something other than a tensor is given for one.
         ValueError: if an argument is not admissible; the message names it.
         BackendError: if the settings demand native kernels, and they cannot serve the call.
 
@@ -48,10 +59,12 @@ def conv4d_input(
         >>> conv4d_input([1, 2, 8, 8, 8, 5], torch.zeros(4, 2, 3, 3, 3, 3), torch.zeros(1, 4, 6, 6, 6, 3)).shape
         torch.Size([1, 2, 8, 8, 8, 5])
     """
-    size = list(input_size)
+    check_tensors(weight=weight, grad_output=grad_output)
+    size, groups = to_shape(input_size, "input_size"), to_count(groups, "groups")
     sizes = _parsed_sizes(stride, padding, dilation)
     _check(size, list(weight.shape), grad_output, sizes, groups)
     weight, grad_output, _ = autocast(weight, grad_output, None)
+    check_kinds(weight=weight, grad_output=grad_output)
     if runs_native(weight, grad_output):
         return call("conv4d_input", size, weight, grad_output, *sizes, groups, precision_code(weight))
     return _pull_back(
@@ -84,6 +97,7 @@ def conv4d_weight(
         A tensor of size ``weight_size``.
 
     Raises:
+        TypeError: if something other than a tensor is given for one.
         ValueError: if an argument is not admissible; the message names it.
         BackendError: if the settings demand native kernels, and they cannot serve the call.
 
@@ -91,10 +105,12 @@ def conv4d_weight(
         >>> conv4d_weight(torch.zeros(1, 2, 8, 8, 8, 5), [4, 2, 3, 3, 3, 3], torch.zeros(1, 4, 6, 6, 6, 3)).shape
         torch.Size([4, 2, 3, 3, 3, 3])
     """
-    size = list(weight_size)
+    check_tensors(input=input, grad_output=grad_output)
+    size, groups = to_shape(weight_size, "weight_size"), to_count(groups, "groups")
     sizes = _parsed_sizes(stride, padding, dilation)
     _check(list(input.shape), size, grad_output, sizes, groups)
     input, grad_output, _ = autocast(input, grad_output, None)
+    check_kinds(input=input, grad_output=grad_output)
     if runs_native(input, grad_output):
         return call("conv4d_weight", input, size, grad_output, *sizes, groups, precision_code(input))
     return _pull_back(

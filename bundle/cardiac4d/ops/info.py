@@ -5,6 +5,7 @@ import platform
 
 import torch
 
+from .. import __version__
 from . import native
 from .settings import active
 from .sources import CUDA_LIBRARY, LIBRARY, architectures_of_library
@@ -24,11 +25,11 @@ def backend_info() -> dict[str, str]:
         ``instruction_set``: what its kernels were dispatched to, ``none`` if it is not loaded;
         ``requested``, ``precision``, ``strict``, ``fused``: the settings in force, see
             :func:`cardiac4d.ops.use_backend`;
-        ``torch``, ``python``, ``machine``: the versions of both, and the architecture.
+        ``cardiac4d``, ``torch``, ``python``, ``machine``: the versions of all three, and the architecture.
 
     Example:
         >>> sorted(backend_info())[:3]
-        ['backend', 'cuda', 'cuda_architectures']
+        ['backend', 'cardiac4d', 'cuda']
     """
     settings = active()
     return {
@@ -45,6 +46,7 @@ def backend_info() -> dict[str, str]:
         "precision": settings.precision,
         "strict": "yes" if settings.strict else "no",
         "fused": "yes" if settings.fused else "no",
+        "cardiac4d": __version__,
         "torch": torch.__version__,
         "python": platform.python_version(),
         "machine": platform.machine(),

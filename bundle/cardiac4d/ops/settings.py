@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from difflib import get_close_matches
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 BACKENDS = ("auto", "native", "composed")
 PRECISIONS = ("fast", "exact", "direct")
@@ -122,4 +122,20 @@ def use_backend(
 
 def same_backend_again() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
     """Contexts for :func:`torch.utils.checkpoint.checkpoint`: what the backward computes again runs as it did."""
-    return nullcontext(), use_backend(**_active._asdict())
+    return nullcontext(), _SettingsAgain(_active)
+
+
+class _SettingsAgain(AbstractContextManager[None]):
+    """Settings to enter any number of times: each backward through one graph enters the same object."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._entered: list[AbstractContextManager[None]] = []
+
+    def __enter__(self) -> None:
+        context = use_backend(**self._settings._asdict())
+        context.__enter__()
+        self._entered.append(context)
+
+    def __exit__(self, *error: Any) -> None:
+        self._entered.pop().__exit__(*error)
