@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from tests.helpers.conv4d_cases import CASES
-from tests.helpers.conv4d_table import TABLE, expected
+from tests.helpers.conv4d_kernel_checks import check_problem_of_table
+from tests.helpers.conv4d_table import TABLE
 from tests.helpers.cpu_kernels import DTYPES, OPERATIONS, PRECISIONS, Kernels, Shape, load, reference
 from tests.helpers.tolerances import assert_near
 
@@ -121,13 +122,7 @@ def test_every_problem_is_the_reference(kernels: Kernels, name: str, operation: 
 
 @pytest.mark.parametrize("name", TABLE)
 def test_whole_table_in_float32_writes_nothing_else(kernels: Kernels, name: str) -> None:
-    problem = expected(name)
-    shape = Shape(**{"batch": 2, **TABLE[name]})
-    x, w, bias = (operand.float() for operand in problem.operands)
-    dy, by_x, by_w = problem.seed.float(), *problem.gradients[:2]
-    assert_near(kernels.run("forward", shape, x, w, bias), problem.result)
-    assert_near(kernels.run("grad_input", shape, dy, w), by_x)
-    assert_near(kernels.run("grad_weight", shape, x, dy), by_w)
+    check_problem_of_table(kernels, name)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

@@ -25,12 +25,11 @@ import sysconfig
 import tempfile
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from .cuda_build import build_cuda, find_wanted_nvcc
-from .sources import CSRC, CUDA_LIBRARY, LIBRARY, digest, digest_of_library, units
-from .toolchain import BuildError, find_compiler, run
+from .sources import CUDA_LIBRARY, LIBRARY, digest, units
+from .toolchain import BuildError, compile_units, find_compiler, host_options, link
 
 COMMAND = "python -m cardiac4d.ops.build"
 STABLE_ABI = Path("include", "torch", "csrc", "stable", "c", "shim.h")
@@ -62,7 +61,8 @@ def build(output_dir: Path = LIBRARY.parent) -> Path:
         raise BuildError(f"the native kernels are built on Linux only, not on {sys.platform}")
     torch_dir, compiler = find_torch(), find_compiler()
     with tempfile.TemporaryDirectory(dir=output_dir, prefix=".build-") as scratch:
-        linked = _link(_compile(Path(scratch), torch_dir, compiler), Path(scratch), torch_dir, compiler)
+        linked = Path(scratch) / library.name
+        link(compiler, _compile(Path(scratch), torch_dir, compiler), linked, torch_dir, digest())
         linked.replace(library)  # in one step: a process that has the old file loaded keeps it
     return library
 
@@ -143,31 +143,9 @@ def find_torch() -> Path:
 
 
 def _compile(scratch: Path, torch_dir: Path, compiler: str) -> list[Path]:
-    """Compile every translation unit, as many at a time as there are cores; returns the object files."""
-    common = [f'-DC4D_SOURCES="{digest()}"', "-isystem", str(torch_dir / "include")]
-    # Error messages name the source file: as it is called here, and not where it lay on the building machine.
-    common += [f"-ffile-prefix-map={CSRC}/=", f"-ffile-prefix-map={torch_dir}/=torch/"]
-
-    def compile_unit(unit: tuple[Path, tuple[str, ...]]) -> Path:
-        source, flags = unit
-        target = scratch / f"{source.stem}.o"
-        run([compiler, *flags, *common, "-c", str(source), "-o", str(target)])
-        return target
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(compile_unit, units().items()))
-
-
-def _link(objects: Sequence[Path], scratch: Path, torch_dir: Path, compiler: str) -> Path:
-    """Link the objects with torch's libraries by name alone: whichever torch is running resolves them."""
-    library = scratch / LIBRARY.name
-    # --no-as-needed, because libtorch.so is but an umbrella: nothing in it is used, yet it brings the others along.
-    torch_libraries = ["-Wl,--no-as-needed", f"-L{torch_dir / 'lib'}", "-ltorch", "-ltorch_cpu"]
-    strict = ["-Wl,-z,defs", "-Wl,--exclude-libs,ALL"]
-    run([compiler, "-shared", "-o", str(library), *map(str, objects), *strict, *torch_libraries])
-    if digest_of_library(library) != digest():
-        raise BuildError("the sources changed while they were being compiled")
-    return library
+    """Compile every translation unit; returns the object files."""
+    common = host_options(torch_dir, digest())
+    return compile_units({unit: [compiler, *flags, *common] for unit, flags in units().items()}, scratch)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

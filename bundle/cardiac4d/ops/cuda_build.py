@@ -9,12 +9,10 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from .sources import CSRC, CUDA_LIBRARY, cuda_digest, cuda_units, digest_of_library
-from .toolchain import BuildError, find_cuda_runtime, find_nvcc, run
+from .sources import CUDA_LIBRARY, cuda_digest, cuda_units
+from .toolchain import BuildError, compile_units, find_cuda_runtime, find_nvcc, host_options, link
 
 ARCHITECTURES = "75;80;90+PTX"
 """Turing, Ampere and Hopper; what comes later compiles the PTX at its first use."""
@@ -71,41 +69,11 @@ def build_cuda(output_dir: Path, torch_dir: Path, compiler: str, nvcc: str) -> P
     library = output_dir / CUDA_LIBRARY.name
     architectures = os.environ.get("CARDIAC4D_CUDA_ARCHS") or ARCHITECTURES
     device = [nvcc, "-ccbin", compiler, *architecture_flags(architectures)]
-    host = [compiler, f'-DC4D_SOURCES="{cuda_digest()}"', f'-DC4D_ARCHITECTURES="{architectures}"']
-    host += [
-        "-isystem",
-        str(torch_dir / "include"),
-        f"-ffile-prefix-map={CSRC}/=",
-        f"-ffile-prefix-map={torch_dir}/=torch/",
-    ]
-
-    def compile_unit(unit: tuple[Path, tuple[str, ...]]) -> Path:
-        source, flags = unit
-        target = scratch / f"{source.stem}.o"
-        run([*(device if source.suffix == ".cu" else host), *flags, "-c", str(source), "-o", str(target)])
-        return target
-
-    with (
-        tempfile.TemporaryDirectory(dir=output_dir, prefix=".build-") as name,
-        ThreadPoolExecutor(os.cpu_count()) as pool,
-    ):
-        scratch = Path(name)
-        objects = list(pool.map(compile_unit, cuda_units().items()))
-        linked = _link(objects, scratch / library.name, torch_dir, compiler, find_cuda_runtime(nvcc))
+    host = [compiler, f'-DC4D_ARCHITECTURES="{architectures}"', *host_options(torch_dir, cuda_digest())]
+    commands = {unit: [*(device if unit.suffix == ".cu" else host), *flags] for unit, flags in cuda_units().items()}
+    with tempfile.TemporaryDirectory(dir=output_dir, prefix=".build-") as scratch:
+        linked = Path(scratch) / library.name
+        runtime = str(find_cuda_runtime(nvcc))  # kept inside
+        link(compiler, compile_units(commands, Path(scratch)), linked, torch_dir, cuda_digest(), runtime)
         linked.replace(library)
-    return library
-
-
-def _link(objects: Sequence[Path], library: Path, torch_dir: Path, compiler: str, runtime: Path) -> Path:
-    """Link with CUDA's runtime, which is kept inside, and with torch's libraries by name alone.
-
-    A torch without CUDA loads the result as well: ``libtorch.so`` is but an umbrella, which brings along the libraries
-    of CUDA where they are.
-    """
-    torch_libraries = ["-Wl,--no-as-needed", f"-L{torch_dir / 'lib'}", "-ltorch", "-ltorch_cpu"]
-    libraries = [str(runtime), *torch_libraries, "-Wl,--as-needed", "-lpthread", "-ldl", "-lrt"]
-    strict = ["-Wl,-z,defs", "-Wl,--exclude-libs,ALL"]
-    run([compiler, "-shared", "-o", str(library), *map(str, objects), *strict, *libraries])
-    if digest_of_library(library) != cuda_digest():
-        raise BuildError("the sources changed while they were being compiled")
     return library

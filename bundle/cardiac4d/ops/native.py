@@ -17,6 +17,22 @@ from .sources import CUDA_LIBRARY, LIBRARY, cuda_digest, digest, digest_of_libra
 REMEDY = "run `python -m cardiac4d.ops.build`"
 
 
+def _staleness(library: Path, wanted_digest: str) -> str:
+    """What is wrong with a library of other sources than these; "" if it was built from them."""
+    if digest_of_library(library) == wanted_digest:
+        return ""
+    return f"stale: {library} was not built from the sources beside it; {REMEDY}"
+
+
+def _open(library: Path) -> str:
+    """Load a library, which registers its operators; returns what keeps it from it, or ""."""
+    try:
+        torch.ops.load_library(str(library))
+    except OSError as error:
+        return f"not loadable: {error}; {REMEDY}"
+    return ""
+
+
 def _load(library: Path) -> str:
     """Load the library and complete its operators in Python.
 
@@ -25,18 +41,16 @@ def _load(library: Path) -> str:
     """
     if not library.is_file():
         return f"not built: {REMEDY}"
-    if digest_of_library(library) != digest():
-        return f"stale: {library} was not built from the sources beside it; {REMEDY}"
+    if stale := _staleness(library, digest()):
+        return stale
     if hasattr(torch.ops.cardiac4d, "conv4d"):
         # Registering an operator twice would end the process.
         return "taken: another copy of cardiac4d in this process has registered its operators"
-    try:
-        torch.ops.load_library(str(library))
-    except OSError as error:
-        return f"not loadable: {error}; {REMEDY}"
-    register()
-    register_fused()
-    return ""
+    problem = _open(library)
+    if not problem:
+        register()
+        register_fused()
+    return problem
 
 
 def _load_cuda(library: Path) -> str:
@@ -49,13 +63,7 @@ def _load_cuda(library: Path) -> str:
         return f"not loaded: the native library is {PROBLEM}"
     if not library.is_file():
         return f"not built: where nvcc is, {REMEDY}"
-    if digest_of_library(library) != cuda_digest():
-        return f"stale: {library} was not built from the sources beside it; {REMEDY}"
-    try:
-        torch.ops.load_library(str(library))
-    except OSError as error:
-        return f"not loadable: {error}; {REMEDY}"
-    return ""
+    return _staleness(library, cuda_digest()) or _open(library)
 
 
 PROBLEM = _load(LIBRARY)

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The compilers that build the native libraries: where they are, and how they are run. The standard library alone."""
+"""The compilers that build the native libraries: where they are, and how both libraries are compiled and linked.
+
+Needs the standard library alone, since ``setup.py`` uses it.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,11 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+from .sources import CSRC, digest_of_library
 
 
 class BuildError(RuntimeError):
@@ -52,6 +59,64 @@ def find_cuda_runtime(nvcc: str) -> Path:
         if (folder / "libcudart_static.a").is_file():
             return folder / "libcudart_static.a"
     raise BuildError(f"the CUDA toolkit {toolkit} has no libcudart_static.a")
+
+
+def host_options(torch_dir: Path, digest: str) -> list[str]:
+    """What every C++ file is compiled with: torch's headers, the digest of the sources, names of files.
+
+    Error messages name the source file: as it is called here, and not where it lay on the building machine.
+    """
+    names = [f"-ffile-prefix-map={CSRC}/=", f"-ffile-prefix-map={torch_dir}/=torch/"]
+    return [f'-DC4D_SOURCES="{digest}"', "-isystem", str(torch_dir / "include"), *names]
+
+
+def compile_units(commands: Mapping[Path, Sequence[str]], scratch: Path) -> list[Path]:
+    """Compile translation units, as many at a time as there are cores.
+
+    Args:
+        commands: for every source file the compiler and its options.
+        scratch: the folder that receives the object files.
+
+    Returns:
+        The object files.
+
+    Raises:
+        BuildError: if a compiler fails.
+    """
+
+    def compile_unit(source: Path) -> Path:
+        target = scratch / f"{source.stem}.o"
+        run([*commands[source], "-c", str(source), "-o", str(target)])
+        return target
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(compile_unit, commands))
+
+
+def link(compiler: str, objects: Sequence[Path], library: Path, torch_dir: Path, digest: str, *more: str) -> None:
+    """Link objects with torch's libraries by name alone: whichever torch is running resolves them.
+
+    ``libtorch.so`` is but an umbrella: nothing in it is used, yet it brings the others along, those for CUDA where they
+    are, hence ``--no-as-needed``.
+
+    Args:
+        compiler: the C++ compiler.
+        objects: the object files.
+        library: the file to write.
+        torch_dir: the folder of the torch package.
+        digest: of the sources, as it must have been compiled in.
+        more: further libraries, before torch's.
+
+    Raises:
+        BuildError: if the linker fails, or the sources have changed since.
+    """
+    torch_libraries = ["-Wl,--no-as-needed", f"-L{torch_dir / 'lib'}", "-ltorch", "-ltorch_cpu", "-Wl,--as-needed"]
+    strict = ["-Wl,-z,defs", "-Wl,--exclude-libs,ALL"]
+    system = ["-lpthread", "-ldl", "-lrt"]
+    files = [*map(str, objects), *more]
+    run([compiler, "-shared", "-o", str(library), *files, *strict, *torch_libraries, *system])
+    if digest_of_library(library) != digest:
+        raise BuildError("the sources changed while they were being compiled")
 
 
 def run(command: list[str]) -> str:

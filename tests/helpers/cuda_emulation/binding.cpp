@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The binding of the CUDA kernels, as it is, on tensors of the CPU: torch.ops.cardiac4d_emulated.
 #include "cuda/binding_cuda.h"
+#include "schemas.h"
 
 namespace {
 
@@ -37,17 +38,10 @@ int64_t guards_alive() { return guards; }
 
 }  // namespace
 
-// The schemas of binding.cpp.
 STABLE_TORCH_LIBRARY(cardiac4d_emulated, m) {
-  m.def(
-      "conv4d(Tensor input, Tensor weight, Tensor? bias, int[4] stride, int[4] padding, int[4] dilation, int groups, "
-      "int precision) -> Tensor");
-  m.def(
-      "conv4d_input(SymInt[] input_size, Tensor weight, Tensor grad_output, int[4] stride, int[4] padding, "
-      "int[4] dilation, int groups, int precision) -> Tensor");
-  m.def(
-      "conv4d_weight(Tensor input, SymInt[] weight_size, Tensor grad_output, int[4] stride, int[4] padding, "
-      "int[4] dilation, int groups, int precision) -> Tensor");
+  m.def(c4d_binding::kConv4d);
+  m.def(c4d_binding::kConv4dInput);
+  m.def(c4d_binding::kConv4dWeight);
   m.def("guards_alive() -> int");
 }
 

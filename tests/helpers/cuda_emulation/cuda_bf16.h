@@ -3,20 +3,11 @@
 #ifndef C4D_EMULATION_CUDA_BF16_H
 #define C4D_EMULATION_CUDA_BF16_H
 
-#include "cpu/half.h"
+#include "conversion.h"
 
 using __nv_bfloat16 = c4d::BFloat16;
 
-inline float __bfloat162float(__nv_bfloat16 stored) {
-  float number;
-  c4d::convert(stored, number);
-  return number;
-}
-
-inline __nv_bfloat16 __float2bfloat16_rn(float number) {
-  __nv_bfloat16 stored;
-  c4d::convert(number, stored);
-  return stored;
-}
+inline float __bfloat162float(__nv_bfloat16 stored) { return emulation::converted<float>(stored); }
+inline __nv_bfloat16 __float2bfloat16_rn(float number) { return emulation::converted<__nv_bfloat16>(number); }
 
 #endif  // C4D_EMULATION_CUDA_BF16_H

@@ -11,6 +11,7 @@
 #include <tuple>
 
 #include "cpu/conv4d_cpu_fused.h"
+#include "schemas.h"
 
 namespace {
 
@@ -97,20 +98,13 @@ std::string cpu_isa() { return c4d_cpu_isa(); }
 
 }  // namespace
 
-// The order of the arguments is that of torch.nn.grad. Sizes that may change from call to call are symbolic.
 STABLE_TORCH_LIBRARY(cardiac4d, m) {
-  m.def(
-      "conv4d(Tensor input, Tensor weight, Tensor? bias, int[4] stride, int[4] padding, int[4] dilation, int groups, "
-      "int precision) -> Tensor");
+  m.def(kConv4d);
   m.def(
       "conv4d_sums(Tensor input, Tensor weight, Tensor? bias, int[4] stride, int[4] padding, int[4] dilation, "
       "int groups, int precision) -> (Tensor, Tensor)");
-  m.def(
-      "conv4d_input(SymInt[] input_size, Tensor weight, Tensor grad_output, int[4] stride, int[4] padding, "
-      "int[4] dilation, int groups, int precision) -> Tensor");
-  m.def(
-      "conv4d_weight(Tensor input, SymInt[] weight_size, Tensor grad_output, int[4] stride, int[4] padding, "
-      "int[4] dilation, int groups, int precision) -> Tensor");
+  m.def(kConv4dInput);
+  m.def(kConv4dWeight);
   m.def(
       "conv4d_algorithm(Tensor input, Tensor weight, int[4] stride, int[4] padding, int[4] dilation, int groups, "
       "int precision, int operation) -> str");

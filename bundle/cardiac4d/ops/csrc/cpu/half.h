@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "../compute.h"
+
 namespace c4d {
 
 struct BFloat16 {
@@ -14,18 +16,6 @@ struct BFloat16 {
 struct Float16 {
   uint16_t bits;
 };
-
-// What a stored type is computed in: half types in float.
-template <class Storage>
-struct ComputeOf {
-  using type = float;
-};
-template <>
-struct ComputeOf<double> {
-  using type = double;
-};
-template <class Storage>
-using Compute = typename ComputeOf<Storage>::type;
 
 namespace {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The stored types and what they are computed in: half types in float.
+// The stored types: what a kernel reads and writes.
 #ifndef CARDIAC4D_CUDA_STORAGE_H
 #define CARDIAC4D_CUDA_STORAGE_H
 
@@ -7,20 +7,12 @@
 #include <cuda_fp16.h>
 #include <string.h>
 
+#include "../compute.h"
 #include "conv4d_cuda.h"
 
 namespace c4d_cuda {
 
-template <class Storage>
-struct ComputeOf {
-  using type = float;
-};
-template <>
-struct ComputeOf<double> {
-  using type = double;
-};
-template <class Storage>
-using Compute = typename ComputeOf<Storage>::type;
+using c4d::Compute;
 
 __device__ inline double value(double stored) { return stored; }
 __device__ inline float value(float stored) { return stored; }
