@@ -114,17 +114,9 @@ def build_binding(kernels: Path) -> Path:
     (torch_dir,) = torch.__path__
     folder, library = kernels.parent, kernels.with_name("binding.so")
     includes = [f"-I{CSRC}", "-isystem", f"{torch_dir}/include"]
-    command = [
-        "g++",
-        *FLAGS,
-        *TORCH_FLAGS,
-        *includes,
-        "-c",
-        str(EMULATION / "binding.cpp"),
-        "-o",
-        f"{folder}/binding.o",
-    ]
-    subprocess.run(command, check=True)
+    for unit in ("binding", "binding_fused"):
+        command = ["g++", *FLAGS, "-fvisibility=hidden", *TORCH_FLAGS, *includes, "-c", str(EMULATION / f"{unit}.cpp")]
+        subprocess.run([*command, "-o", f"{folder}/{unit}.o"], check=True)
     torch_libraries = ["-Wl,--no-as-needed", f"-L{torch_dir}/lib", "-ltorch", "-ltorch_cpu", "-Wl,-z,defs"]
     # Symbolic: what the emulation answers in torch's place is called here and nowhere else.
     command = ["g++", "-shared", "-Wl,-Bsymbolic", *map(str, folder.glob("*.o")), *torch_libraries, "-o", str(library)]

@@ -9,7 +9,6 @@ tensors.
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,17 +23,10 @@ from cardiac4d.ops.layout import from_frames, to_frames
 from cardiac4d.ops.reference import conv4d_reference
 from tests.helpers.backends import needs_native
 from tests.helpers.conv4d_cases import CASES, make_problem
-from tests.helpers.cuda_kernels import build_binding
 from tests.helpers.tolerances import assert_near
 
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
 needs_cuda_library = pytest.mark.skipif(bool(native.CUDA_PROBLEM), reason=f"the CUDA library is {native.CUDA_PROBLEM}")
-
-
-@pytest.fixture(scope="module")
-def operators(cuda_library: Path) -> Any:
-    torch.ops.load_library(str(build_binding(cuda_library)))
-    return torch.ops.cardiac4d_emulated
 
 
 def _positional(options: dict[str, Any]) -> list[Any]:
