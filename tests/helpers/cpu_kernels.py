@@ -22,6 +22,8 @@ from torch import Tensor
 SOURCES = Path(__file__).resolve().parents[2] / "bundle/cardiac4d/ops/csrc/cpu"
 DTYPES = [torch.float64, torch.float32, torch.bfloat16, torch.float16]
 PRECISIONS = {"fast": 0, "exact": 1, "direct": 2}
+CODES = {**PRECISIONS, "tf32": 3}
+"""TF32 is for GPUs."""
 OPERATIONS = {"forward": 0, "grad_input": 1, "grad_weight": 2}
 ISA_FLAGS = {
     "_avx512": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mfma"],
@@ -81,7 +83,7 @@ class Shape:
     def to_c(self, dtype: torch.dtype, precision: str) -> _CProblem:
         axes = (_Axes(*_four(v)) for v in (self.size, self.out, self.kernel, self.stride, self.padding, self.dilation))
         numbers = (self.batch, *self.channels, self.groups)
-        return _CProblem(*numbers, *axes, DTYPES.index(dtype), PRECISIONS[precision])
+        return _CProblem(*numbers, *axes, DTYPES.index(dtype), CODES[precision])
 
 
 def threads(count: int) -> Callable[[int, Callable[[int], None]], None]:

@@ -47,43 +47,54 @@ class EmulatedKernels:
         function = getattr(self._library, f"c4d_cuda_{operation}")
         return function(ctypes.byref(problem), *(ctypes.c_void_p(p) for p in pointers), None)
 
-    def algorithm(self, operation: str, shape: Shape, dtype: torch.dtype, architecture: int = 90) -> str:
+    def algorithm(
+        self, operation: str, shape: Shape, dtype: torch.dtype, architecture: int = 90, precision: str = "fast"
+    ) -> str:
         """What computes an operation on a GPU, whose driver has loaded code for this architecture."""
-        problem = shape.to_c(dtype, "fast")
+        problem = shape.to_c(dtype, precision)
         self._library.c4d_emulation_architecture(architecture)
         name = self._library.c4d_cuda_algorithm(ctypes.byref(problem), OPERATIONS[operation]).decode()
         self._library.c4d_emulation_architecture(90)
         return name
 
-    def workspace(self, operation: str, shape: Shape, dtype: torch.dtype) -> int:
+    def workspace(self, operation: str, shape: Shape, dtype: torch.dtype, precision: str = "fast") -> int:
         """Bytes of working memory that an operation needs."""
-        return self._library.c4d_cuda_workspace(ctypes.byref(shape.to_c(dtype, "fast")), OPERATIONS[operation])
+        return self._library.c4d_cuda_workspace(ctypes.byref(shape.to_c(dtype, precision)), OPERATIONS[operation])
 
     def run(
-        self, operation: str, shape: Shape, *tensors: Tensor | None, reverse: bool = False, eager: bool = False
+        self,
+        operation: str,
+        shape: Shape,
+        *tensors: Tensor | None,
+        reverse: bool = False,
+        eager: bool = False,
+        architecture: int = 90,
+        precision: str = "fast",
     ) -> Tensor:
         """Compute ``forward(x, w, bias)``, ``grad_input(dy, w)`` or ``grad_weight(x, dy)``.
 
         Operands lie between NaN, which no result may depend on; the result lies between numbers that must stay.
         ``reverse`` runs blocks and threads in the opposite order; ``eager`` makes asynchronous copies at once, and
-        not as late as they may be.
+        not as late as they may be; ``architecture`` is that of the GPU.
         """
         dtype = tensors[0].dtype
         is_weight = operation == "grad_weight"
         size = {"forward": shape.y_shape, "grad_input": shape.x_shape, "grad_weight": shape.w_shape}[operation]
         if not is_weight:
             size = size[0], size[5], *size[2:5], size[1]
-        problem = shape.to_c(dtype, "fast")
+        problem = shape.to_c(dtype, precision)
         result = _guarded(torch.full(size, torch.nan, dtype=dtype), 77.0)
         laid = [to_frames(t) if frames else t for t, frames in zip(tensors, LIE_AS_FRAMES[operation], strict=True)]
         operands = [None if t is None else _guarded(t, torch.nan) for t in laid]
         pointers = [None if t is None else t[GUARD:].data_ptr() for t in [*operands, result]]
-        count = self.workspace(operation, shape, dtype) // 8 + 1
+        count = self.workspace(operation, shape, dtype, precision) // 8 + 1
         workspace = _guarded(torch.full([count], torch.nan, dtype=torch.float64), 77.0)
         pointers.append(workspace[GUARD:].data_ptr())
         self._library.c4d_emulation_reverse(int(reverse))
         self._library.c4d_emulation_eager(int(eager))
+        self._library.c4d_emulation_architecture(architecture)
         status = self.status(operation, problem, *pointers)
+        self._library.c4d_emulation_architecture(90)
         assert status == 0, self.error(status)
         for written in (result, workspace):
             assert (written[:GUARD] == 77).all(), "written before the memory"

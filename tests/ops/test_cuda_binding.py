@@ -24,12 +24,14 @@ from cardiac4d.ops import (
     conv4d_weight,
     layout,
     native,
+    sources,
     use_backend,
 )
-from cardiac4d.ops.backend import runs_native
+from cardiac4d.ops.backend import TF32, precision_code, runs_native
 from cardiac4d.ops.fusion import fuses_block, fuses_softmax, fuses_sums, fuses_upsample_add, fuses_upsample_conv
 from cardiac4d.ops.layout import from_frames, to_frames
 from cardiac4d.ops.reference import conv4d_reference
+from cardiac4d.ops.settings import PRECISIONS
 from tests.helpers.backends import needs_native
 from tests.helpers.conv4d_cases import CASES, make_problem
 from tests.helpers.tolerances import assert_near
@@ -239,3 +241,19 @@ def test_gpu_computes_the_reference_and_the_same_bits_again(name: str, dtype: to
     for first, second, correct in zip(*results, right, strict=True):
         assert torch.equal(first, second)
         assert_near(first.cpu(), correct)
+
+
+@pytest.mark.parametrize(("allowed", "precision"), [(True, "fast"), (True, "exact"), (False, "fast")])
+def test_float32_is_tf32_on_a_gpu_where_torch_and_the_precision_allow_it(allowed: bool, precision: str) -> None:
+    with FakeTensorMode():
+        on_gpu = torch.empty(1, device="cuda")
+    asked_for = PRECISIONS.index(precision)
+    torch.compiler.reset()  # compiled code keeps what held when it was compiled
+    with torch.backends.cudnn.flags(allow_tf32=allowed), use_backend(precision=precision):
+        code = torch.compile(precision_code, fullgraph=True, backend="eager")(on_gpu)
+        assert code == precision_code(on_gpu) == (TF32 if allowed and precision == "fast" else asked_for)
+        assert precision_code(torch.empty(1)) == precision_code(on_gpu.half()) == asked_for
+
+
+def test_code_of_tf32_is_that_of_the_kernels() -> None:
+    assert f"C4D_TF32 = {TF32} " in (sources.CSRC / "conv4d_problem.h").read_text()

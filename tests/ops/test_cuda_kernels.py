@@ -84,6 +84,54 @@ def test_tensor_cores_compute_the_reference(
     assert_rounded_once(late, right)
 
 
+def _rounded_to_tf32(x: Tensor) -> Tensor:
+    """To the nearest number with 13 bits fewer, ties away from zero."""
+    return ((x.view(torch.int32) + 0x1000) & ~0x1FFF).view(torch.float32)
+
+
+@pytest.mark.parametrize("operation", ["forward", "grad_input"])
+@pytest.mark.parametrize("name", ["8_to_24_unequal_padding", "32_to_8"])
+def test_tf32_rounds_the_operands_and_nothing_else(kernels: EmulatedKernels, name: str, operation: str) -> None:
+    operands = draw(operation, MMA[name], torch.float32)
+    right = reference(operation, MMA[name], *map(_rounded_to_tf32, operands[:2]), *operands[2:])
+    assert kernels.algorithm(operation, MMA[name], torch.float32, precision="tf32") == "mma"
+    late, eager = (
+        kernels.run(operation, MMA[name], *operands, reverse=e, eager=e, precision="tf32") for e in (False, True)
+    )
+    assert torch.equal(late, eager)
+    assert (late.double() - right).abs().max() <= 2e-6 * right.abs().max()
+
+
+def test_planes_that_do_not_fit_are_read_in_pieces_with_the_same_bits(kernels: EmulatedKernels) -> None:
+    """sm_86 has less than half of the shared memory."""
+    for channels in ((8, 8), (16, 8), (24, 8)):
+        shape = replace(MMA["8_to_8"], channels=channels, size=(2, 5, 18, 5))
+        operands = draw("forward", shape, torch.bfloat16)
+        assert kernels.algorithm("forward", shape, torch.bfloat16, 86) == "mma"
+        whole, pieces = (kernels.run("forward", shape, *operands, architecture=number) for number in (90, 86))
+        assert torch.equal(whole, pieces)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("eager", [False, True])
+@pytest.mark.parametrize("operation", ["forward", "grad_input"])
+@pytest.mark.parametrize("precision", ["fast", "tf32"])
+def test_any_number_of_channels_runs_on_tensor_cores(
+    kernels: EmulatedKernels, precision: str, operation: str, eager: bool
+) -> None:
+    dtype = torch.float32 if precision == "tf32" else torch.bfloat16
+    shape = replace(MANY_TILES, channels=(64, 40), size=(3, 5, 18, 5))
+    operands = draw(operation, shape, dtype)
+    assert kernels.algorithm(operation, shape, dtype, precision=precision) == "mma"
+    actual = kernels.run(operation, shape, *operands, eager=eager, reverse=eager, precision=precision)
+    operands = operands if dtype == torch.bfloat16 else [*map(_rounded_to_tf32, operands[:2]), *operands[2:]]
+    right = reference(operation, shape, *operands)
+    if precision == "fast":
+        assert_rounded_once(actual, right)
+    else:
+        assert (actual.double() - right).abs().max() <= 4e-6 * right.abs().max()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("eager", [False, True])
 @pytest.mark.parametrize("reverse", [False, True])
@@ -103,8 +151,8 @@ def test_tensor_cores_compute_many_tiles_in_any_order(
     [
         ({}, ["mma", "mma", "plain"]),
         ({"padding": 0}, ["mma", "mma", "plain"]),
-        ({"channels": (32, 64)}, ["mma", "plain", "plain"]),
-        ({"channels": (40, 8)}, ["plain", "mma", "plain"]),
+        ({"channels": (32, 64)}, ["mma", "mma", "plain"]),
+        ({"channels": (40, 8)}, ["mma", "mma", "plain"]),
         ({"channels": (1, 8)}, ["plain"] * 3),
         ({"channels": (8, 3)}, ["plain"] * 3),
         ({"stride": (1, 1, 1, 2)}, ["plain"] * 3),
@@ -185,10 +233,8 @@ def test_working_memory_is_bounded(kernels: EmulatedKernels) -> None:
     assert kernels.workspace("grad_weight", wide, torch.float32) == one_piece
 
 
-@pytest.mark.parametrize(("architecture", "name"), [(75, "plain"), (80, "mma"), (86, "plain"), (90, "mma")])
-def test_tensor_cores_need_code_for_them_and_shared_memory(
-    kernels: EmulatedKernels, architecture: int, name: str
-) -> None:
+@pytest.mark.parametrize(("architecture", "name"), [(75, "plain"), (80, "mma"), (86, "mma"), (90, "mma")])
+def test_tensor_cores_need_code_for_them(kernels: EmulatedKernels, architecture: int, name: str) -> None:
     assert kernels.algorithm("forward", LEVEL_0, torch.bfloat16, architecture) == name
 
 
@@ -219,39 +265,78 @@ MUTANTS = {
     "the voxel behind the output": ("frames.h", "o < p.out[axis] ?", "o <= p.out[axis] ?"),
     "a stride that is not looked at": ("frames.h", "return o * stride == reach &&", "return"),
     "jobs of one round alone": ("plain_correlate.cu", "job += gridDim.x", "job += work.jobs()"),
-    "copies that nobody waits for": ("mma_correlate.cu", "      wait_for_copies();\n", ""),
+    "copies that nobody waits for": (
+        "mma_correlate.cu",
+        "      wait_for_copies();\n      for (int plane = step",
+        "      for (int plane = step",
+    ),
     "no barrier behind the copies": ("mma_correlate.cu", "__syncthreads();  // now the planes", "// now the planes"),
-    "no barrier before the next job": ("mma_correlate.cu", "__syncthreads();  // before the next job", "//"),
+    "no barrier before the next job": (
+        "mma_correlate.cu",
+        "__syncthreads();  // before the next job overwrites the planes",
+        "//",
+    ),
     "a barrier that some warps leave out": (
         "mma_correlate.cu",
         "__syncthreads();  // now the planes",
         "if (part.w == 0) __syncthreads();  // now the planes",
     ),
     "a slot too few": ("mma_correlate.cu", "kSlots = 4;", "kSlots = 3;"),
-    "slots that do not go round": ("mma_correlate.cu", "slot = (step + kh) % kSlots", "slot = kh"),
-    "a plane behind the source": ("mma_correlate.cu", "h < sizes.from[kH]", "h <= sizes.from[kH]"),
-    "a frame behind the source": ("mma_correlate.cu", "t < sizes.from[kT]", "t <= sizes.from[kT]"),
-    "a voxel behind the row": ("mma_correlate.cu", "(d < size[kD])", "(d <= size[kD])"),
-    "a voxel behind the second half": ("mma_correlate.cu", "d + 8 < size[kD]", "d + 8 <= size[kD]"),
-    "a row too many": ("mma_correlate.cu", "w + j >= size[kW]", "w + j > size[kW]"),
-    "the first tap twice": ("mma_correlate.cu", "lane % 16 + lane / 16", "lane % 16"),
-    "taps that are not flipped": ("mma_correlate.cu", "? kTaps - 1 - reordered : reordered", "? reordered : reordered"),
-    "taps in the order of torch": ("mma_correlate.cu", "tap % 3 * 3 + tap / 3 % 3", "tap % 9"),
+    "slots that do not go round": ("mma_correlate.cu", "slot = (step + kh) % Work::kSlots", "slot = kh"),
+    "a plane behind the source": ("mma_tile.h", "h < sizes.from[kH]", "h <= sizes.from[kH]"),
+    "a frame behind the source": ("mma_tile.h", "t < sizes.from[kT]", "t <= sizes.from[kT]"),
+    "a voxel behind the row": ("mma_tile.h", "(d < size[kD])", "(d <= size[kD])"),
+    "a voxel behind the second half": ("mma_tile.h", "d + 8 < size[kD]", "d + 8 <= size[kD]"),
+    "a row too many": ("mma_tile.h", "w + j >= size[kW]", "w + j > size[kW]"),
+    "the first tap twice": ("mma_tile.h", "lane % 16 + lane / 16", "lane % 16"),
+    "taps that are not flipped": ("mma_weights.h", "? kTaps - 1 - reordered : reordered", "? reordered : reordered"),
+    "taps in the order of torch": ("mma_weights.h", "tap % 3 * 3 + tap / 3 % 3", "tap % 9"),
     "padding of the forward pass": ("mma_correlate.cu", "? 2 - p.padding[axis] :", "? p.padding[axis] :"),
-    "one bias for two channels": ("mma_correlate.cu", "work.bias[channel + i % 2]", "work.bias[channel]"),
+    "one bias for two channels": ("mma_tile.h", "work.bias[channel + i % 2]", "work.bias[channel]"),
     "instructions that some lanes leave out": (
-        "mma_correlate.cu",
+        "mma_tile.h",
         "      load_blocks(third + row, b);",
         "      if (lane != 5) load_blocks(third + row, b);",
     ),
+}
+MUTANTS |= {
+    "pieces that nobody waits for": (
+        "mma_correlate.cu",
+        "      wait_for_copies();\n      for (int plane = first",
+        "      for (int plane = first",
+    ),
+    "no barrier behind the pieces": ("mma_correlate.cu", "__syncthreads();  // now this stage", "// now this stage"),
+    "no barrier before the next job's pieces": (
+        "mma_correlate.cu",
+        "__syncthreads();  // before the next job overwrites the stages",
+        "//",
+    ),
+    "a barrier that warps without channels leave out": (
+        "mma_correlate.cu",
+        "      const int first = stage % 2 * 3;",
+        "      const int first = stage % 2 * 3;\n      if (out >= work.sizes.out_blocks) continue;",
+    ),
+    "one stage for two": ("mma_correlate.cu", "const int first = stage % 2 * 3;", "const int first = 0;"),
+    "the sums of the last step": ("mma_correlate.cu", "if (block == 0) begin_sums", "if (stage == 0) begin_sums"),
+    "a block of outputs too many": ("mma_correlate.cu", "if (out >= work.sizes.out_blocks) continue;", ""),
+    "the first block for all": ("mma_tile.h", "in_blocks + first_block + block) *", "in_blocks + block) *"),
+    "operands that are cut off": ("mma_tile.h", "      round_to_tf32(words);\n", ""),
+    "planes that are not prepared": (
+        "mma_correlate.cu",
+        "plane = step == 0 ? 0 : step + 2; plane",
+        "plane = step + 2; plane",
+    ),
+    "weights that are cut off": ("mma_weights.h", "if constexpr (Work::kWord == 1) round_to_tf32(word);", ""),
 }
 """Planted bugs: file, what stands there, what shall stand there."""
 
 
 def _checks_of(file: str) -> Iterator[tuple[str, Shape, torch.dtype]]:
     """What is computed to find a bug in a file."""
-    if file == "mma_correlate.cu":
-        yield from ((operation, MANY_TILES, torch.bfloat16) for operation in ("forward", "grad_input"))
+    if file.startswith("mma_"):
+        for shape in (MANY_TILES, replace(MANY_TILES, channels=(40, 40), size=(3, 5, 18, 5))):
+            yield from ((operation, shape, torch.bfloat16) for operation in ("forward", "grad_input"))
+        yield "forward", replace(MMA["8_to_8"], channels=(16, 8)), torch.float32
     else:
         for name in ("groups_strided_dilated", "many_channels", "many_voxels", "cube"):
             yield from ((operation, SHAPES[name], torch.float32) for operation in OPERATIONS)
@@ -260,10 +345,15 @@ def _checks_of(file: str) -> Iterator[tuple[str, Shape, torch.dtype]]:
 def _catches(kernels: EmulatedKernels, file: str) -> bool:
     for operation, shape, dtype in _checks_of(file):
         operands = draw(operation, shape, dtype)
-        right = reference(operation, shape, *operands)
+        is_tf32 = file.startswith("mma_") and dtype == torch.float32
+        if is_tf32:
+            right = reference(operation, shape, *map(_rounded_to_tf32, operands[:2]), *operands[2:])
+        else:
+            right = reference(operation, shape, *operands)
         for backwards in (False, True):
+            options: dict[str, Any] = {"reverse": backwards, "eager": backwards}
             try:
-                actual = kernels.run(operation, shape, *operands, reverse=backwards, eager=backwards)
+                actual = kernels.run(operation, shape, *operands, precision="tf32" if is_tf32 else "fast", **options)
                 (assert_near if dtype == torch.float32 else assert_rounded_once)(actual, right)
             except AssertionError:
                 return True

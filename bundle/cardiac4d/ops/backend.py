@@ -13,6 +13,8 @@ from .settings import PRECISIONS, active
 
 DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 """What the native kernels compute with."""
+TF32 = len(PRECISIONS)
+"""The code of the precision that nobody asks for here: ``fast`` where torch's own flags allow TF32."""
 
 _reported: set[str] = set()
 
@@ -70,9 +72,19 @@ def is_transformed() -> bool:
     return torch._C._are_functorch_transforms_active()
 
 
-def precision_code() -> int:
-    """The precision in force, as the kernels number it."""
-    return PRECISIONS.index(active().precision)
+def precision_code(like: Tensor) -> int:
+    """The precision in force for a call on such tensors, as the kernels number it (``csrc/conv4d_problem.h``)."""
+    precision = active().precision
+    is_float_on_gpu = like.device.type == "cuda" and like.dtype == torch.float32
+    if precision == "fast" and is_float_on_gpu and _allows_tf32():
+        return TF32
+    return PRECISIONS.index(precision)
+
+
+@torch.compiler.assume_constant_result  # torch's compiler does not trace its flags; compiled code keeps the answer
+def _allows_tf32() -> bool:
+    """Tell whether torch computes convolutions in TF32, ``torch.backends.cudnn.allow_tf32`` by its older name."""
+    return torch.backends.cudnn.conv.fp32_precision == "tf32"  # type: ignore[attr-defined]  # made at run time
 
 
 def _is_ruled_out() -> bool:

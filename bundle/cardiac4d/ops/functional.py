@@ -84,5 +84,5 @@ def conv4d_parsed(
     if not torch.jit.is_scripting():
         input, weight, bias = autocast(input, weight, bias)
         if runs_native(input, weight, bias):
-            return call("conv4d", input, weight, bias, stride, padding, dilation, groups, precision_code())
+            return call("conv4d", input, weight, bias, stride, padding, dilation, groups, precision_code(input))
     return conv4d_composed(input, weight, bias, stride, padding, dilation, groups)

@@ -45,7 +45,7 @@ def conv4d_sums(
         squares of each channel, without gradient.
     """
     x, weight, bias = autocast(x, weight, bias)
-    return torch.ops.cardiac4d.conv4d_sums(x, weight, bias, stride, padding, [1, 1, 1, 1], 1, precision_code())
+    return torch.ops.cardiac4d.conv4d_sums(x, weight, bias, stride, padding, [1, 1, 1, 1], 1, precision_code(x))
 
 
 def residual_block(
@@ -73,7 +73,7 @@ def residual_block(
         A tensor like ``x``, differentiable any number of times, and its sums for the next block.
     """
     parameters = *first.for_kernels(x), *second.for_kernels(x)
-    results = torch.ops.cardiac4d.residual_block(x, sums, *parameters, num_groups, eps, precision_code())
+    results = torch.ops.cardiac4d.residual_block(x, sums, *parameters, num_groups, eps, precision_code(x))
     return results[0], results[-1]
 
 
@@ -82,7 +82,7 @@ def residual_block_(
 ) -> Tensor:
     """Compute :func:`residual_block` in the memory of ``x``, without gradient; returns the sums of the result."""
     parameters = *first.for_kernels(x), *second.for_kernels(x)
-    return torch.ops.cardiac4d.residual_block_(x, sums, *parameters, num_groups, eps, precision_code())
+    return torch.ops.cardiac4d.residual_block_(x, sums, *parameters, num_groups, eps, precision_code(x))
 
 
 def upsample_conv_add(x: Tensor, weight: Tensor, bias: Tensor | None, skip: Tensor) -> tuple[Tensor, Tensor]:

@@ -53,7 +53,7 @@ def conv4d_input(
     _check(size, list(weight.shape), grad_output, sizes, groups)
     weight, grad_output, _ = autocast(weight, grad_output, None)
     if runs_native(weight, grad_output):
-        return call("conv4d_input", size, weight, grad_output, *sizes, groups, precision_code())
+        return call("conv4d_input", size, weight, grad_output, *sizes, groups, precision_code(weight))
     return _pull_back(
         lambda x: conv4d_composed(x, weight, None, *sizes, groups), grad_output.new_zeros(size), grad_output
     )
@@ -96,7 +96,7 @@ def conv4d_weight(
     _check(list(input.shape), size, grad_output, sizes, groups)
     input, grad_output, _ = autocast(input, grad_output, None)
     if runs_native(input, grad_output):
-        return call("conv4d_weight", input, size, grad_output, *sizes, groups, precision_code())
+        return call("conv4d_weight", input, size, grad_output, *sizes, groups, precision_code(input))
     return _pull_back(
         lambda w: conv4d_composed(input, w, None, *sizes, groups), grad_output.new_zeros(size), grad_output
     )

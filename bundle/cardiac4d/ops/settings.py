@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 BACKENDS = ("auto", "native", "composed")
 PRECISIONS = ("fast", "exact", "direct")
-"""In the order of the codes in ``csrc/cpu/conv4d_cpu.h``."""
+"""In the order of the codes in ``csrc/conv4d_problem.h``."""
 INSTRUCTION_SETS = ("avx512", "avx2", "portable")
 PREFIX = "CARDIAC4D_"
 VARIABLES = ("BACKEND", "BUILD", "CPU_ISA", "CUDA", "CUDA_ARCHS", "FUSED", "PRECISION", "STRICT")

@@ -10,6 +10,8 @@
 #include <cuda_fp16.h>
 #include <cuda_runtime.h>
 
+#include "conversion.h"
+
 namespace emulation {
 
 // What the lanes of a warp hand in and get back: up to 12 and 4 words.
@@ -26,30 +28,36 @@ uint32_t shared_address(const void* pointer);
 void load_4_blocks(Exchange& lanes);
 void load_2_blocks(Exchange& lanes);
 
+// The number at a place of an operand's word: one of two half numbers, or one in TF32, whose last 13 bits do not count.
+template <class Half>
+float operand(Half, uint32_t word, int place) {
+  return converted<float>(Half{static_cast<uint16_t>(word >> 16 * place)});
+}
+inline float operand(float, uint32_t word, int) { return c4d::float_of_bits(word & 0xFFFFE000u); }
+
 // sums (16 x 8) += a (16 x 8 blocks) * b (8 blocks x 8), as the PTX manual lays out the operands of mma.m16n8k16 and
-// k8.
-template <class Half, int kBlocks>
+// k8. In TF32 k is half of that: a block has 4 columns.
+template <class Storage, int kBlocks>
 void multiply(Exchange& lanes) {
-  float a[16][8 * kBlocks], b[8 * kBlocks][8];
-  const auto number = [](uint32_t word, int place) {
-    const Half half{static_cast<uint16_t>(word >> 16 * place)};
-    float result;
-    c4d::convert(half, result);
-    return result;
-  };
+  constexpr int kPlaces = sizeof(uint32_t) / sizeof(Storage), kColumns = 4 * kPlaces;
+  float a[16][kColumns * kBlocks], b[kColumns * kBlocks][8];
   for (int lane = 0; lane < 32; ++lane) {
     const uint32_t* words = lanes.in[lane] + 4;
-    for (int place = 0; place < 2; ++place) {
-      const int k = lane % 4 * 2 + place;
-      for (int i = 0; i < 2 * kBlocks; ++i) a[lane / 4 + i % 2 * 8][k + i / 2 * 8] = number(words[i], place);
-      for (int i = 0; i < kBlocks; ++i) b[k + i * 8][lane / 4] = number(words[2 * kBlocks + i], place);
+    for (int place = 0; place < kPlaces; ++place) {
+      const int k = lane % 4 * kPlaces + place;
+      for (int i = 0; i < 2 * kBlocks; ++i) {
+        a[lane / 4 + i % 2 * 8][k + i / 2 * kColumns] = operand(Storage(), words[i], place);
+      }
+      for (int i = 0; i < kBlocks; ++i) {
+        b[k + i * kColumns][lane / 4] = operand(Storage(), words[2 * kBlocks + i], place);
+      }
     }
   }
   for (int lane = 0; lane < 32; ++lane) {
     for (int i = 0; i < 4; ++i) {
       float sum;
       memcpy(&sum, &lanes.in[lane][i], sizeof sum);
-      for (int k = 0; k < 8 * kBlocks; ++k) sum += a[lane / 4 + i / 2 * 8][k] * b[k][lane % 4 * 2 + i % 2];
+      for (int k = 0; k < kColumns * kBlocks; ++k) sum += a[lane / 4 + i / 2 * 8][k] * b[k][lane % 4 * 2 + i % 2];
       memcpy(&lanes.out[lane][i], &sum, sizeof sum);
     }
   }
@@ -68,6 +76,12 @@ inline void load_blocks(uint32_t address, uint32_t (&blocks)[4]) {
 }
 inline void load_blocks(uint32_t address, uint32_t (&blocks)[2]) {
   memcpy(blocks, emulation::run_in_warp(&address, 1, emulation::load_2_blocks), sizeof blocks);
+}
+
+// To the nearest, ties away from zero.
+template <int kCount>
+void round_to_tf32(uint32_t (&words)[kCount]) {
+  for (uint32_t& word : words) word = (word + 0x1000u) & 0xFFFFE000u;
 }
 
 template <class Half>

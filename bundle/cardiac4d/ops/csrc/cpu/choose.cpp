@@ -6,6 +6,9 @@
 namespace c4d {
 namespace {
 
+// There is no TF32 on a CPU.
+bool is_fast(const c4d_problem& p) { return p.precision == C4D_FAST || p.precision == C4D_TF32; }
+
 constexpr int64_t kWinogradMinChannels = 4;  // with fewer the transforms cost more than they save
 
 bool is_empty(const c4d_problem& p) {
@@ -52,14 +55,14 @@ Algorithm choose_algorithm(const c4d_problem& p, Operation operation) {
   if (!fits_winograd(p)) return Algorithm::kDirect;
   const int64_t(&size)[4] = operation == kGradInput ? p.in : p.out;
   const int64_t direct = 9 * size[0] * size[1], two = products(size, 2), four = products(size, 4);
-  if (p.precision == C4D_FAST && four <= two && four < direct) return Algorithm::kWinograd4;
+  if (is_fast(p) && four <= two && four < direct) return Algorithm::kWinograd4;
   return two < direct ? Algorithm::kWinograd2 : Algorithm::kDirect;
 }
 
 int choose_fused_tile(const c4d_problem& p, Operation operation) {
   if (p.dtype == C4D_FLOAT64 || is_empty(p) || !fits_winograd(p)) return 0;
   const int64_t(&size)[4] = operation == kGradInput ? p.in : p.out;
-  return p.precision == C4D_FAST && products(size, 4) <= products(size, 2) ? 4 : 2;
+  return is_fast(p) && products(size, 4) <= products(size, 2) ? 4 : 2;
 }
 
 }  // namespace c4d

@@ -25,8 +25,8 @@ __device__ inline void copy_async(uint32_t to, const void* from, bool is_inside)
 // Waits for this thread's copies; those of the others are there behind the next barrier.
 __device__ inline void wait_for_copies() { asm volatile("cp.async.wait_all;" ::: "memory"); }
 
-// A block is 8 rows of 8 half numbers. Lane l gives the address of row l % 8 of block l / 8, and gets of each block two
-// neighbours: those at 2 * (l % 4) of row l / 4.
+// A block is 8 rows of 16 bytes: 8 half numbers, or 4 of float32. Lane l gives the address of row l % 8 of block l / 8,
+// and gets of each block word l % 4 of row l / 4: two neighbours, or one number.
 __device__ inline void load_blocks(uint32_t address, uint32_t (&blocks)[4]) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
                : "=r"(blocks[0]), "=r"(blocks[1]), "=r"(blocks[2]), "=r"(blocks[3])
@@ -58,6 +58,25 @@ __device__ inline void load_blocks(uint32_t address, uint32_t (&blocks)[2]) {
 C4D_MULTIPLY(__nv_bfloat16, "bf16")
 C4D_MULTIPLY(__half, "f16")
 #undef C4D_MULTIPLY
+
+// The same in TF32, with half as many columns of a and rows of b: words hold one number each.
+__device__ inline void multiply(float, float (&sums)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+  asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+      : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+__device__ inline void multiply(float, float (&sums)[4], const uint32_t (&a)[2], uint32_t b) {
+  asm("mma.sync.aligned.m16n8k4.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};"
+      : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
+      : "r"(a[0]), "r"(a[1]), "r"(b));
+}
+
+// Rounds float32 numbers to TF32, to the nearest; a product would cut them off.
+template <int kCount>
+__device__ inline void round_to_tf32(uint32_t (&words)[kCount]) {
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(words[i]) : "f"(__uint_as_float(words[i])));
+}
 
 }  // namespace c4d_cuda
 

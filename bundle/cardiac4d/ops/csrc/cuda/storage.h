@@ -36,6 +36,11 @@ __device__ inline void store_pair(float first, float second, Half* to) {
   *reinterpret_cast<uint32_t*>(to) = bits;
 }
 
+// Two float32 numbers; the address is a multiple of 8.
+__device__ inline void store_pair(float first, float second, float* to) {
+  *reinterpret_cast<float2*>(to) = make_float2(first, second);
+}
+
 // Calls call(Storage{}) with the type that a dtype names.
 template <class Call>
 auto with_storage(int32_t dtype, const Call& call) {
