@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import ctypes
 import subprocess
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +103,23 @@ class EmulatedKernels:
             assert (written[-GUARD:] == 77).all(), "written behind the memory"
         values = result[GUARD:-GUARD].view(size)
         return values if is_weight else from_frames(values)
+
+
+@contextmanager
+def emulation_of(
+    library: Path, *, reverse: bool = False, eager: bool = False, architecture: int = 90
+) -> Iterator[None]:
+    """How a library with emulated kernels runs, see :meth:`EmulatedKernels.run`."""
+    functions = ctypes.CDLL(str(library))
+    functions.c4d_emulation_reverse(int(reverse))
+    functions.c4d_emulation_eager(int(eager))
+    functions.c4d_emulation_architecture(architecture)
+    try:
+        yield
+    finally:
+        functions.c4d_emulation_reverse(0)
+        functions.c4d_emulation_eager(0)
+        functions.c4d_emulation_architecture(90)
 
 
 def build(folder: Path, csrc: Path = CSRC) -> Path:

@@ -38,12 +38,13 @@ class Block(NamedTuple):
 
     tensors: list[Tensor | None]
     groups: int
+    precision: int = 0
 
     @property
     def arguments(self) -> list[Any]:
         """As ``residual_block`` takes them, without sums of the input."""
         x, *parameters = self.tensors
-        return [x, None, *parameters, self.groups, EPS, 0]
+        return [x, None, *parameters, self.groups, EPS, self.precision]
 
 
 def draw_block(shape: tuple[int, ...], groups: int, dtype: torch.dtype, *, bias: bool = True) -> Block:

@@ -114,9 +114,8 @@ class _Copies(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        if func in (torch.ops.aten.clone.default, torch.ops.aten.contiguous.default):
-            if result.stride() != args[0].stride() and max(result.shape) > 1:
-                self.sizes.append(result.shape)
+        if func is torch.ops.aten.clone.default and result.stride() != args[0].stride():
+            self.sizes.append(result.shape)
         return result
 
 

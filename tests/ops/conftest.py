@@ -31,7 +31,14 @@ def cuda_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def operators(cuda_library: Path) -> Any:
-    """The operators of the CUDA binding on tensors of the CPU, with emulated kernels behind it."""
-    torch.ops.load_library(str(cuda_kernels.build_binding(cuda_library)))
+def cuda_binding(cuda_library: Path) -> Path:
+    """The CUDA binding, with emulated kernels behind it."""
+    library = cuda_kernels.build_binding(cuda_library)
+    torch.ops.load_library(str(library))
+    return library
+
+
+@pytest.fixture(scope="session")
+def operators(cuda_binding: Path) -> Any:
+    """The operators of the CUDA binding on tensors of the CPU."""
     return torch.ops.cardiac4d_emulated

@@ -4,25 +4,38 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from cardiac4d.ops.backend import TF32
 from cardiac4d.ops.layout import from_frames, to_frames
 from cardiac4d.ops.reference import conv4d_reference
+from tests.helpers.cuda_kernels import emulation_of
 from tests.helpers.fused_cuda_calls import LIMITS, Block, check, draw_block, expected_block, sums_of, upsampled
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
 
 DTYPES = list(LIMITS)
 BLOCKS = {
-    "on_tensor_cores": ((2, 8, 3, 5, 18, 3), 8),
+    "eight_channels": ((2, 8, 3, 5, 18, 3), 8),
     "ragged": ((2, 6, 3, 4, 5, 3), 3),
     "one_group": ((1, 16, 2, 3, 4, 5), 1),
     "one_voxel": ((2, 8, 1, 1, 1, 1), 1),
 }
+"""Shape and groups; in half types all but "ragged" run on tensor cores."""
+MANY_TILES = {
+    "8": ((2, 8, 10, 9, 18, 5), 2),
+    "16": ((1, 16, 9, 5, 5, 5), 16),
+    "24": ((1, 24, 3, 5, 5, 3), 3),
+    "32": ((1, 32, 9, 3, 3, 2), 8),
+    "40_streamed": ((2, 40, 9, 3, 3, 2), 8),
+}
+"""Blocks on tensor cores: every tile, cut on every axis, more tiles than blocks of threads."""
+TF32_LIMIT = 2e-3
 SIZES = [(7, 6, 5, 3), (1, 2, 3, 1), (8, 4, 2, 6)]
 
 
@@ -45,13 +58,13 @@ def run_block(operators: Any, block: Block, seed: Tensor, wanted: int = 255) -> 
     return results, list(operators.residual_block_backward(seed, x, y, x_sums, y_sums, *options))
 
 
-def check_block(operators: Any, name: str, dtype: torch.dtype, *, bias: bool = True) -> None:
+def check_block(operators: Any, name: str, dtype: torch.dtype, *, bias: bool = True, precision: int = 0) -> None:
     shape, groups = BLOCKS[name]
-    block = draw_block(shape, groups, dtype, bias=bias)
+    block = draw_block(shape, groups, dtype, bias=bias)._replace(precision=precision)
     seed = torch.randn(shape).to(dtype)
     (out, y, x_sums, y_sums, out_sums), gradients = run_block(operators, block, seed)
     right = expected_block(block, seed, y)
-    limit = LIMITS[dtype]
+    limit = TF32_LIMIT if precision == TF32 else LIMITS[dtype]
     check(y, right.hidden, limit)
     check(out, right.out, limit)
     for sums, of in ((x_sums, block.tensors[0]), (y_sums, y), (out_sums, out)):
@@ -71,6 +84,33 @@ def check_block(operators: Any, name: str, dtype: torch.dtype, *, bias: bool = T
 @pytest.mark.parametrize("name", BLOCKS)
 def test_block_and_its_gradients_are_the_layers(operators: Any, name: str) -> None:
     check_block(operators, name, torch.float32)
+
+
+def test_block_on_tensor_cores_has_the_bits_of_the_separate_passes(operators: Any, cuda_binding: Path) -> None:
+    """sm_75 has none: there each pass is a kernel of its own."""
+    shape = (1, 8, 2, 5, 3, 5)
+    block, seed = draw_block(shape, 2, torch.bfloat16), torch.randn(shape).bfloat16()
+    results = []
+    for architecture, eager in ((90, False), (90, True), (86, True), (75, False)):
+        with emulation_of(cuda_binding, architecture=architecture, eager=eager, reverse=eager):
+            (out, y, *_), gradients = run_block(operators, block, seed)
+            results.append([out, y, *gradients])
+    for a, b, c, apart in zip(*results, strict=True):
+        assert torch.equal(a, b)
+        assert torch.equal(a, c)
+        check(a, apart.double(), 1e-2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("eager", [False, True])
+@pytest.mark.parametrize("precision", [0, TF32])
+@pytest.mark.parametrize("name", MANY_TILES)
+def test_block_of_many_tiles(
+    operators: Any, cuda_binding: Path, name: str, precision: int, eager: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(BLOCKS, name, MANY_TILES[name])
+    with emulation_of(cuda_binding, eager=eager, reverse=eager):
+        check_block(operators, name, torch.float32 if precision else torch.float16, bias=eager, precision=precision)
 
 
 @pytest.mark.slow

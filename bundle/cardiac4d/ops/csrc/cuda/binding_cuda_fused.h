@@ -127,7 +127,7 @@ struct CudaBlockCall {
 
   // out: like x, or x itself.
   void run(bool x_sums_known, const Tensor& out, const Tensor& y, const c4d_cuda_block_sums& sums) const {
-    const Tensor workspace = bytes(x, c4d_cuda_block_workspace(&block));
+    const Tensor workspace = bytes(x, c4d_cuda_block_workspace(&block, false));
     check_launch(c4d_cuda_residual_block(&block, x.const_data_ptr(), x_sums_known, out.mutable_data_ptr(),
                                          y.mutable_data_ptr(), &sums, workspace.mutable_data_ptr(),
                                          current_stream(x)));
@@ -210,7 +210,7 @@ inline EightTensors cuda_residual_block_backward(
   const bool needs_dx = wanted & (kWantsInput | kWantsNorm1), needs_inner = wanted & ~kWantsWeight2;
   const Tensor dx = needs_dx ? empty_frames(x, size) : none(x);
   const Tensor inner = needs_inner ? empty_frames(x, size) : none(x);
-  const Tensor workspace = bytes(x, c4d_cuda_block_workspace(&block));
+  const Tensor workspace = bytes(x, c4d_cuda_block_workspace(&block, true));
   const c4d_cuda_half_gradients pointers1 = grad1.pointers(), pointers2 = grad2.pointers();
   check_launch(c4d_cuda_residual_block_grad(
       &block, grad_out.const_data_ptr(), x.const_data_ptr(), y.const_data_ptr(),

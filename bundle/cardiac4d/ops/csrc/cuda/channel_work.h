@@ -11,6 +11,7 @@
 #ifndef CARDIAC4D_CUDA_CHANNEL_WORK_H
 #define CARDIAC4D_CUDA_CHANNEL_WORK_H
 
+#include "channel_sums.h"
 #include "launch.h"
 #include "octets.h"
 
@@ -105,10 +106,6 @@ __global__ void __launch_bounds__(kWorkThreads) sum_channels(const Work work) {
     __syncthreads();  // before the next job overwrites the sums
   }
 }
-
-// Adds up sums of pieces, (N, pieces, C, 2), to those of the samples, (N, C, 2); see channel_sums.cu.
-int add_pieces_of_samples(int64_t batch, int64_t pieces, int64_t channels, const double* from, double* sums,
-                          void* stream);
 
 // Visits the items and sums up; `pieces` has pieces_bytes of memory.
 inline int64_t pieces_bytes(const Cut& cut) { return cut.batch * cut.pieces * cut.channels * 2 * int64_t(sizeof(double)); }

@@ -69,7 +69,7 @@ int c4d_cuda_residual_block_grad(const c4d_cuda_block*, const void* grad_out, co
                                  const double* sums_x, const double* sums_y, void* inner, void* dx,
                                  const c4d_cuda_half_gradients* first, const c4d_cuda_half_gradients* second,
                                  void* workspace, void* stream);
-int64_t c4d_cuda_block_workspace(const c4d_cuda_block*);  // bytes, for both
+int64_t c4d_cuda_block_workspace(const c4d_cuda_block*, int is_for_gradient);  // bytes
 
 #ifdef __cplusplus
 }

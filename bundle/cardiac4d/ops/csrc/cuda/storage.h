@@ -25,6 +25,14 @@ __device__ inline void store(float number, float* to) { *to = number; }
 __device__ inline void store(float number, __nv_bfloat16* to) { *to = __float2bfloat16_rn(number); }
 __device__ inline void store(float number, __half* to) { *to = __float2half_rn(number); }
 
+// A number as it comes back from memory.
+template <class Storage>
+__device__ inline float rounded(float number) {
+  Storage stored;
+  store(number, &stored);
+  return value(stored);
+}
+
 // Two neighbouring half numbers at once; the address is a multiple of 4.
 template <class Half>
 __device__ inline void store_pair(float first, float second, Half* to) {
