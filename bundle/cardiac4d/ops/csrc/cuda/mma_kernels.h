@@ -48,7 +48,7 @@ __device__ void compute_step(const Work& work, const Tile& tile, const Part& par
 }
 
 template <class Work>
-__global__ void __launch_bounds__(kThreads) correlate_on_tensor_cores(const Work work) {
+__global__ void __launch_bounds__(kThreads, 1) correlate_on_tensor_cores(const Work work) {
 #ifdef C4D_HAS_TENSOR_CORES
   const Part part = part_of_warp<Work>();
   const int in_blocks = work.sizes.in_blocks, slot = in_blocks * Work::kPlane;
@@ -96,7 +96,7 @@ __device__ void copy_stage(const Work& work, const Tile& tile, int stage) {
 }
 
 template <class Work>
-__global__ void __launch_bounds__(kThreads) correlate_streamed(const Work work) {
+__global__ void __launch_bounds__(kThreads, 1) correlate_streamed(const Work work) {
 #ifdef C4D_HAS_TENSOR_CORES
   const Part part = part_of_warp<Work>();
   const int first_row = (part.t * Work::kSpanW + part.w) * Work::kSpanD;
