@@ -14,11 +14,6 @@
 namespace c4d_cuda {
 namespace {
 
-// Kernels for sm_80 and newer are compiled for sm_75 as well, but not called there, see fits_device.
-#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
-#define C4D_HAS_TENSOR_CORES
-#endif
-
 template <class Work>
 struct Resident : Work {
   static constexpr int kSlots = 4;  // planes in shared memory

@@ -15,6 +15,11 @@
 #include "ptx.h"
 #include "storage.h"
 
+// Kernels for sm_80 and newer are compiled for sm_75 as well, without their content, but not called there.
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
+#define C4D_HAS_TENSOR_CORES
+#endif
+
 namespace c4d_cuda {
 
 constexpr int kWarps = 4, kThreads = 32 * kWarps;
@@ -142,8 +147,7 @@ __device__ void prepare_plane(const Work& work, const Tile& tile, int h, uint32_
       uint32_t words[4];
       memcpy(words, c4d_shared + vector, kVector);
       if constexpr (kNormalises) {
-        const int64_t number =
-            (int64_t(tile.n) * work.sizes.in_blocks + first_block + block) * Work::kBlock;  // of the first channel
+        const int64_t number = (int64_t(tile.n) * work.sizes.in_blocks + block + first_block) * Work::kBlock;
         normalise<typename Work::Storage>(work.fusion.scale + number, work.fusion.shift + number, words);
       }
       if constexpr (kRounds) round_to_tf32(words);

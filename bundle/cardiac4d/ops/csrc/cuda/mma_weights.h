@@ -23,6 +23,7 @@ struct PackWeights {
 
 template <class Work>
 __global__ void __launch_bounds__(kThreads) pack(const Work work) {
+#ifdef C4D_HAS_TENSOR_CORES
   const int64_t step = int64_t(gridDim.x) * kThreads;
   for (int64_t i = blockIdx.x * int64_t(kThreads) + threadIdx.x; i < work.count(); i += step) {
     const int lane = i % 32, tap = i / 32 % kTaps;  // tap: H, W, T, D
@@ -39,6 +40,7 @@ __global__ void __launch_bounds__(kThreads) pack(const Work work) {
     if constexpr (Work::kWord == 1) round_to_tf32(word);
     work.packed[i] = word[0];
   }
+#endif
 }
 
 }  // namespace c4d_cuda
