@@ -7,6 +7,8 @@ Called through their C interface, without the torch binding; see ``test_cuda_ker
 from __future__ import annotations
 
 import ctypes
+import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -85,12 +87,12 @@ class EmulatedKernels:
         if not is_weight:
             size = size[0], size[5], *size[2:5], size[1]
         problem = shape.to_c(dtype, precision)
-        result = _guarded(torch.full(size, torch.nan, dtype=dtype), 77.0)
+        result = guarded(torch.full(size, torch.nan, dtype=dtype), 77.0)
         laid = [to_frames(t) if frames else t for t, frames in zip(tensors, LIE_AS_FRAMES[operation], strict=True)]
-        operands = [None if t is None else _guarded(t, torch.nan) for t in laid]
+        operands = [None if t is None else guarded(t, torch.nan) for t in laid]
         pointers = [None if t is None else t[GUARD:].data_ptr() for t in [*operands, result]]
         count = self.workspace(operation, shape, dtype, precision) // 8 + 1
-        workspace = _guarded(torch.full([count], torch.nan, dtype=torch.float64), 77.0)
+        workspace = guarded(torch.full([count], torch.nan, dtype=torch.float64), 77.0)
         pointers.append(workspace[GUARD:].data_ptr())
         self._library.c4d_emulation_reverse(int(reverse))
         self._library.c4d_emulation_eager(int(eager))
@@ -122,13 +124,32 @@ def emulation_of(
         functions.c4d_emulation_architecture(90)
 
 
+def rebuild(folder: Path, csrc: Path, changed: str, built: Path) -> Path:
+    """As :func:`build` after one file was changed: what does not depend on it is taken from a library's objects."""
+    for unit in sorted((csrc / "cuda").glob("*.cu")):
+        if changed not in _included(unit):
+            shutil.copy(built.parent / f"{unit.name}.o", folder)
+    return build(folder, csrc)
+
+
+def _included(source: Path) -> set[str]:
+    """The files of a folder that a source is compiled from, by name."""
+    names = {source.name}
+    for name in re.findall(r'#include "(\w+\.h)"', source.read_text()):
+        if (source.parent / name).exists():
+            names |= _included(source.parent / name)
+    return names
+
+
 def build(folder: Path, csrc: Path = CSRC) -> Path:
-    """Compile the kernels below a ``csrc`` folder for the emulation."""
+    """Compile the kernels below a ``csrc`` folder for the emulation, but for objects that are there already."""
     units = [*sorted((csrc / "cuda").glob("*.cu")), EMULATION / "emulation.cpp"]
     includes = [f"-DC4D_MAX_BLOCKS={MAX_BLOCKS}", f"-I{EMULATION}", f"-I{csrc}"]
 
     def compile_unit(unit: Path) -> str:
         target = folder / f"{unit.name}.o"
+        if target.exists():
+            return str(target)
         subprocess.run(["g++", "-x", "c++", *FLAGS, *includes, "-c", str(unit), "-o", str(target)], check=True)
         return str(target)
 
@@ -154,7 +175,7 @@ def build_binding(kernels: Path) -> Path:
     return library
 
 
-def _guarded(x: Tensor, guard: float) -> Tensor:
+def guarded(x: Tensor, guard: float) -> Tensor:
     """The numbers of a tensor between guards."""
     margin = torch.full([GUARD], guard, dtype=x.dtype)
     return torch.cat([margin, x.flatten(), margin])

@@ -17,7 +17,7 @@ from tests.helpers.conv4d_cases import CASES
 from tests.helpers.conv4d_kernel_checks import check_problem_of_table
 from tests.helpers.conv4d_table import TABLE
 from tests.helpers.cpu_kernels import DTYPES, OPERATIONS, Shape, reference
-from tests.helpers.cuda_kernels import CSRC, EmulatedKernels, build, draw
+from tests.helpers.cuda_kernels import CSRC, EmulatedKernels, draw, rebuild
 from tests.helpers.tolerances import assert_near
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
@@ -366,11 +366,12 @@ def _catches(kernels: EmulatedKernels, file: str) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mutant", MUTANTS)
-def test_planted_bug_is_caught(mutant: str, tmp_path: Path) -> None:
+def test_planted_bug_is_caught(mutant: str, cuda_library: Path, tmp_path: Path) -> None:
     file, right, wrong = MUTANTS[mutant]
     shutil.copytree(CSRC, tmp_path / "csrc")
     source = tmp_path / "csrc" / "cuda" / file
     text = source.read_text()
     assert text.count(right) == 1
     source.write_text(text.replace(right, wrong))
-    assert _catches(EmulatedKernels(build(tmp_path, tmp_path / "csrc")), file)
+    library = rebuild(tmp_path, tmp_path / "csrc", file, cuda_library)
+    assert _catches(EmulatedKernels(library), file)
