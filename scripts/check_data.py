@@ -29,11 +29,8 @@ def check(
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     if output_json and Path(output_json).exists() and not overwrite:
-        raise SystemExit(str(InputError(output_json, "the file exists already", "name another, or allow overwriting")))
-    try:
-        found = check_data(data_list, dataset_dir)
-    except InputError as error:
-        raise SystemExit(str(error)) from error
+        raise InputError(output_json, "the file exists already", "name another, or allow overwriting")
+    found = check_data(data_list, dataset_dir)
     if output_json:
         found.write(output_json)
     print(format_check(found))

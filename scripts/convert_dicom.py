@@ -25,15 +25,13 @@ def convert_dicom(
         series: series to take: a number, a description (with * for any text), or numbers as [3,4].
         study: study to take, by description.
     """
+    check_target(output)
     try:
-        check_target(output)
         sequence = DicomSequence(source, phase_key=phase_key, series=series, study=study)
         return f"{sequence.describe()}\nwritten: {write_nifti(sequence, output)}"
-    except InputError as error:
-        raise SystemExit(str(error)) from error
     except OSError as error:
         fix = "name a file in a folder that can be written to and has space"
-        raise SystemExit(str(InputError(output, f"it cannot be written ({error.strerror})", fix))) from error
+        raise InputError(output, f"it cannot be written ({error.strerror})", fix) from error
 
 
 if __name__ == "__main__":

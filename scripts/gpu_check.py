@@ -1,70 +1,76 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Check the kernels for CUDA on a GPU, and time them: ``python scripts/gpu_check.py --json gpu.json``.
+"""Check the kernels for CUDA on a GPU, and time them: ``python scripts/gpu_check.py --json gpu.json --table gpu.md``.
 
-Builds what is not built, with nvcc. Needs torch with CUDA and nothing else. Exit code 0: all checks passed; 1: one
-failed, or nothing could be built; 2: there is no GPU, and nothing was checked.
+Builds what is not built, with nvcc. Then, as long as ten minutes last: the operators' checks; the whole network against
+cuDNN and the floor, inference and training step; real training steps with loading; every layer by itself; a training
+step as a CUDA graph; NVIDIA's sanitizers. Results are written as they come. Needs torch with CUDA and nothing else;
+with MONAI and Ignite the training steps load their crops as the bundle does.
+
+Exit code 0: all checks passed; 1: one failed, or nothing could be built; 2: there is no GPU, and nothing was checked.
+``--dry_run`` tries all that is timed on a CPU, in tiny sizes: its numbers mean nothing.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from conv4d_benchmark import gpu_checks, gpu_layers
-from conv4d_benchmark.gpu_checks import Outcome
+from conv4d_benchmark import gpu_checks
+from conv4d_benchmark.gpu_report import Report
+from conv4d_benchmark.gpu_sections import Scale, sections
 
 from cardiac4d.ops import backend_info
 
 NO_GPU, FAILED = 2, 1
-BUILT = "GPU_CHECK_BUILT"
-"""Set for the process that goes on after a build: it does not build again."""
+BUILT = "GPU_CHECK_STARTED"
+"""When the process began that went on after a build: it does not build again."""
+SANITIZER_S = 90.0
+"""For one sanitizer at most: on some machines they take long to start."""
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description="Check the kernels for CUDA on a GPU, and time them.")
     parser.add_argument("--json", type=Path, help="where to write results and times")
+    parser.add_argument("--table", type=Path, help="where to write them as Markdown")
+    parser.add_argument("--minutes", type=float, default=9.5, help="no part starts later than this")
     parser.add_argument("--no_benchmark", action="store_true", help="check, but time nothing")
     parser.add_argument("--small", action="store_true", help="few small problems and nothing else, for a sanitizer")
+    parser.add_argument("--dry_run", action="store_true", help="time tiny sizes on the CPU, to try the script out")
     return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Check and time; returns the exit code."""
-    options = parse(arguments)
-    if not torch.cuda.is_available():
+    options, device = parse(arguments), "cuda"
+    if options.dry_run:
+        device = "cpu"
+    elif not torch.cuda.is_available():
         print(f"no GPU: torch {torch.__version__} finds no CUDA device. Nothing was checked.")
         return NO_GPU
-    if backend_info()["cuda"] != "loaded":
+    elif backend_info()["cuda"] != "loaded":
         return build_and_go_on()
-    machine = {**backend_info(), "gpu": torch.cuda.get_device_name(), "cuda_of_torch": str(torch.version.cuda)}
-    print("\n".join(f"{name:20}{value}" for name, value in machine.items()))
-    outcomes = check(options.small)
-    rows = []
-    if all(outcome.passed for outcome in outcomes) and not (options.small or options.no_benchmark):
-        rows = list(gpu_layers.measure("cuda"))
-        print(gpu_layers.to_table(rows))
-    if options.json:
-        content = {"machine": machine, "checks": [o._asdict() for o in outcomes], "layers": [vars(row) for row in rows]}
-        options.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    return 0 if all(outcome.passed for outcome in outcomes) else FAILED
+    end = float(os.environ.get(BUILT, time.time())) + 60 * options.minutes
+    report = Report(machine(device), options.json, options.table)
+    if device == "cuda":
+        report.check(gpu_checks.run_all(device, small=options.small))
+    if not (options.small or options.no_benchmark):
+        report.run(sections(device, Scale.tiny() if options.dry_run else Scale(), end), end)
+    if device == "cuda" and not options.small:
+        report.check(gpu_checks.run_sanitizers(__file__, min(SANITIZER_S, (end - time.time()) / 2)))
+    return 0 if report.passed else FAILED
 
 
-def check(small: bool) -> list[Outcome]:
-    """Run the checks, and say what each found as soon as it is there."""
-    outcomes = []
-    sanitizers = () if small else gpu_checks.run_sanitizers(__file__)
-    for found in (gpu_checks.run_all("cuda", small=small), sanitizers):
-        for outcome in found:
-            print(f"{'passed' if outcome.passed else 'FAILED':8}{outcome.name}: {outcome.detail}", flush=True)
-            outcomes.append(outcome)
-    return outcomes
+def machine(device: str) -> dict[str, str]:
+    """What the numbers belong to."""
+    name = torch.cuda.get_device_name() if device == "cuda" else "a dry run on the CPU: the numbers mean nothing"
+    return {**backend_info(), "gpu": name, "cuda_of_torch": str(torch.version.cuda)}
 
 
 def build_and_go_on() -> int:
@@ -72,10 +78,11 @@ def build_and_go_on() -> int:
     if BUILT in os.environ:
         print(f"the kernels for CUDA are still {backend_info()['cuda']}", file=sys.stderr)
         return FAILED
+    environment = {**os.environ, BUILT: str(time.time())}
     build = [sys.executable, "-m", "cardiac4d.ops.build"]
-    if subprocess.run(build, env={**os.environ, "CARDIAC4D_CUDA": "1"}).returncode != 0:
+    if subprocess.run(build, env={**environment, "CARDIAC4D_CUDA": "1"}).returncode != 0:
         return FAILED
-    return subprocess.run([sys.executable, *sys.argv], env={**os.environ, BUILT: "1"}).returncode
+    return subprocess.run([sys.executable, *sys.argv], env=environment).returncode
 
 
 if __name__ == "__main__":

@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from cardiac4d.command_line import run
-from cardiac4d.errors import InputError
 from cardiac4d.io import (
     ListOptions,
     write_acdc_datalist,
@@ -72,13 +72,11 @@ def make_datalist(
     given = {"table_csv": table_csv, "images": images, "labels": labels, "label_map": label_map}
     given |= {"lv": lv, "lvm": lvm, "full_cycle": full_cycle}
     write, own = _chosen(layout, {name: value for name, value in given.items() if value is not None})
-    if not 0 < validation_fraction < 1:
-        raise SystemExit(f"--validation_fraction must lie between 0 and 1, got {validation_fraction}")
     try:
         options = ListOptions(seed, validation_fraction, overwrite)
-        return str(write(source_dir, output_json=output_json, options=options, **own))
-    except InputError as error:
-        raise SystemExit(str(error)) from error
+    except ValueError as error:  # names the argument as Python does
+        raise SystemExit(re.sub(r"`(\w+)`", r"--\1", str(error))) from error
+    return str(write(source_dir, output_json=output_json, options=options, **own))
 
 
 def _chosen(layout: str, options: dict[str, Any]) -> tuple[Callable[..., Path], dict[str, Any]]:

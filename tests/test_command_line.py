@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cardiac4d.command_line import run
+from cardiac4d.errors import InputError
 
 SCRIPTS = sorted((Path(__file__).resolve().parents[1] / "scripts").glob("*.py"))
 
@@ -87,6 +88,15 @@ def test_help_does_no_work(script: Script, capsys: pytest.CaptureFixture[str]) -
     assert stopped.value.code == 0
     assert "--seed=SEED" in capsys.readouterr().err.replace("\b", "")
     assert script.calls == []
+
+
+def test_input_that_cannot_be_used_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def work(folder: str) -> None:
+        raise InputError(folder, "it is empty", "name another")
+
+    monkeypatch.setattr(sys, "argv", ["work.py", "out"])
+    with pytest.raises(SystemExit, match=r"^out: it is empty\. Fix: name another\.$"):
+        run(work)
 
 
 def test_missing_fire_is_explained(script: Script, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,7 +36,7 @@ LAYERS: dict[str, set[str]] = {
     "report": COMMON | {"measure", "metrics", "io"},
 }
 LAYERS["workflows"] = {*LAYERS, "__init__", VERSION}
-LAYERS["command_line"] = set()
+LAYERS["command_line"] = {"errors"}
 LAYERS["__init__"] = {"layers", "ops", "networks", "losses"}
 """Which other layers a layer may import; the names of the root ``__init__`` load lazily, and it holds the version."""
 

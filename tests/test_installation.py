@@ -21,6 +21,7 @@ import pytest
 
 import cardiac4d
 from cardiac4d.ops import build
+from tests.helpers.backends import needs_compiler
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name != "posix", reason="needs the paths of a POSIX system")]
 
@@ -29,7 +30,6 @@ WITHOUT_TORCH = (
     "cardiac4d: native kernels not built (torch 2.10 or newer was not found beside this Python); "
     f"pure PyTorch runs instead. Build them later: {build.COMMAND}"
 )
-needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
 
 
 def _run(python: Path | str, *arguments: str | Path, cwd: Path, **variables: str) -> str:

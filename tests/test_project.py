@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import cardiac4d
+from tests.helpers.backends import needs_compiler
 from tests.helpers.process import run_python
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -211,7 +212,7 @@ def test_wheel_holds_exactly_the_package_and_nothing_stale(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
+@needs_compiler
 def test_wheel_with_the_native_library_fits_any_python_and_runs(tmp_path: Path) -> None:
     wheel = _make_wheel(_source_tree(tmp_path / "source"), {"CARDIAC4D_BUILD": "1", "CXX": "g++"})
     platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")

@@ -9,6 +9,8 @@ from functools import partial, wraps
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+from .errors import InputError
+
 _NUMBERS = {int: "a whole number", float: "a number", bool: "True or False", str: "text", NoneType: "None"}
 
 
@@ -24,7 +26,7 @@ def run(function: Callable[..., Any]) -> None:
 
     Raises:
         SystemExit: with code 2 and the usage, if an argument is unknown, missing or of another type; with code 0 after
-            ``--help``; with a sentence if python-fire is not installed.
+            ``--help``; with a sentence if python-fire is not installed, or an input cannot be used.
     """
     try:
         import fire
@@ -44,7 +46,10 @@ def run(function: Callable[..., Any]) -> None:
     }
     fire.Fire(fire.decorators.SetParseFns(**readers)(note))
     call = noted["call"]
-    fire.Fire(lambda: call(), command=[])
+    try:
+        fire.Fire(lambda: call(), command=[])
+    except InputError as error:
+        raise SystemExit(str(error)) from error
 
 
 def _reader(name: str, annotation: Any) -> Callable[[str], Any]:

@@ -31,6 +31,8 @@ SHOWN: tuple[tuple[Method, str], ...] = (
     *((method, method.name) for method in (*NATIVE, NATIVE_HALF)),
 )
 """The methods whose errors are shown, and what the table calls them."""
+LEAST_OF_TORCH = "PyTorch, least of all formulations"
+"""What the table calls the smallest error that any formulation has, for each result the one of another if need be."""
 
 
 @dataclass(frozen=True)
@@ -73,13 +75,20 @@ def _all_methods(problem: Problem) -> Iterator[Method]:
 
 
 def measure(size: Size) -> Iterator[Errors]:
-    """Yield the errors of every precision for convolutions of 8, 16 and 32 channels, at ``size`` or smaller."""
+    """Yield the errors of PyTorch and of every precision for 8, 16 and 32 channels, at ``size`` or smaller."""
     height, width, depth, frames = (min(pair) for pair in zip(size, LARGEST, strict=True))
     for channels in (8, 16, 32):
         problem = Problem(f"{channels} -> {channels}", (channels, channels), (height, width, depth, frames))
         expected = _exact(problem)
+        yield least([errors(method, problem, expected=expected) for method in FORMULATIONS])
         for method, name in SHOWN:
             yield errors(method, problem, name, expected)
+
+
+def least(found: Sequence[Errors]) -> Errors:
+    """Take the smallest error of each result from the errors of several methods on one problem."""
+    parts = zip(*((entry.forward, entry.grad_input, entry.grad_weight) for entry in found), strict=True)
+    return Errors(LEAST_OF_TORCH, found[0].case, *map(min, parts))
 
 
 def errors(method: Method, problem: Problem, name: str = "", expected: Sequence[Tensor] | None = None) -> Errors:

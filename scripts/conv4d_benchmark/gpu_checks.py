@@ -222,8 +222,8 @@ def check_second_device(device: str) -> str:
     return "cuda:1, while cuda:0 is current"
 
 
-def run_sanitizers(script: str) -> Iterator[Outcome]:
-    """Run the small checks under NVIDIA's memcheck and racecheck, where they are installed."""
+def run_sanitizers(script: str, seconds: float) -> Iterator[Outcome]:
+    """Run the small checks under NVIDIA's memcheck and racecheck, where they are installed, so long at most each."""
     program = shutil.which("compute-sanitizer")
     for tool in ("memcheck", "racecheck"):
         name = f"compute-sanitizer {tool}"
@@ -231,5 +231,9 @@ def run_sanitizers(script: str) -> Iterator[Outcome]:
             yield Outcome(name, True, "not checked: compute-sanitizer was not found")
             continue
         command = [program, "--tool", tool, "--error-exitcode", "9", sys.executable, script, "--small"]
-        done = subprocess.run(command, capture_output=True, text=True)
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=max(seconds, 1.0))
+        except subprocess.TimeoutExpired:
+            yield Outcome(name, True, f"not finished in {seconds:.0f} s; by itself: {' '.join(command)}")
+            continue
         yield Outcome(name, done.returncode == 0, (done.stdout + done.stderr).strip()[-300:])

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from .accuracy import Errors
+from .accuracy import LEAST_OF_TORCH, Errors
 from .layers import LEVELS, MODES
 from .memory import Peak
 from .results import Results
@@ -83,6 +83,18 @@ def worst_error(method: str, against: str = "") -> Callable[[Results], float | N
     return value
 
 
+def worst_ratio(method: str, against: str) -> Callable[[Results], float | None]:
+    """Largest ratio of two methods' errors on the same problem, of the output and of both gradients."""
+
+    def value(results: Results) -> float | None:
+        theirs = {entry.case: entry for entry in results.accuracy if entry.method == against}
+        pairs = [(entry, theirs[entry.case]) for entry in results.accuracy if entry.method == method and theirs]
+        names = ("forward", "grad_input", "grad_weight")
+        return max((getattr(a, name) / getattr(b, name) for a, b in pairs for name in names), default=None)
+
+    return value
+
+
 def _forward_errors(errors: Sequence[Errors], method: str) -> list[float]:
     return [entry.forward for entry in errors if entry.method == method]
 
@@ -113,4 +125,11 @@ TARGETS = (
     Target("error of F(4x4) against float64", 2e-5, 0, worst_error(FAST), "of the largest output"),
     Target("error of F(2x2), relative to PyTorch's in one sum", 1, 0, worst_error(EXACT, ONE_SUM), "times"),
     Target("error of F(2x2), relative to PyTorch's in several sums", 1, 0, worst_error(EXACT, SEVERAL_SUMS), "times"),
+    Target(
+        "error of F(2x2) and its gradients, relative to the least of all formulations",
+        1,
+        0,
+        worst_ratio(EXACT, LEAST_OF_TORCH),
+        "times",
+    ),
 )

@@ -8,6 +8,7 @@ import re
 import shlex
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -263,6 +264,33 @@ def test_augmented_crops_have_the_size_of_the_training_and_keep_image_and_label_
             contrasts.append((image[label == 1].mean() - image[label == 2].mean()).item())
     assert len(contrasts) > 3
     assert min(contrasts) > 0.1  # 290 HU, but for partial volume, drift and gamma
+
+
+@pytest.mark.parametrize("names", [("train", "quick"), ("train_3d",), ("train", "augment")], ids=str)
+def test_studies_in_memory_give_the_batches_of_files_in_their_order(names, dataset_dir):
+    """By the classes that a GPU takes, on the CPU; without a GPU they are off, with one they are on."""
+    values = {"dataset_dir": str(dataset_dir), "prepared_dir": str(dataset_dir / "prepared"), "num_workers": 0}
+    sizes = {"spacing_mm": [4, 4, 4], "roi_size": [8, 8, 8]}
+    batches = {}
+    for resident in (False, True):
+        parser = parse(*names, **values, **sizes, resident=resident, device="$torch.device('cpu')")
+        dataset, loader = (parser.get_parsed_content(f"train::{name}") for name in ("dataset", "dataloader"))
+        assert (dataset.memory is not None, loader.device is not None) == (resident, resident)
+        seed = parser.get_parsed_content("train::handlers")[0]
+        seed(SimpleNamespace(state=SimpleNamespace(epoch=3)))
+        batches[resident] = list(loader)
+    assert len(batches[True]) == len(batches[False]) >= 2
+    for found, expected in zip(batches[True], batches[False], strict=True):
+        for key in ("image", "label"):
+            assert torch.equal(found[key].as_tensor(), expected[key].as_tensor())
+
+
+@pytest.mark.parametrize("name", ["train", "train_3d"])
+def test_studies_stay_on_a_gpu_where_there_is_one(name):
+    for device in ("cpu", "cuda"):
+        parser = parse(name, device=f"$torch.device('{device}')")
+        assert parser.get_parsed_content("resident") == (device == "cuda")
+        assert load(name)["train"]["dataloader"]["num_workers"] == "$0 if @resident else @num_workers"
 
 
 @pytest.fixture(scope="module")

@@ -185,8 +185,10 @@ def test_model_of_another_resolution_is_refused(tmp_path, dataset_dir, model):
 
 def test_baseline_trains_on_labelled_frames_and_goes_through_the_same_evaluation(tmp_path, dataset_dir):
     output = run_bundle(
-        "training", "train_3d", dataset_dir=dataset_dir, output_dir=tmp_path / "train", max_epochs=1, **TINY
+        *("training", "train_3d"),
+        **{"dataset_dir": dataset_dir, "output_dir": tmp_path / "train", "max_epochs": 1, "resident": True, **TINY},
     )
+    assert "4 studies: 4 on cpu" in output
     checkpoint = tmp_path / "train" / "checkpoints" / "model_last.pt"
     content = torch.load(checkpoint.with_name("checkpoint_epoch=1.pt"), weights_only=True)
     assert steps_done(content) == 4, f"two sequences with two annotated frames each\n{output}"
@@ -235,7 +237,8 @@ def run_twice(run_id: str, *configs: str, **overrides: object) -> str:
 def test_two_processes_train_evaluate_and_infer(tmp_path, dataset_dir):
     common = {"dataset_dir": dataset_dir, **TINY}
     torchrun(
-        "training", "train", "multi_gpu_train", output_dir=tmp_path / "train", max_epochs=1, val_interval=1, **common
+        *("training", "train", "multi_gpu_train"),
+        **{"output_dir": tmp_path / "train", "max_epochs": 1, "val_interval": 1, "resident": True, **common},
     )
     checkpoint = tmp_path / "train" / "checkpoints" / "model_last.pt"
     content = torch.load(checkpoint.with_name("checkpoint_epoch=1.pt"), weights_only=True)

@@ -124,33 +124,15 @@ def emulation_of(
         functions.c4d_emulation_architecture(90)
 
 
-def rebuild(folder: Path, csrc: Path, changed: str, built: Path) -> Path:
-    """As :func:`build` after one file was changed: what does not depend on it is taken from a library's objects."""
-    for unit in sorted((csrc / "cuda").glob("*.cu")):
-        if changed not in _included(unit):
-            shutil.copy(built.parent / f"{unit.name}.o", folder)
-    return build(folder, csrc)
-
-
-def _included(source: Path) -> set[str]:
-    """The files of a folder that a source is compiled from, by name."""
-    names = {source.name}
-    for name in re.findall(r'#include "(\w+\.h)"', source.read_text()):
-        if (source.parent / name).exists():
-            names |= _included(source.parent / name)
-    return names
-
-
 def build(folder: Path, csrc: Path = CSRC) -> Path:
-    """Compile the kernels below a ``csrc`` folder for the emulation, but for objects that are there already."""
+    """Compile the kernels below a ``csrc`` folder for the emulation; units whose objects lie there are left as is."""
     units = [*sorted((csrc / "cuda").glob("*.cu")), EMULATION / "emulation.cpp"]
     includes = [f"-DC4D_MAX_BLOCKS={MAX_BLOCKS}", f"-I{EMULATION}", f"-I{csrc}"]
 
     def compile_unit(unit: Path) -> str:
         target = folder / f"{unit.name}.o"
-        if target.exists():
-            return str(target)
-        subprocess.run(["g++", "-x", "c++", *FLAGS, *includes, "-c", str(unit), "-o", str(target)], check=True)
+        if not target.exists():
+            subprocess.run(["g++", "-x", "c++", *FLAGS, *includes, "-c", str(unit), "-o", str(target)], check=True)
         return str(target)
 
     with ThreadPoolExecutor(2) as pool:
@@ -158,6 +140,32 @@ def build(folder: Path, csrc: Path = CSRC) -> Path:
     library = folder / "conv4d_cuda.so"
     subprocess.run(["g++", "-shared", *objects, "-Wl,-z,defs", "-o", str(library)], check=True)
     return library
+
+
+def build_with_bug(folder: Path, kernels: Path, file: str, right: str, wrong: str) -> Path:
+    """Plant a bug: in one file, the one place that reads ``right`` reads ``wrong``.
+
+    Units that cannot have changed are taken from the library that :func:`build` made of the right sources.
+    """
+    shutil.copytree(CSRC, folder / "csrc")
+    source = folder / "csrc" / "cuda" / file
+    text = source.read_text()
+    assert text.count(right) == 1
+    source.write_text(text.replace(right, wrong))
+    for unit in kernels.parent.glob("*.c*.o"):
+        if file not in _included(source.with_name(unit.stem)):
+            shutil.copy(unit, folder)
+    return build(folder, folder / "csrc")
+
+
+def _included(source: Path) -> set[str]:
+    """The files of a folder that a source is compiled from, by name; none if there is no such source."""
+    if not source.exists():
+        return set()
+    names = {source.name}
+    for name in re.findall(r'#include "(\w+\.h)"', source.read_text()):
+        names |= _included(source.with_name(name))
+    return names
 
 
 def build_binding(kernels: Path) -> Path:
@@ -173,6 +181,12 @@ def build_binding(kernels: Path) -> Path:
     command = ["g++", "-shared", "-Wl,-Bsymbolic", *map(str, folder.glob("*.o")), *torch_libraries, "-o", str(library)]
     subprocess.run(command, check=True)
     return library
+
+
+def assert_rounded_once(actual: Tensor, right: Tensor) -> None:
+    """Summed in float32: half a unit in the last place, and a little for the sums."""
+    error = (actual.double() - right).abs().max()
+    assert error <= 0.6 * torch.finfo(actual.dtype).eps * right.abs().max()
 
 
 def guarded(x: Tensor, guard: float) -> Tensor:

@@ -11,6 +11,7 @@ import atexit
 import functools
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -62,6 +63,14 @@ def _server() -> subprocess.Popen[str]:
     return server
 
 
+@functools.cache
+def _streams() -> str:
+    """The folder of what all processes print, which goes with this one."""
+    folder = tempfile.mkdtemp(prefix="cardiac4d-test-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
 def _ask(order: dict[str, Any]) -> int:
     server = _server()
     assert server.stdin is not None
@@ -89,7 +98,7 @@ def start_module(
     *args: str | Path, cwd: Path, env: dict[str, str] | None = None, isolated: bool = False, timeout_s: int = 300
 ) -> WarmProcess:
     """Start what ``python -m args`` starts; arguments as those of :func:`tests.helpers.process.run_python`."""
-    streams = Path(tempfile.mkdtemp(prefix="cardiac4d-test-"))
+    streams = Path(tempfile.mkdtemp(dir=_streams()))
     order = {
         "argv": [str(arg) for arg in args],
         "cwd": str(cwd),

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from cardiac4d.layers import Conv3d
+from tests.helpers.backends import needs_onednn
 from tests.helpers.tolerances import assert_near
 
 
@@ -32,7 +33,7 @@ def test_input_without_batch_axis_passes_as_in_torch() -> None:
     assert Conv3d(3, 5, 3)(torch.zeros(3, 6, 5, 7)).shape == (5, 4, 3, 5)
 
 
-@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch was built without oneDNN")
+@needs_onednn
 def test_one_small_volume_is_kept_off_the_slow_path() -> None:
     conv, x = Conv3d(3, 5, 3, padding=1), torch.randn(1, 3, 6, 5, 7)
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The errors that docs/conv4d.md promises for float32, beside that of torch's own convolution.
+"""The errors that docs/conv4d.md promises for float32, beside those of torch's own convolutions.
 
-Torch has no 4D convolution to compare with. What comes nearest, and adds up each output in one sum as it would, is one
-``conv3d`` over all frames as a batch, whose 3 C input channels are those of the frames before, at and after each. In
-memory as ``channels_last_3d`` torch adds its 81 C products one after the other, and in plain memory in blocks of
-channels, which rounds less.
+Torch has no 4D convolution to compare with. What can be made of its ``conv3d`` adds up each output in one sum or in
+several that are then added; in memory as ``channels_last_3d`` one product after the other, and in plain memory in
+blocks of channels, which rounds less. Which of them has the least error depends on the number of channels and on the
+gradient; ``exact`` is compared with the best in every case.
 """
 
 from __future__ import annotations
@@ -19,9 +19,12 @@ from torch.nn.functional import conv3d, pad
 
 from cardiac4d.ops import conv4d, use_backend
 from cardiac4d.ops.reference import conv4d_reference
+from scripts.conv4d_benchmark.formulations import FORMULATIONS
 from tests.helpers.backends import needs_native
 
-CHANNELS = [8, 16, 32]
+SIZES = {8: (12, 10, 6, 8), 16: (8, 9, 6, 6), 32: (8, 9, 6, 6)}
+"""H, W, D, T for each number of channels; few voxels make gradients of weights exact for all, so no fewer with 8."""
+CHANNELS = list(SIZES)
 Results = list[Tensor]
 """Output, gradient of the input, gradient of the weight."""
 Convolve = Callable[[Tensor, Tensor], Tensor]
@@ -29,6 +32,8 @@ Convolve = Callable[[Tensor, Tensor], Tensor]
 
 
 def _conv3d_of_three_frames(memory_format: torch.memory_format) -> Convolve:
+    """One ``conv3d`` over all frames as a batch, whose 3 C channels are the frames before, at and after each."""
+
     def function(x: Tensor, weight: Tensor) -> Tensor:
         frames = pad(x[0], [1, 1]).movedim(-1, 0)
         stacked = torch.cat([frames[:-2], frames[1:-1], frames[2:]], dim=1).contiguous(memory_format=memory_format)
@@ -40,13 +45,14 @@ def _conv3d_of_three_frames(memory_format: torch.memory_format) -> Convolve:
 
 IN_ONE_SUM = _conv3d_of_three_frames(torch.channels_last_3d)
 IN_BLOCKS = _conv3d_of_three_frames(torch.contiguous_format)
+THEIRS: tuple[Convolve, ...] = (IN_ONE_SUM, IN_BLOCKS, *(method.forward for method in FORMULATIONS))
 
 
 @cache
-def _problem(channels: int) -> tuple[Tensor, Tensor, Tensor, Results]:
+def _problem(channels: int, draw: int = 0) -> tuple[Tensor, Tensor, Tensor, Results]:
     """Input, weight, seed of the gradients, and the results in float64."""
-    generator = torch.Generator().manual_seed(channels)
-    x, seed = (torch.randn(1, channels, 12, 10, 6, 8, generator=generator) for _ in range(2))
+    generator = torch.Generator().manual_seed(100 * draw + channels)
+    x, seed = (torch.randn(1, channels, *SIZES[channels], generator=generator) for _ in range(2))
     weight = torch.randn(channels, channels, 3, 3, 3, 3, generator=generator)
     return (
         x,
@@ -62,9 +68,9 @@ def _results(function: Convolve, x: Tensor, weight: Tensor, seed: Tensor) -> Res
     return [out.detach(), *torch.autograd.grad(out, leaves, seed.to(out.dtype))]
 
 
-def _errors(channels: int, function: Convolve) -> list[float]:
+def _errors(channels: int, function: Convolve, draw: int = 0) -> list[float]:
     """The largest error of each result, relative to its largest value."""
-    x, weight, seed, expected = _problem(channels)
+    x, weight, seed, expected = _problem(channels, draw)
     pairs = zip(_results(function, x, weight, seed), expected, strict=True)
     return [((ours - theirs).abs().max() / theirs.abs().max()).item() for ours, theirs in pairs]
 
@@ -84,15 +90,17 @@ def test_the_formulation_of_torch_is_the_same_convolution(theirs: Convolve) -> N
 
 
 @needs_native
+@pytest.mark.parametrize("draw", range(3))
 @pytest.mark.parametrize("channels", CHANNELS)
-def test_winograd_of_2x2_is_no_less_accurate_than_conv3d_in_one_sum(channels: int) -> None:
-    ours = _errors(channels, _ours("exact"))[0]
-    assert ours <= _errors(channels, IN_ONE_SUM)[0]
-    assert ours <= 3 * _errors(channels, IN_BLOCKS)[0]
+def test_winograd_of_2x2_is_no_less_accurate_than_the_best_of_torch(channels: int, draw: int) -> None:
+    ours = _errors(channels, _ours("exact"), draw)
+    least = map(min, zip(*(_errors(channels, theirs, draw) for theirs in THEIRS), strict=True))
+    for error, bound in zip(ours, least, strict=True):
+        assert error <= bound
 
 
 @needs_native
-@pytest.mark.parametrize(("precision", "limit"), [("fast", 2e-5), ("exact", 2e-6), ("direct", 5e-6)])
+@pytest.mark.parametrize(("precision", "limit"), [("fast", 2e-5), ("exact", 6e-7), ("direct", 5e-6)])
 @pytest.mark.parametrize("channels", CHANNELS)
 def test_errors_stay_below_what_is_promised(channels: int, precision: str, limit: float) -> None:
     assert max(_errors(channels, _ours(precision))) < limit

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from cardiac4d.ops import build, native, sources
-from tests.helpers.backends import needs_native
+from tests.helpers.backends import needs_compiler, needs_native, needs_nm
 from tests.helpers.elf import KNOWN, undefined_symbols
 from tests.helpers.process import run_python
 
@@ -183,7 +183,7 @@ def test_second_library_is_not_loaded_beside_the_first() -> None:
 
 
 @needs_native
-@pytest.mark.skipif(shutil.which("nm") is None, reason="needs nm, of the GNU binutils")
+@needs_nm
 def test_library_uses_nothing_but_the_stable_interface_of_torch_and_shows_nothing() -> None:
     undefined = undefined_symbols(sources.LIBRARY)
     assert {"torch_parallel_for", "torch_library_impl"} <= undefined.keys()
@@ -194,7 +194,7 @@ def test_library_uses_nothing_but_the_stable_interface_of_torch_and_shows_nothin
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
+@needs_compiler
 def test_library_builds_from_a_copy_of_the_package_and_computes(repo_root: Path, tmp_path: Path) -> None:
     ignore = shutil.ignore_patterns("__pycache__", "*.so")
     shutil.copytree(repo_root / "bundle" / "cardiac4d", tmp_path / "cardiac4d", ignore=ignore)

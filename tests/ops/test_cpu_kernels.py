@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -18,13 +17,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.helpers.backends import needs_compiler, needs_nm
 from tests.helpers.conv4d_cases import CASES
 from tests.helpers.conv4d_kernel_checks import check_problem_of_table
 from tests.helpers.conv4d_table import TABLE
 from tests.helpers.cpu_kernels import DTYPES, OPERATIONS, PRECISIONS, Kernels, Shape, load, reference
 from tests.helpers.tolerances import assert_near
 
-pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
+pytestmark = needs_compiler
 
 
 GENERAL = {name: Shape(batch=2, **case) for name, case in CASES.items()}
@@ -77,7 +77,7 @@ DIRECT = {
     "large_kernel": Shape((6, 7, 5, 9), (3, 4), kernel=(5, 1, 3, 7), padding=(2, 0, 1, 3)),
     "unequal_strides": Shape((7, 9, 8, 11), (3, 4), stride=(1, 2, 1, 3), padding=(1, 0, 1, 2)),
 }
-LIMITS = {"fast": 2e-5, "exact": 2e-6, "direct": 5e-6}
+LIMITS = {"fast": 2e-5, "exact": 8e-7, "direct": 5e-6}
 """The largest error in float32, relative to the largest value of the result."""
 
 
@@ -264,7 +264,7 @@ def _shareable(path: Path) -> set[str]:
     return {name for kind, name in symbols if kind in "VWuvw"} - {"DW.ref.__gxx_personality_v0"}  # a pointer
 
 
-@pytest.mark.skipif(shutil.which("nm") is None, reason="needs nm, of the GNU binutils")
+@needs_nm
 @pytest.mark.skipif("CARDIAC4D_TEST_CXXFLAGS" in os.environ, reason="looks at what the package compiles")
 def test_units_of_instruction_sets_share_no_code_with_others(library: Path) -> None:
     """The copy that the linker keeps might be the one for AVX-512, on every machine."""

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import ctypes
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,11 @@ from torch import Tensor
 
 from cardiac4d.layers import UpsampleAdd
 from cardiac4d.ops import conv4d, use_backend
+from tests.helpers.backends import needs_compiler
 from tests.helpers.cpu_kernels import Kernels, Shape, load, reference
 from tests.helpers.fused_kernels import call, tensor_struct
 
-pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
+pytestmark = needs_compiler
 
 ISAS = ["avx512", "avx2", "portable"]
 CONVOLUTIONS = {

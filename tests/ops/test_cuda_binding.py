@@ -8,7 +8,6 @@ tensors.
 
 from __future__ import annotations
 
-import shutil
 from typing import Any
 
 import pytest
@@ -32,7 +31,7 @@ from cardiac4d.ops.fusion import fuses_block, fuses_softmax, fuses_sums, fuses_u
 from cardiac4d.ops.layout import from_frames, to_frames
 from cardiac4d.ops.reference import conv4d_reference
 from cardiac4d.ops.settings import PRECISIONS
-from tests.helpers.backends import needs_native
+from tests.helpers.backends import needs_compiler, needs_cuda_library, needs_native
 from tests.helpers.conv4d_cases import CASES, make_problem
 from tests.helpers.tolerances import assert_near
 
@@ -50,8 +49,6 @@ NAMES = (
     "pointwise_softmax",
 )
 """The operators on tensors."""
-needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
-needs_cuda_library = pytest.mark.skipif(bool(native.CUDA_PROBLEM), reason=f"the CUDA library is {native.CUDA_PROBLEM}")
 
 
 def _positional(options: dict[str, Any]) -> list[Any]:

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from cardiac4d.ops import build, cuda_build, native, sources, toolchain
+from tests.helpers.backends import needs_cuda_library, needs_nm
 from tests.helpers.elf import KNOWN, undefined_symbols
 from tests.helpers.process import run_python
 
@@ -23,6 +24,8 @@ REGISTERS = {
     "add_pieces": 40,
     "correlate_on_tensor_cores": 200,
     "correlate_streamed": 200,
+    "correlate_in_float32": 168,
+    "pack_in_float32": 40,
     "pack": 40,
 }
 """The most registers that a thread of each kernel may take, on any architecture and for any dtype."""
@@ -174,8 +177,8 @@ def test_cuda_library_of_other_sources_is_not_loaded(tmp_path: Path, monkeypatch
     assert native._load_cuda(library) == "not loaded: the native library is not built: run it"
 
 
-@pytest.mark.skipif(bool(native.CUDA_PROBLEM), reason=f"the CUDA library is {native.CUDA_PROBLEM}")
-@pytest.mark.skipif(shutil.which("nm") is None, reason="needs nm, of the GNU binutils")
+@needs_cuda_library
+@needs_nm
 def test_library_uses_nothing_but_the_stable_interface_of_torch() -> None:
     names = undefined_symbols(sources.CUDA_LIBRARY)
     assert sorted(name for name in names if not KNOWN.fullmatch(name)) == []

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,11 @@ from torch import Tensor
 from cardiac4d.ops.backend import TF32
 from cardiac4d.ops.layout import from_frames, to_frames
 from cardiac4d.ops.reference import conv4d_reference
+from tests.helpers.backends import needs_compiler
 from tests.helpers.cuda_kernels import emulation_of
 from tests.helpers.fused_cuda_calls import LIMITS, Block, check, draw_block, expected_block, sums_of, upsampled
 
-pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
+pytestmark = needs_compiler
 
 DTYPES = list(LIMITS)
 BLOCKS = {

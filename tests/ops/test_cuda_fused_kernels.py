@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,11 +11,12 @@ import torch
 from torch import Tensor
 
 from cardiac4d.ops.reference import conv4d_reference
-from tests.helpers.cuda_kernels import CSRC, emulation_of, rebuild
+from tests.helpers.backends import needs_compiler
+from tests.helpers.cuda_kernels import build_with_bug, emulation_of
 from tests.helpers.fused_cuda_calls import LIMITS, check, draw_block, expected_block, sums_of, upsampled
 from tests.helpers.fused_cuda_kernels import EmulatedFusedKernels
 
-pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
+pytestmark = needs_compiler
 
 Pairs = Iterator[tuple[Tensor, Tensor, float]]
 """Results, what they should be, and how near they must come."""
@@ -163,12 +163,7 @@ MUTANTS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_planted_bug_is_caught(mutant: str, cuda_library: Path, tmp_path: Path) -> None:
-    file, right, wrong, name = MUTANTS[mutant]
-    shutil.copytree(CSRC, tmp_path / "csrc")
-    source = tmp_path / "csrc" / "cuda" / file
-    text = source.read_text()
-    assert text.count(right) == 1
-    source.write_text(text.replace(right, wrong))
-    library = rebuild(tmp_path, tmp_path / "csrc", file, cuda_library)
+    *bug, name = MUTANTS[mutant]
+    library = build_with_bug(tmp_path, cuda_library, *bug)
     with pytest.raises(AssertionError):
         run(EmulatedFusedKernels(library), library, name)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import shutil
 import warnings
 from collections.abc import Iterator
 from copy import deepcopy
@@ -17,9 +16,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from cardiac4d.layers import ResidualBlock
 from cardiac4d.networks import EncoderDecoder
 from cardiac4d.ops import fusion, layout, use_backend
-from tests.helpers.backends import needs_native
+from tests.helpers.backends import needs_compiler, needs_native
 
-pytestmark = [pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++"), needs_native]
+pytestmark = [needs_compiler, needs_native]
 
 OPERATORS = (
     "conv4d",

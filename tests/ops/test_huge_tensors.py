@@ -7,17 +7,17 @@ They cost address space alone: memory that nobody has written to is one page of 
 from __future__ import annotations
 
 import mmap
-import shutil
 import sys
 
 import pytest
 import torch
 from torch import Tensor
 
+from tests.helpers.backends import needs_compiler
 from tests.helpers.cpu_kernels import Kernels, Shape
 
 pytestmark = [
-    pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++"),
+    needs_compiler,
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux, which hands out memory on use"),
 ]
 

@@ -7,6 +7,7 @@ from torch.nn.functional import conv3d
 
 from cardiac4d.ops import conv4d, use_backend
 from cardiac4d.ops.onednn import misses_onednn
+from tests.helpers.backends import needs_onednn
 
 WEIGHT = torch.randn(4, 3, 3, 3, 3)
 
@@ -29,12 +30,12 @@ def _operators(function) -> set[str]:
     ],
     ids=["small", "batch_of_two", "large", "two_groups", "pointwise", "float64"],
 )
-@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch was built without oneDNN")
+@needs_onednn
 def test_only_one_small_float_volume_misses_onednn(x: torch.Tensor, weight: torch.Tensor, expected: bool) -> None:
     assert misses_onednn(x, weight) is expected
 
 
-@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch was built without oneDNN")
+@needs_onednn
 def test_one_small_frame_is_kept_off_the_slow_path() -> None:
     x, weight = torch.randn(1, 3, 8, 8, 8, 1), WEIGHT[..., None]
     slow = _operators(lambda: conv3d(x[..., 0], weight[..., 0], padding=1))

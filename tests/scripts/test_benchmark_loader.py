@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The loader benchmark measures three ways to feed a training, and prints what it measured."""
+"""The loader benchmark measures four ways to feed a training, and prints what it measured."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_rates_and_ratios_belong_together(tmp_path: Path, monkeypatch: pytest.Mo
     benchmark = runpy.run_path(str(SCRIPT))["benchmark_loader"]
     found = benchmark(str(write_small_dataset(tmp_path)), ["quick"], crops_per_way=4, crops_on_the_fly=2)
     assert found["prepared_mb_per_study"] > 0
-    assert len(loaded) == 2 + 3 + 2  # of two studies: to prepare them, for three crops, and into memory
-    for way in ("in_memory", "prepared"):
+    assert len(loaded) == 2 + 4 + 2  # of two studies: to prepare them, for four crops, and into memory
+    for way in ("in_memory", "prepared", "resident"):
         ratio = found[f"{way}_crops_per_s"] / found["on_the_fly_crops_per_s"]
         assert abs(found[f"{way}_times_on_the_fly"] / ratio - 1) < 0.1

@@ -10,6 +10,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from cardiac4d.errors import InputError
 from tests.helpers.dicom_studies import Study, write_images
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "convert_dicom.py"
@@ -36,18 +37,18 @@ def test_a_study_becomes_one_file_on_its_own_grid(tmp_path: Path) -> None:
 def test_nothing_is_replaced(tmp_path: Path) -> None:
     write_images(tmp_path / "p1", Study(lambda k, t: {"TriggerTime": 40 * t}))
     (tmp_path / "p1.nii").write_text("mine")
-    with pytest.raises(SystemExit, match=r"p1\.nii: it exists already. Fix: name another file"):
+    with pytest.raises(InputError, match=r"p1\.nii: the file exists already. Fix: name another file"):
         convert_dicom(str(tmp_path / "p1"), str(tmp_path / "p1.nii"))
     assert (tmp_path / "p1.nii").read_text() == "mine"
 
 
 def test_a_target_that_cannot_be_written_is_refused_before_anything_is_read(tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match=r"p1\.mha: only NIfTI is written. Fix: end its name in \.nii"):
+    with pytest.raises(InputError, match=r"p1\.mha: only NIfTI is written. Fix: end its name in \.nii"):
         convert_dicom(str(tmp_path / "nowhere"), str(tmp_path / "p1.mha"))
 
 
 def test_a_folder_that_takes_no_file_is_said_in_a_sentence(tmp_path: Path) -> None:
     write_images(tmp_path / "p1", Study(lambda k, t: {"TriggerTime": 40 * t}))
     (tmp_path / "file").write_text("no folder")
-    with pytest.raises(SystemExit, match=r"p1\.nii: it cannot be written \(.*Fix: name a file in a folder"):
+    with pytest.raises(InputError, match=r"p1\.nii: it cannot be written \(.*Fix: name a file in a folder"):
         convert_dicom(str(tmp_path / "p1"), str(tmp_path / "file" / "p1.nii"))

@@ -11,7 +11,7 @@ import torch
 from monai.data import MetaTensor
 
 from cardiac4d.geometry import TimeAxis
-from cardiac4d.transforms import RandSparseCrop, RandSparseCropd, SequenceCrop
+from cardiac4d.transforms import RandSparseCrop, RandSparseCropd, SequenceCrop, rand_sparse_crop
 
 SHAPE = (12, 11, 10, 8)
 ANNOTATED = 5
@@ -193,6 +193,32 @@ def test_image_and_label_are_cut_at_one_place_and_the_seed_decides_where() -> No
     assert torch.equal(first["label"].as_tensor(), expected)
     assert torch.equal(first["image"].as_tensor(), second["image"].as_tensor())
     assert not torch.equal(first["image"].as_tensor(), third["image"].as_tensor())
+
+
+def test_labels_on_a_device_are_counted_as_on_the_host() -> None:
+    label = torch.randint(0, 3, (2 * rand_sparse_crop.ROWS_AT_ONCE + 5, 4, 3, 2)).byte()
+    label[:, 1] = 255
+    label[7] = 255
+    for is_kind in (rand_sparse_crop._is_structure, rand_sparse_crop._is_background):
+        expected = rand_sparse_crop._count_per_row(label, is_kind)
+        found = rand_sparse_crop._count_on_device(label, is_kind)
+        assert found.dtype == expected.dtype
+        assert found.tolist() == expected.tolist()
+        assert expected[7] == 0 < expected[8]
+
+
+def test_label_that_stays_in_memory_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[int] = []
+    count = np.count_nonzero
+    monkeypatch.setattr(np, "count_nonzero", lambda array: (counted.append(1), count(array))[1])
+    crop, label = RandSparseCrop((2, 2, 2, 2), 1.0).set_random_state(0), _label((3, 4, 5))
+    for _ in range(5):
+        crop.randomize(label)
+    assert len(counted) == SHAPE[0]
+    label[label == 2] = 0
+    label[0, 1, 1, 1, ANNOTATED] = 1
+    crop.randomize(label)
+    assert crop.starts == [0, 0, 0]
 
 
 def test_plain_tensors_are_cropped_too() -> None:

@@ -177,7 +177,7 @@ def test_command_prints_writes_and_tells_by_its_exit_code(
     written = json.loads((tmp_path / "check.json").read_text(encoding="utf-8"))
     jsonschema.validate(written, {"required": ["schema", "schema_version", "usable", "errors", "studies"]})
     assert written["studies"][0]["facts"]["shape"] == [18, 16, 10, 6]
-    with pytest.raises(SystemExit, match="the file exists already"):
+    with pytest.raises(InputError, match="the file exists already"):
         command(str(dataset), output_json=str(tmp_path / "check.json"))
     (dataset / "label" / "train0.nii.gz").unlink()
     with pytest.raises(SystemExit) as failing:

@@ -17,6 +17,7 @@ from ..conventions import BACKGROUND, LV, LVM, NOT_ANNOTATED
 from ..errors import InputError
 from .held_out import TRAINING
 from .whole_file import whole_file
+from .writer import refuse_existing
 
 GROUP_KEY = "group"
 
@@ -82,8 +83,7 @@ def write_study_list(
         InputError: if ``target`` exists and may not be replaced, or there is no study at all.
     """
     path = Path(target)
-    if path.exists() and not options.overwrite:
-        raise InputError(path, "the file exists already", "name another file, or allow overwriting")
+    refuse_existing(path, overwrite=options.overwrite, fix="name another file, or allow overwriting")
     if not any(lists.values()):
         raise InputError(path, "there is no study to list", "look at the messages above for what was passed over")
     document = {

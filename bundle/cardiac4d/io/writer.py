@@ -126,10 +126,12 @@ def write_fractions(
     return target
 
 
-def refuse_existing(path: Path, *, overwrite: bool) -> None:
-    """Raise :class:`InputError` if ``path`` exists and may not be replaced."""
+def refuse_existing(
+    path: Path, *, overwrite: bool, fix: str = "name another output folder, or allow overwriting"
+) -> None:
+    """Raise :class:`InputError`, with what the user can do about it, if ``path`` exists and may not be replaced."""
     if path.exists() and not overwrite:
-        raise InputError(path, "the file exists already", "name another output folder, or allow overwriting")
+        raise InputError(path, "the file exists already", fix)
 
 
 def _set_space(image: nib.Nifti1Image, affine: np.ndarray, sform_code: int, qform_code: int) -> None:

@@ -99,10 +99,12 @@ def evaluate_case(
     function = measure_left_ventricle(pred, affine, frame_times_ms)
     row |= _function(function)
     reference, source = _reference(maps)
-    row |= _compared(function, reference, source, affine, reference_ef_percent, full_cycle)
-    compared = wall_thickness and reference is not None
-    row["ed_thickness_mm"] = _wall_mm(pred, affine) if compared else _NAN
-    row["ed_thickness_reference_mm"] = _wall_mm(reference, affine) if compared else _NAN
+    true = None if reference is None else measure_left_ventricle(reference, affine)
+    row |= _compared(function, true, source, reference_ef_percent, full_cycle)
+    row["ed_thickness_mm"] = row["ed_thickness_reference_mm"] = _NAN
+    if wall_thickness and reference is not None and true is not None:
+        row["ed_thickness_mm"] = _wall_mm(pred, function.ed_frame, affine)
+        row["ed_thickness_reference_mm"] = _wall_mm(reference, true.ed_frame, affine)
     return row
 
 
@@ -184,15 +186,13 @@ def _reference(maps: dict[str, LabelMap | None]) -> tuple[LabelMap | None, str]:
 
 def _compared(
     predicted: LeftVentricleFunction,
-    reference: LabelMap | None,
+    true: LeftVentricleFunction | None,
     source: str,
-    affine: Array | Tensor,
     given_percent: float | None,
     cyclic: bool,
 ) -> Row:
     edv_ml = esv_ml = mass_g = percent = ed_error = es_error = _NAN
-    if reference is not None:
-        true = measure_left_ventricle(reference, affine)
+    if true is not None:
         edv_ml, esv_ml, mass_g, percent = true.edv_ml, true.esv_ml, true.ed_mass_g, true.ef_percent
         num_frames = len(predicted.lv_volumes_ml)
         pairs = (predicted.ed_frame, true.ed_frame), (predicted.es_frame, true.es_frame)
@@ -211,9 +211,6 @@ def _compared(
     }
 
 
-def _wall_mm(labels: LabelMap | None, affine: Array | Tensor) -> float:
-    if labels is None:
-        return _NAN
-    ed_frame = measure_left_ventricle(labels, affine).ed_frame
+def _wall_mm(labels: LabelMap, ed_frame: int, affine: Array | Tensor) -> float:
     wall = measure_study(labels[..., [ed_frame]], affine).wall_ed
     return _NAN if wall is None else float(wall.mean_mm)

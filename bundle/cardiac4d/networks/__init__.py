@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Networks. Importing them also adds ``Conv4d`` to MONAI's layer factory as ``Conv["conv4d"]``."""
+"""Networks. Where MONAI is installed, importing them adds ``Conv4d`` to its layer factory as ``Conv["conv4d"]``."""
 
-from ..layers.registration import register
+from importlib.util import find_spec
+
 from .encoder_decoder import EncoderDecoder
 
-register()
+if find_spec("monai") is not None:
+    from ..layers.registration import register
+
+    register()
 
 __all__ = ["EncoderDecoder"]

@@ -91,7 +91,7 @@ def use_backend(
             the composed one under ``torch.jit`` and in ONNX export, whose files must not need this package.
             ``"native"``: the native kernels, or an error. ``"composed"``: torch's own operators alone.
         precision: of the native kernels in float32. ``"fast"``: Winograd F(4x4) where it applies; ``"exact"``:
-            F(2x2), no less accurate than a direct sum; ``"direct"``: no transform at all.
+            F(2x2), no less accurate than any way to compose it of ``conv3d``; ``"direct"``: no transform at all.
         strict: under ``"auto"`` make it an error if a tensor on the CPU is not served by the native kernels.
         fused: let the layers use kernels that compute several layers in one pass, see :mod:`cardiac4d.ops.fusion`.
 

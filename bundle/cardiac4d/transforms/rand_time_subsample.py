@@ -88,8 +88,10 @@ class RandTimeSubsampled(RandomizableTransform, MapTransform, InvertibleTransfor
 
     def _draw_frame(self, data: dict[Hashable, Any], count: int) -> int:
         label = data.get(self.label_key)
-        annotated = [] if label is None else (label != NOT_ANNOTATED).flatten(0, -2).any(dim=0).nonzero().flatten()
-        return int(self.R.choice(annotated)) if len(annotated) else int(self.R.randint(count))
+        annotated: list[int] = []
+        if label is not None:
+            annotated = (label != NOT_ANNOTATED).flatten(0, -2).any(dim=0).nonzero().flatten().tolist()
+        return int(self.R.choice(annotated)) if annotated else int(self.R.randint(count))
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Sub-sample every key."""

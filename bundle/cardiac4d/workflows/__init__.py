@@ -17,12 +17,14 @@ from .finite_training import FiniteTraining
 from .inferer import SequenceInferer
 from .input_errors import explain_input_errors
 from .poly_schedule import PolySchedule
+from .prefetching import PrefetchingLoader
 from .prepared_dataset import PreparedDataset
 from .report_label_maps import report_label_maps
 from .report_studies import StudyReports
 from .runs import prepare_results_dir, prepare_training_dir
 from .settings import check_settings
 from .skipping import SkippingDataset, SkippingEvaluator
+from .study_memory import StudyMemory
 from .training_log import EpochLosses, EvaluationProgress, TrainingProgress
 from .training_summary import TrainingSummary
 from .unread_options import warn_of_unread_options
@@ -38,10 +40,12 @@ __all__ = [
     "Experiment",
     "FiniteTraining",
     "PolySchedule",
+    "PrefetchingLoader",
     "PreparedDataset",
     "SequenceInferer",
     "SkippingDataset",
     "SkippingEvaluator",
+    "StudyMemory",
     "StudyReports",
     "TrainingProgress",
     "TrainingSummary",

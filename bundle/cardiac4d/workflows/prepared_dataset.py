@@ -30,6 +30,7 @@ from ..io.prepared import SUFFIX, read_prepared, write_prepared
 from ..transforms.description import describe
 from .distributed import process_rank
 from .input_errors import find_input_error, find_os_error
+from .study_memory import StudyMemory
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ class PreparedDataset(Dataset):
     may share the folder: each prepares what no other one does, then waits for the rest.
 
     Items are mapped into memory, floating-point voxels in ``dtype``: a transform that cuts a crop reads the crop only.
-    Cast to float32 after it.
+    Cast to float32 after it. With ``memory`` they stay where that puts them, and ``transform`` gets them on its device.
 
     Args:
         data: entries, such as those of :func:`cardiac4d.io.load_datalist`.
@@ -62,10 +63,11 @@ class PreparedDataset(Dataset):
         dtype: ``float16`` or ``float32``, see :func:`cardiac4d.io.prepared.write_prepared`.
         num_workers: studies prepared at the same time, in threads; each needs the memory that loading it takes.
         progress: show a progress bar.
+        memory: keeps all studies in memory, from the start.
 
     Raises:
         InputError: if studies cannot be prepared, when all others are; if the disk is full, or ``folder`` cannot be
-            made or written to.
+            made or written to; if ``memory`` has not the room that it was allowed to take.
         TypeError: if a change of ``preparation`` could not be noticed, see
             :func:`cardiac4d.transforms.description.describe`.
         ValueError: if ``num_workers`` is less than 1.
@@ -81,6 +83,7 @@ class PreparedDataset(Dataset):
         dtype: str = "float16",
         num_workers: int = 1,
         progress: bool = True,
+        memory: StudyMemory | None = None,
     ) -> None:
         if num_workers < 1:
             raise ValueError(f"`num_workers` must be at least 1, got {num_workers}")
@@ -90,9 +93,17 @@ class PreparedDataset(Dataset):
         _make(self.folder)
         self.files = self._names()
         self._prepare([index for index, file in enumerate(self.files) if not file.exists()])
+        self.memory = memory
+        if memory is not None:
+            memory.fill(len(self.files), self._read, progress=progress)
 
     def _transform(self, index: int) -> Any:
-        item = self._read(index)
+        if self.memory is not None:
+            with self.memory.study(index) as item:
+                return self._transformed(item)
+        return self._transformed(self._read(index))
+
+    def _transformed(self, item: dict[str, Any]) -> Any:
         return item if self.transform is None else apply_transform(self.transform, item)
 
     def _read(self, index: int) -> dict[str, Any]:

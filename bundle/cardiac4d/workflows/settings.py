@@ -101,8 +101,14 @@ RULES = {
     **dict.fromkeys(("num_workers", "seed"), _at_least(0)),
     "foreground_prob": _FRACTION,
     "prepared_dtype": Rule(f"one of {', '.join(STORED_TYPES)}", lambda value: value in STORED_TYPES),
-    **dict.fromkeys(("poly_power", "smoothness_weight"), _NOT_NEGATIVE),
-    **dict.fromkeys(("resume", "overwrite", "framewise", "full_cycle", "amp", "cpu_autocast", "report"), _FLAG),
+    **dict.fromkeys(("poly_power", "smoothness_weight", "pinned_gib"), _NOT_NEGATIVE),
+    "resident_gib": Rule(
+        "GiB, a number of at least 0, or -1 for half of the GPU's memory",
+        lambda value: _is_number(value) and (value >= 0 or value == -1),
+    ),
+    **dict.fromkeys(
+        ("resident", "resume", "overwrite", "framewise", "full_cycle", "amp", "cpu_autocast", "report"), _FLAG
+    ),
     "learning_rate": Rule("a number above 0", lambda value: _is_number(value) and value > 0),
     "sw_overlap": Rule("a number from 0 to below 1", lambda value: _is_number(value) and 0 <= value < 1),
     "window_frames": Rule(

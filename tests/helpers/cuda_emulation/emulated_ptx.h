@@ -27,6 +27,8 @@ void wait_for_copies();
 uint32_t shared_address(const void* pointer);
 void load_4_blocks(Exchange& lanes);
 void load_2_blocks(Exchange& lanes);
+void load_4_transposed(Exchange& lanes);
+void load_2_transposed(Exchange& lanes);
 
 // The number at a place of an operand's word: one of two half numbers, or one in TF32, whose last 13 bits do not count.
 template <class Half>
@@ -63,7 +65,17 @@ void multiply(Exchange& lanes) {
   }
 }
 
+// A lane's own word, and whose it wants.
+inline void shuffle(Exchange& lanes) {
+  for (int lane = 0; lane < 32; ++lane) lanes.out[lane][0] = lanes.in[lane ^ lanes.in[lane][1]][0];
+}
+
 }  // namespace emulation
+
+inline uint32_t __shfl_xor_sync(unsigned, uint32_t word, int other_lane) {
+  const uint32_t words[2] = {word, static_cast<uint32_t>(other_lane)};
+  return *emulation::run_in_warp(words, 2, emulation::shuffle);
+}
 
 namespace c4d_cuda {
 
@@ -76,6 +88,13 @@ inline void load_blocks(uint32_t address, uint32_t (&blocks)[4]) {
 }
 inline void load_blocks(uint32_t address, uint32_t (&blocks)[2]) {
   memcpy(blocks, emulation::run_in_warp(&address, 1, emulation::load_2_blocks), sizeof blocks);
+}
+
+inline void load_transposed(uint32_t address, uint32_t (&blocks)[4]) {
+  memcpy(blocks, emulation::run_in_warp(&address, 1, emulation::load_4_transposed), sizeof blocks);
+}
+inline void load_transposed(uint32_t address, uint32_t (&blocks)[2]) {
+  memcpy(blocks, emulation::run_in_warp(&address, 1, emulation::load_2_transposed), sizeof blocks);
 }
 
 // To the nearest, ties away from zero.

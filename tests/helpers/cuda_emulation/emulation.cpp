@@ -148,6 +148,20 @@ void load_blocks(emulation::Exchange& lanes, int count) {
   }
 }
 
+// Of each block the numbers of column `lane / 4` in two neighbouring rows.
+void load_transposed(emulation::Exchange& lanes, int count) {
+  const unsigned char* shared = reinterpret_cast<const unsigned char*>(c4d_shared);
+  for (int lane = 0; lane < 32; ++lane) {
+    for (int block = 0; block < count; ++block) {
+      unsigned char* to = reinterpret_cast<unsigned char*>(&lanes.out[lane][block]);
+      for (int place = 0; place < 2; ++place) {
+        const uint32_t row = lanes.in[block * 8 + lane % 4 * 2 + place][0];
+        memcpy(to + 2 * place, shared + row / 16 * 16 + lane / 4 * 2, 2);
+      }
+    }
+  }
+}
+
 }  // namespace
 
 namespace emulation {
@@ -182,6 +196,8 @@ uint32_t shared_address(const void* pointer) {
 
 void load_4_blocks(Exchange& lanes) { load_blocks(lanes, 4); }
 void load_2_blocks(Exchange& lanes) { load_blocks(lanes, 2); }
+void load_4_transposed(Exchange& lanes) { load_transposed(lanes, 4); }
+void load_2_transposed(Exchange& lanes) { load_transposed(lanes, 2); }
 
 cudaError_t allow_shared_memory(const void* kernel, size_t bytes) {
   if (bytes > kSharedBytes) return cudaErrorInvalidConfiguration;

@@ -97,6 +97,11 @@ def test_gate_stops_a_wrong_method(fault: object, monkeypatch: pytest.MonkeyPatc
         accuracy.check_all()
 
 
+def test_least_error_is_that_of_the_best_method_for_each_result() -> None:
+    found = [accuracy.Errors("a", "cube", 1.0, 5.0, 3.0), accuracy.Errors("b", "cube", 2.0, 4.0, 3.5)]
+    assert accuracy.least(found) == accuracy.Errors(accuracy.LEAST_OF_TORCH, "cube", 1.0, 4.0, 3.0)
+
+
 @needs_native
 def test_errors_are_relative_to_the_largest_value() -> None:
     problem = Problem("cube", (8, 8), (5, 6, 4, 5))

@@ -50,6 +50,7 @@ def some_results() -> Results:
         accuracy=[
             Errors("PyTorch, one sum (s2l)", "8 -> 8", 1e-6, 1e-6, 1e-6),
             Errors("PyTorch, composed backend", "8 -> 8", 4e-7, 1e-6, 1e-6),
+            Errors("PyTorch, least of all formulations", "8 -> 8", 4e-7, 5e-7, 4e-7),
             Errors("native, fast", "8 -> 8", 1e-5, 1e-5, 1e-6),
             Errors("native, exact", "8 -> 8", 5e-7, 5e-7, 1e-7),
         ],
@@ -71,6 +72,8 @@ def test_targets_read_the_right_numbers() -> None:
     assert found["error of F(4x4) against float64"] == 1e-5
     assert found["error of F(2x2), relative to PyTorch's in one sum"] == pytest.approx(0.5)
     assert found["error of F(2x2), relative to PyTorch's in several sums"] == pytest.approx(1.25)
+    case = "error of F(2x2) and its gradients, relative to the least of all formulations"
+    assert found[case] == pytest.approx(1.25)
     assert found["whole network, training step"] is None
     assert found["whole network, inference, against pvjosue/pytorch_convNd"] is None
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...errors import InputError
 from ..image_names import NIFTI_SUFFIXES, has_suffix
-from ..writer import write_sequence
+from ..writer import refuse_existing, write_sequence
 from .sequence import DicomSequence
 
 
@@ -21,8 +21,7 @@ def check_target(path: str | PathLike[str]) -> None:
         InputError: if it exists, or does not end in ``.nii`` or ``.nii.gz``.
     """
     target = Path(path)
-    if target.exists():
-        raise InputError(target, "it exists already", "name another file, or remove this one")
+    refuse_existing(target, overwrite=False, fix="name another file, or remove this one")
     if not has_suffix(target, NIFTI_SUFFIXES):
         raise InputError(target, "only NIfTI is written", "end its name in .nii or .nii.gz")
 

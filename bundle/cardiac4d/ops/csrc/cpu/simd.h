@@ -110,9 +110,9 @@ C4D_INLINE void fold_lanes(Vec* v) {
   }
 }
 
-// sums[i] += all lanes of v[i], in a fixed order; destroys v. Count is 4 or 8.
-template <int Count>
-C4D_INLINE void add_lane_sums(Vec (&v)[Count], float* sums) {
+// sums[i] += all lanes of v[i], in a fixed order; destroys v. Count is 4 or 8, Sum float or double.
+template <int Count, class Sum>
+C4D_INLINE void add_lane_sums(Vec (&v)[Count], Sum* sums) {
   fold_lanes<Count, kLanes>(v);
   float folded[Count > kLanes ? Count : kLanes];
   constexpr int kFilled = Count > kLanes ? Count / kLanes : 1;
@@ -130,8 +130,9 @@ C4D_INLINE int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 // do not fall on the same cache lines.
 C4D_INLINE int64_t pitch_for(int64_t floats) { return (divide_up(floats, kLanes) | 1) * kLanes; }
 
-C4D_INLINE void clear(float* to, int64_t count) {
-  if (count > 0) memset(to, 0, static_cast<size_t>(count) * sizeof(float));
+template <class Number>
+C4D_INLINE void clear(Number* to, int64_t count) {
+  if (count > 0) memset(to, 0, static_cast<size_t>(count) * sizeof(Number));
 }
 
 // Vectors to multiply at once when `left` remain: full blocks, but rather 2 + 2 than 3 + 1.

@@ -14,10 +14,17 @@
 namespace c4d {
 namespace C4D_ISA {
 
-// Vectors x Channels products at one point: out[c] = sum over inputs, kd, kt of x[lane + kd * T + kt - 1] * w[..][c].
+// Input channels, with 9 taps each, that one chain of float32 additions takes; 0: all. Its rounding errors grow with its
+// length. Beside those of the transforms of F(4x4) they hardly count, but they are nearly all of the error of F(2x2):
+// there chains are short, and then added.
+template <int M>
+constexpr int64_t kChainInputs = M == 2 ? 4 : 0;
+
+// Vectors x Channels products at one point: out[c] = sum over inputs, kd, kt of x[lane + kd * T + kt - 1] * w[..][c],
+// added to what out holds if `adds`.
 template <int Vectors, int Channels>
 C4D_INLINE void multiply_block(const float* x, int64_t pitch, int64_t ins, int64_t frames, const float* w,
-                               const Mask* before, const Mask* after, float* out, int64_t out_pitch) {
+                               const Mask* before, const Mask* after, bool adds, float* out, int64_t out_pitch) {
   Vec sums[Vectors][Channels] = {};
   for (int64_t in = 0; in < ins; ++in, x += pitch) {
     for (int64_t kd = 0; kd < 3; ++kd) {
@@ -43,11 +50,29 @@ C4D_INLINE void multiply_block(const float* x, int64_t pitch, int64_t ins, int64
   C4D_UNROLL
   for (int c = 0; c < Channels; ++c) {
     C4D_UNROLL
-    for (int v = 0; v < Vectors; ++v) store(out + c * out_pitch + v * kLanes, sums[v][c]);
+    for (int v = 0; v < Vectors; ++v) {
+      float* to = out + c * out_pitch + v * kLanes;
+      store(to, adds ? load(to) + sums[v][c] : sums[v][c]);
+    }
+  }
+}
+
+// The same in chains, which are added in order.
+template <int M, int Vectors, int Channels>
+C4D_INLINE void multiply_chains(const float* x, int64_t pitch, int64_t ins, int64_t frames, const float* w,
+                                const Mask* before, const Mask* after, float* out, int64_t out_pitch) {
+  if constexpr (kChainInputs<M> == 0) {
+    multiply_block<Vectors, Channels>(x, pitch, ins, frames, w, before, after, false, out, out_pitch);
+  } else {
+    for (int64_t in = 0; in < ins; in += kChainInputs<M>) {
+      multiply_block<Vectors, Channels>(x + in * pitch, pitch, smaller(ins - in, kChainInputs<M>), frames,
+                                        w + point_floats(in), before, after, in > 0, out, out_pitch);
+    }
   }
 }
 
 // All lanes of one point, for a block of 8 output channels.
+template <int M>
 static void multiply_point(const float* x, const Tiling& t, int64_t ins, const float* w, const FrameMasks& masks,
                            float* out) {
   for (int64_t v = 0, take; v < t.vectors; v += take) {
@@ -57,11 +82,11 @@ static void multiply_point(const float* x, const Tiling& t, int64_t ins, const f
       float* to = out + c * t.out_pitch + v * kLanes;
       const Mask *before = masks.before + v, *after = masks.after + v;
       if (kBlockVectors >= 3 && take == 3) {
-        multiply_block<3, kBlockChannels>(from, t.in_pitch, ins, t.frames, w + c, before, after, to, t.out_pitch);
+        multiply_chains<M, 3, kBlockChannels>(from, t.in_pitch, ins, t.frames, w + c, before, after, to, t.out_pitch);
       } else if (take == 2) {
-        multiply_block<2, kBlockChannels>(from, t.in_pitch, ins, t.frames, w + c, before, after, to, t.out_pitch);
+        multiply_chains<M, 2, kBlockChannels>(from, t.in_pitch, ins, t.frames, w + c, before, after, to, t.out_pitch);
       } else {
-        multiply_block<1, kBlockChannels>(from, t.in_pitch, ins, t.frames, w + c, before, after, to, t.out_pitch);
+        multiply_chains<M, 1, kBlockChannels>(from, t.in_pitch, ins, t.frames, w + c, before, after, to, t.out_pitch);
       }
     }
   }
@@ -155,9 +180,9 @@ struct WinogradCorrelate {
 
   void outputs(const Unit& u, int64_t index, int64_t block, const float* points, float* products) const {
     for (int64_t point = 0; point < kPoints; ++point) {
-      multiply_point(points + point * c.ins * t.in_pitch, t, c.ins,
-                     weights + (block * kPoints + point) * point_floats(c.ins), masks,
-                     products + point * kChannels * t.out_pitch);
+      multiply_point<M>(points + point * c.ins * t.in_pitch, t, c.ins,
+                        weights + (block * kPoints + point) * point_floats(c.ins), masks,
+                        products + point * kChannels * t.out_pitch);
     }
     const int64_t out_volume = c.out[0] * c.out[1] * c.out[2] * c.out[3], first = block * kChannels;
     float* rows = products + product_floats();

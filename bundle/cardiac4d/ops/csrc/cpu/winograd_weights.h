@@ -69,8 +69,8 @@ static void pack_weights(const Correlation& c, float* packed, c4d_parallel_for r
 
 // The sum over pieces, in order, of the gradients of the packed weights, transformed back for one block and input.
 // dw: (outs, ins, 81).
-template <int M, class Storage>
-static void unpack_gradient(const float* partial, int64_t pieces, int64_t piece_floats, int64_t block, int64_t in,
+template <int M, class Sum, class Storage>
+static void unpack_gradient(const Sum* partial, int64_t pieces, int64_t piece_floats, int64_t block, int64_t in,
                             int64_t ins, int64_t outs, Storage* dw) {
   constexpr int A = M + 2;
   const int64_t count = smaller(kChannels, outs - block * kChannels);
@@ -80,7 +80,7 @@ static void unpack_gradient(const float* partial, int64_t pieces, int64_t piece_
     for (int w = 0; w < A; ++w) {
       Wide u[A] = {};
       for (int h = 0; h < A; ++h) {
-        const float* from = partial + (w * A + h) * point_floats(ins) + k * kChannels;
+        const Sum* from = partial + (w * A + h) * point_floats(ins) + k * kChannels;
         for (int64_t piece = 0; piece < pieces; ++piece, from += piece_floats) {
           for (int lane = 0; lane < kChannels; ++lane) u[h][lane] += from[lane];
         }

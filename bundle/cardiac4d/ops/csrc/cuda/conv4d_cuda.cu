@@ -4,44 +4,35 @@
 
 #include <cuda_runtime.h>
 
-#include "mma.h"
-#include "plain.h"
+#include "paths.h"
 
-namespace {
-
-bool runs_on_tensor_cores(const c4d_problem& p, int operation) {
-  return operation != C4D_CUDA_GRAD_WEIGHT && c4d_cuda::mma_serves(p, operation == C4D_CUDA_GRAD_INPUT);
-}
-
-}  // namespace
+using c4d_cuda::path_of;
 
 int c4d_cuda_forward(const c4d_problem* p, const void* x, const void* w, const void* bias, void* y, void* workspace,
                      void* stream) {
   if (!c4d_is_problem(p)) return C4D_CUDA_BAD_PROBLEM;
-  return runs_on_tensor_cores(*p, C4D_CUDA_FORWARD) ? c4d_cuda::mma_forward(*p, x, w, bias, y, workspace, stream)
-                                                    : c4d_cuda::plain_forward(*p, x, w, bias, y, stream);
+  return path_of(*p, C4D_CUDA_FORWARD).forward(*p, x, w, bias, y, workspace, stream);
 }
 
 int c4d_cuda_grad_input(const c4d_problem* p, const void* dy, const void* w, void* dx, void* workspace, void* stream) {
   if (!c4d_is_problem(p)) return C4D_CUDA_BAD_PROBLEM;
-  return runs_on_tensor_cores(*p, C4D_CUDA_GRAD_INPUT) ? c4d_cuda::mma_grad_input(*p, dy, w, dx, workspace, stream)
-                                                       : c4d_cuda::plain_grad_input(*p, dy, w, dx, stream);
+  return path_of(*p, C4D_CUDA_GRAD_INPUT).grad_input(*p, dy, w, dx, workspace, stream);
 }
 
 int c4d_cuda_grad_weight(const c4d_problem* p, const void* x, const void* dy, void* dw, void* workspace,
                          void* stream) {
-  return c4d_is_problem(p) ? c4d_cuda::plain_grad_weight(*p, x, dy, dw, workspace, stream) : C4D_CUDA_BAD_PROBLEM;
+  if (!c4d_is_problem(p)) return C4D_CUDA_BAD_PROBLEM;
+  return path_of(*p, C4D_CUDA_GRAD_WEIGHT).grad_weight(*p, x, dy, dw, workspace, stream);
 }
 
 int64_t c4d_cuda_workspace(const c4d_problem* p, int operation) {
   if (!c4d_is_problem(p)) return 0;
-  if (operation == C4D_CUDA_GRAD_WEIGHT) return c4d_cuda::plain_grad_weight_workspace(*p);
-  return runs_on_tensor_cores(*p, operation) ? c4d_cuda::mma_workspace(*p) : 0;
+  const c4d_cuda::Path& path = path_of(*p, operation);
+  return path.workspace == nullptr ? 0 : path.workspace(*p, operation);
 }
 
 const char* c4d_cuda_algorithm(const c4d_problem* p, int operation) {
-  if (!c4d_is_problem(p)) return "none";
-  return runs_on_tensor_cores(*p, operation) ? "mma" : "plain";
+  return c4d_is_problem(p) ? path_of(*p, operation).name : "none";
 }
 
 const char* c4d_cuda_error(int status) {

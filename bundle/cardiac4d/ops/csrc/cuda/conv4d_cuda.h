@@ -9,8 +9,8 @@
 extern "C" {
 #endif
 
-// All pointers are to memory of the current device; x, dy and workspace are aligned to 16 bytes. x, y and their
-// gradients are frames: dense, physically N,T,H,W,D,C. Weights and bias are dense: C_out, C_in/groups, KH,KW,KD,KT. A
+// All pointers are to memory of the current device; x, y, their gradients and workspace are aligned to 16 bytes. x, y
+// and their gradients are frames: dense, physically N,T,H,W,D,C. Weights and bias are dense: C_out, C_in/groups, KH,KW,KD,KT. A
 // call only queues its work on a cudaStream_t: it allocates nothing and waits for nothing. The sums have one order, so
 // the same call gives the same bits.
 //
@@ -24,7 +24,7 @@ int c4d_cuda_grad_weight(const c4d_problem*, const void* x, const void* dy, void
 
 enum { C4D_CUDA_FORWARD = 0, C4D_CUDA_GRAD_INPUT = 1, C4D_CUDA_GRAD_WEIGHT = 2 };
 int64_t c4d_cuda_workspace(const c4d_problem*, int operation);  // bytes that a call needs on the current device
-const char* c4d_cuda_algorithm(const c4d_problem*, int operation);  // what computes there: "mma" or "plain"
+const char* c4d_cuda_algorithm(const c4d_problem*, int operation);  // what computes there: "plain" or a fast path
 const char* c4d_cuda_error(int status);
 
 #ifdef __cplusplus

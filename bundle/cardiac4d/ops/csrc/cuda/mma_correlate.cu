@@ -14,22 +14,13 @@ int correlate(const c4d_problem& p, bool is_gradient, const void* from, const vo
   });
 }
 
-bool is_for_tensor_cores(const c4d_problem& p) {
-  if (p.dtype == C4D_FLOAT64 || (p.dtype == C4D_FLOAT32 && p.precision != C4D_TF32)) return false;
-  if (p.groups != 1 || p.in_channels % 8 != 0 || p.out_channels % 8 != 0) return false;
-  for (int axis = 0; axis < 4; ++axis) {
-    if (p.kernel[axis] != 3 || p.stride[axis] != 1 || p.dilation[axis] != 1 || p.padding[axis] > 2) return false;
-    if (p.in[axis] > kLargest || p.out[axis] > kLargest) return false;
-  }
-  return p.batch <= kLargest && p.in_channels <= kLargest && p.out_channels <= kLargest;
-}
-
 }  // namespace
 
 bool mma_serves(const c4d_problem& p, bool is_gradient) {
-  return is_for_tensor_cores(p) && with_half_or_float(p.dtype, [&](auto storage) {
+  if (p.dtype == C4D_FLOAT64 || (p.dtype == C4D_FLOAT32 && p.precision != C4D_TF32)) return false;
+  return is_cube_of_octets(p) && with_half_or_float(p.dtype, [&](auto storage) {
     const int in_blocks = sizes_of<decltype(storage)>(p, is_gradient).in_blocks;
-    return with_work<decltype(storage), NotFused>(in_blocks, [&](auto work) { return fits_device(work, in_blocks); });
+    return with_work<decltype(storage), NotFused>(in_blocks, [&](auto work) { return fits(work, in_blocks); });
   });
 }
 

@@ -141,16 +141,9 @@ constexpr auto kernel_of(const Streamed<Work>&) {
   return correlate_streamed<Streamed<Work>>;
 }
 
-// Whether the current device runs a kernel that was compiled for tensor cores, and has the shared memory for it. What
-// counts is the code that the device loads: it may be that of an older architecture, or compiled from its PTX.
 template <class Work>
-bool fits_device(const Work& work, int64_t in_blocks) {
-  cudaFuncAttributes code{};
-  int device = 0, bytes = 0;
-  return cudaFuncGetAttributes(&code, kernel_of(work)) == cudaSuccess && code.ptxVersion >= 80 &&
-         cudaGetDevice(&device) == cudaSuccess &&
-         cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device) == cudaSuccess &&
-         work.shared_bytes(in_blocks) <= bytes;
+bool fits(const Work& work, int64_t in_blocks) {
+  return runs_on_device(kernel_of(work), work.shared_bytes(in_blocks));
 }
 
 // Calls call(work) with the first of these that fits the device, or with the last: the more input channels, the smaller
@@ -159,12 +152,12 @@ template <class Storage, class Fusion, class Call>
 auto with_work(int in_blocks, const Call& call) {
   if constexpr (sizeof(Storage) == 2) {  // 8 channels of float32 are two blocks
     const Resident<MmaCorrelate<Storage, 8, 8, Fusion>> large{};
-    if (in_blocks == 1 && fits_device(large, in_blocks)) return call(large);
+    if (in_blocks == 1 && fits(large, in_blocks)) return call(large);
   }
   const Resident<MmaCorrelate<Storage, 8, 4, Fusion>> middle{};
   const Resident<MmaCorrelate<Storage, 4, 4, Fusion>> small{};
-  if (in_blocks <= 2 && fits_device(middle, in_blocks)) return call(middle);
-  if (in_blocks <= 4 && fits_device(small, in_blocks)) return call(small);
+  if (in_blocks <= 2 && fits(middle, in_blocks)) return call(middle);
+  if (in_blocks <= 4 && fits(small, in_blocks)) return call(small);
   return call(Streamed<MmaCorrelate<Storage, 4, 4, Fusion>>());
 }
 
@@ -172,30 +165,6 @@ template <class Call>
 auto with_half_or_float(int32_t dtype, const Call& call) {
   if (dtype == C4D_FLOAT32) return call(float());
   return dtype == C4D_BFLOAT16 ? call(__nv_bfloat16()) : call(__half());
-}
-
-template <class Storage>
-Sizes sizes_of(const c4d_problem& p, bool is_gradient) {
-  constexpr int kBlock = kVector / sizeof(Storage);
-  Sizes sizes{};
-  sizes.batch = static_cast<int>(p.batch);
-  sizes.in_blocks = static_cast<int>((is_gradient ? p.out_channels : p.in_channels) / kBlock);
-  sizes.out_blocks = static_cast<int>((is_gradient ? p.in_channels : p.out_channels) / kOut);
-  for (int axis = 0; axis < 4; ++axis) {
-    sizes.from[axis] = static_cast<int>(is_gradient ? p.out[axis] : p.in[axis]);
-    sizes.to[axis] = static_cast<int>(is_gradient ? p.in[axis] : p.out[axis]);
-    sizes.lead[axis] = static_cast<int>(is_gradient ? 2 - p.padding[axis] : p.padding[axis]);
-  }
-  return sizes;
-}
-
-template <class Work>
-int run(const Work& work, void* stream) {
-  const size_t bytes = Work::shared_bytes(work.sizes.in_blocks);
-  const int status = cudaFuncSetAttribute(kernel_of(work), cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                          static_cast<int>(bytes));
-  if (status != cudaSuccess) return status;
-  return launch(kernel_of(work), work, work.jobs(), kThreads, bytes, stream);
 }
 
 // With what a fusion takes along.
@@ -213,7 +182,8 @@ int correlate(const c4d_problem& p, bool is_gradient, const void* from, const vo
     work.sizes = sizes, work.weights = packed, work.fusion = fusion;
     work.from = static_cast<const Storage*>(from), work.bias = static_cast<const Storage*>(bias);
     work.to = static_cast<Storage*>(to);
-    const int launched = run(work, stream);
+    const int64_t bytes = work.shared_bytes(sizes.in_blocks);
+    const int launched = launch_with_memory(kernel_of(work), work, work.jobs(), kThreads, bytes, stream);
     if constexpr (Fusion::kSums) {
       if (launched != cudaSuccess) return launched;
       return add_pieces_of_samples(p.batch, work.tiles_of_a_sample(), sizes.out_blocks * kOut, fusion.pieces, sums,

@@ -10,35 +10,47 @@
 #define CARDIAC4D_CUDA_MMA_TILE_H
 
 #include "frames.h"
-#include "launch.h"
 #include "mma_fusion.h"
 #include "ptx.h"
 #include "storage.h"
-
-// Kernels for sm_80 and newer are compiled for sm_75 as well, without their content, but not called there.
-#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
-#define C4D_HAS_TENSOR_CORES
-#endif
+#include "tensor_cores.h"
 
 namespace c4d_cuda {
 
 constexpr int kWarps = 4, kThreads = 32 * kWarps;
 constexpr int kVoxels = 16;                   // of a warp along D
 constexpr int kRows = 4;                      // of a warp along W, and along T
-constexpr int kVector = 16;                   // bytes of a block's row
 constexpr int kOut = 8;                       // channels that a warp computes at a time
-constexpr int kTapsOfPlane = 27, kTaps = 81;  // kernel 3x3x3 at one tap along H, and whole
 constexpr int kSteps = 8;                     // of a block of threads along H
 
 // What is computed: to = from correlated with the weights. For the input gradient these are flipped.
-// Positions on one axis have 32 bits, positions in memory 64.
 struct Sizes {
   int batch, from[4], to[4], lead[4];  // lead: zeros before the first voxel
   int in_blocks, out_blocks;
 };
-constexpr int64_t kLargest = 0x7FFFFFFF - 64;  // extent of an axis: with what a tile adds, no more than 32 bits
 
-template <class Storage_, int kTileW_, int kTileT_, class Fusion_>
+// The correlation that a problem comes down to; for the input gradient, from the output to the input.
+template <class Storage>
+Sizes sizes_of(const c4d_problem& p, bool is_gradient) {
+  constexpr int kBlock = kVector / sizeof(Storage);
+  Sizes sizes{};
+  sizes.batch = static_cast<int>(p.batch);
+  sizes.in_blocks = static_cast<int>((is_gradient ? p.out_channels : p.in_channels) / kBlock);
+  sizes.out_blocks = static_cast<int>((is_gradient ? p.in_channels : p.out_channels) / kOut);
+  for (int axis = 0; axis < 4; ++axis) {
+    sizes.from[axis] = static_cast<int>(is_gradient ? p.out[axis] : p.in[axis]);
+    sizes.to[axis] = static_cast<int>(is_gradient ? p.in[axis] : p.out[axis]);
+    sizes.lead[axis] = static_cast<int>(is_gradient ? 2 - p.padding[axis] : p.padding[axis]);
+  }
+  return sizes;
+}
+
+// Whether a problem has the shape that these tiles are for, whatever its dtype.
+inline bool is_cube_of_octets(const c4d_problem& p) {
+  return is_cube(p, 1) && p.in_channels % 8 == 0 && p.out_channels % 8 == 0;
+}
+
+template <class Storage_, int kTileW_, int kTileT_, class Fusion_ = NotFused>
 struct MmaCorrelate {
   using Storage = Storage_;
   using Fusion = Fusion_;

@@ -2,6 +2,7 @@
 // Weight gradient of the plain path. A tap's weight collects products over all voxels of the output. The voxels are cut
 // into pieces; a block sums one piece for one tap and a tile of channel pairs, and a second kernel adds up the pieces.
 // How the work is cut depends on the shape alone, and every sum has one order: the same bits on every GPU.
+#include "add_pieces.h"
 #include "frames.h"
 #include "launch.h"
 #include "plain.h"
@@ -15,7 +16,6 @@ constexpr int kOuts = 8, kIns = 4, kPairs = kOuts * kIns;  // channels of a tile
 constexpr int kRow = kPairs + 1;  // of shared memory per thread: an odd number of words meets every bank
 constexpr int64_t kWantedBlocks = 2048;                    // enough for any GPU of today
 constexpr int64_t kFewestVoxels = 16 * kThreads;           // of a piece: below it the end of a block dominates
-constexpr int64_t kMostBytes = int64_t(64) << 20;          // of the pieces' sums
 
 template <class Storage_>
 struct GradWeight {
@@ -32,6 +32,7 @@ struct GradWeight {
   __host__ __device__ int64_t in_tiles() const { return (ins() + kIns - 1) / kIns; }
   __host__ __device__ int64_t out_tiles() const { return (outs() + kOuts - 1) / kOuts; }
   __host__ __device__ int64_t weights() const { return p.out_channels * ins() * taps_of(p); }
+  __device__ int64_t weight_at(int64_t i) const { return i; }
   __host__ __device__ int64_t jobs_of_a_piece() const { return p.groups * out_tiles() * in_tiles() * taps_of(p); }
 };
 
@@ -117,17 +118,6 @@ __global__ void __launch_bounds__(kThreads) sum_pieces(const Work work) {
   }
 }
 
-// In double: thousands of pieces lose nothing, and there are few numbers.
-template <class Work>
-__global__ void __launch_bounds__(kThreads) add_pieces(const Work work) {
-  const int64_t step = int64_t(gridDim.x) * kThreads;
-  for (int64_t i = blockIdx.x * int64_t(kThreads) + threadIdx.x; i < work.weights(); i += step) {
-    double sum = 0;
-    for (int64_t piece = 0; piece < work.pieces; ++piece) sum += work.sums[piece * work.weights() + i];
-    store(static_cast<typename Work::Real>(sum), work.dw + i);
-  }
-}
-
 // From the shape alone: enough blocks for any GPU, while pieces are long and their sums take little memory.
 template <class Storage>
 GradWeight<Storage> plan(const c4d_problem& p) {
@@ -161,7 +151,7 @@ int plain_grad_weight(const c4d_problem& p, const void* x, const void* dy, void*
     const int64_t jobs = work.pieces * work.jobs_of_a_piece(), bytes = kThreads * kRow * sizeof(Compute<S>);
     const int status = launch(sum_pieces<Work>, work, jobs, kThreads, bytes, stream);
     if (status != cudaSuccess) return status;
-    return launch(add_pieces<Work>, work, (work.weights() + kThreads - 1) / kThreads, kThreads, 0, stream);
+    return launch_add_pieces(work, stream);
   });
 }
 

@@ -40,6 +40,21 @@ __device__ inline void load_blocks(uint32_t address, uint32_t (&blocks)[2]) {
                : "memory");
 }
 
+// The same of blocks that lie transposed: a lane gets of each two numbers of column l / 4, those of rows 2 * (l % 4) and
+// the next.
+__device__ inline void load_transposed(uint32_t address, uint32_t (&blocks)[4]) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(blocks[0]), "=r"(blocks[1]), "=r"(blocks[2]), "=r"(blocks[3])
+               : "r"(address)
+               : "memory");
+}
+__device__ inline void load_transposed(uint32_t address, uint32_t (&blocks)[2]) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x2.trans.shared.b16 {%0,%1}, [%2];"
+               : "=r"(blocks[0]), "=r"(blocks[1])
+               : "r"(address)
+               : "memory");
+}
+
 // sums (16 x 8) += a (16 x 16, blocks in the order top left, bottom left, top right, bottom right) * b (16 x 8).
 // Lane l has of the sums two neighbours at 2 * (l % 4) of rows l / 4 and l / 4 + 8; of b those of column l / 4.
 #define C4D_MULTIPLY(storage, name)                                                                              \

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+// How the planes that mma_grad_weight.cu reads come into shared memory.
+#ifndef CARDIAC4D_CUDA_MMA_GRAD_WEIGHT_COPIES_H
+#define CARDIAC4D_CUDA_MMA_GRAD_WEIGHT_COPIES_H
+
+#include "mma_grad_weight.h"
+#include "ptx.h"
+
+namespace c4d_cuda {
+namespace grad_weight {
+
+// Voxel number i of a plane whose first one is `first`.
+struct Source {
+  bool is_inside;
+  int64_t position;  // in the tensor, channel 0
+  int place;         // in the plane
+};
+
+template <class Plane, class Storage>
+__device__ Source source_of(const Frames<Storage>& from, int n, const int (&first)[4], int i) {
+  const int d = i % Plane::kSpanD, w = i / Plane::kSpanD % Plane::kSpanW, t = i / (Plane::kSpanD * Plane::kSpanW);
+  const bool is_inside = is_on(first[kW] + w, from.size[kW]) && is_on(first[kD] + d, from.size[kD]) &&
+                         is_on(first[kT] + t, from.size[kT]);
+  int64_t begin = (int64_t(n) * from.size[kT] + first[kT]) * from.stride[kT];
+  for (int axis = kH; axis < kT; ++axis) begin += first[axis] * from.stride[axis];
+  return {is_inside, begin + w * from.stride[kW] + d * from.stride[kD] + t * from.stride[kT], Plane::place(w, d, t)};
+}
+
+// Queues the copies of one plane of a block of channels; zeros outside. `to` is a vector in shared memory.
+template <class Plane, int kThreads, class Storage>
+__device__ void copy_plane(const Frames<Storage>& from, int n, const int (&first)[4], int block, int to) {
+  const uint32_t begin = shared_address(c4d_shared) + to * kVector;
+#pragma unroll 1
+  for (int i = threadIdx.x; i < Plane::kVectors; i += kThreads) {
+    const Source source = source_of<Plane>(from, n, first, i);
+    copy_async(begin + source.place * kVector,
+               from.first + (source.is_inside ? source.position + block * kBlock : 0), source.is_inside);
+  }
+}
+
+// The same for one channel; seven zeros join it. All numbers are on their way before the first is waited for.
+template <class Plane, int kThreads, class Storage>
+__device__ void fill_plane(const Frames<Storage>& from, int n, const int (&first)[4], int to) {
+  constexpr int kEach = (Plane::kVectors + kThreads - 1) / kThreads;
+  const uint16_t* numbers = reinterpret_cast<const uint16_t*>(from.first);
+  uint16_t arriving[kEach];
+#pragma unroll
+  for (int j = 0; j < kEach; ++j) {
+    const Source source = source_of<Plane>(from, n, first, threadIdx.x + j * kThreads);
+    arriving[j] = source.is_inside ? numbers[source.position] : uint16_t(0);
+  }
+#pragma unroll
+  for (int j = 0; j < kEach; ++j) {
+    const int i = threadIdx.x + j * kThreads;
+    const int place = source_of<Plane>(from, n, first, i).place;
+    if (i < Plane::kVectors) c4d_shared[to + place] = ulonglong2{arriving[j], 0};
+  }
+}
+
+// Fills the slots of a block of threads, for its channels.
+template <class Work>
+struct Copier {
+  const Work& work;
+  int in_block, out_block;  // the first
+
+  // The output's gradient at h, if there is such a plane.
+  __device__ void copy_out(const Step& step, int h, int slot) const {
+    if (!is_on(h, work.dy.size[kH])) return;
+    const int first[] = {h, step.at[kW], step.at[kD], step.at[kT]};
+#pragma unroll 1
+    for (int half = 0; half < Work::kHalves; ++half) {
+      copy_plane<typename Work::Out, Work::kThreads>(
+          work.dy, step.n, first, out_block + half,
+          Work::kFirstOut + slot * Work::kOutVectors + half * Work::Out::kVectors);
+    }
+  }
+  // What arrives at step number `count` of this block of threads.
+  __device__ void copy_step(const Step& step, int count) const {
+    int first[4];
+    for (int axis = 0; axis < 4; ++axis) first[axis] = step.at[axis] * Work::kStride - work.padding[axis];
+    int to = count % 2 * Work::kStride * Work::In::kVectors;
+#pragma unroll 1
+    for (int plane = 0; plane < Work::kStride; ++plane, ++first[kH], to += Work::In::kVectors) {
+      if (!is_on(first[kH], work.x.size[kH])) continue;
+      if constexpr (Work::kIns == 1) {
+        fill_plane<typename Work::In, Work::kThreads>(work.x, step.n, first, to);
+      } else {
+        copy_plane<typename Work::In, Work::kThreads>(work.x, step.n, first, in_block, to);
+      }
+    }
+    copy_out(step, step.at[kH], count % Work::kOutSlots);
+  }
+  // What had arrived before the first step, of the same tile.
+  __device__ void copy_earlier(const Step& step) const {
+#pragma unroll 1
+    for (int back = 1; back <= Work::kLag; ++back) copy_out(step, step.at[kH] - back, Work::kOutSlots - back);
+  }
+};
+
+}  // namespace grad_weight
+}  // namespace c4d_cuda
+
+#endif  // CARDIAC4D_CUDA_MMA_GRAD_WEIGHT_COPIES_H

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "paths.h"
+
+#include "channel_mix.h"
+#include "mma.h"
+#include "mma_image.h"
+#include "mma_strided.h"
+#include "plain.h"
+#include "tiled.h"
+
+namespace c4d_cuda {
+namespace {
+
+bool channel_mix_serves_any(const c4d_problem& p, int operation) {
+  return operation != C4D_CUDA_GRAD_WEIGHT && channel_mix_serves(p, operation == C4D_CUDA_GRAD_INPUT);
+}
+int channel_mix_forward_of(const c4d_problem& p, const void* x, const void* w, const void* bias, void* y, void*,
+                           void* stream) {
+  return channel_mix_forward(p, x, w, bias, y, stream);
+}
+int channel_mix_grad_input_of(const c4d_problem& p, const void* dy, const void* w, void* dx, void*, void* stream) {
+  return channel_mix_grad_input(p, dy, w, dx, stream);
+}
+
+bool mma_serves_any(const c4d_problem& p, int operation) {
+  return operation == C4D_CUDA_GRAD_WEIGHT ? mma_serves_grad_weight(p) : mma_serves(p, operation == C4D_CUDA_GRAD_INPUT);
+}
+int64_t mma_workspace_of(const c4d_problem& p, int operation) {
+  return operation == C4D_CUDA_GRAD_WEIGHT ? mma_grad_weight_workspace(p) : mma_workspace(p);
+}
+
+bool mma_strided_serves_any(const c4d_problem& p, int operation) {
+  if (operation == C4D_CUDA_GRAD_WEIGHT) return false;
+  return operation == C4D_CUDA_FORWARD ? mma_strided_serves(p) : mma_strided_serves_gradient(p);
+}
+int64_t mma_strided_workspace_of(const c4d_problem& p, int operation) {
+  return operation == C4D_CUDA_FORWARD ? mma_strided_workspace(p) : mma_strided_gradient_workspace(p);
+}
+
+bool mma_image_serves_any(const c4d_problem& p, int operation) {
+  return operation == C4D_CUDA_FORWARD && mma_image_serves(p);
+}
+int64_t mma_image_workspace_of(const c4d_problem& p, int) { return mma_image_workspace(p); }
+
+bool tiled_serves_any(const c4d_problem& p, int operation) {
+  return operation != C4D_CUDA_GRAD_WEIGHT && tiled_serves(p);
+}
+int64_t tiled_workspace_of(const c4d_problem& p, int) { return tiled_workspace(p); }
+
+bool plain_serves_any(const c4d_problem&, int) { return true; }
+int64_t plain_workspace_of(const c4d_problem& p, int operation) {
+  return operation == C4D_CUDA_GRAD_WEIGHT ? plain_grad_weight_workspace(p) : 0;
+}
+int plain_forward_of(const c4d_problem& p, const void* x, const void* w, const void* bias, void* y, void*,
+                     void* stream) {
+  return plain_forward(p, x, w, bias, y, stream);
+}
+int plain_grad_input_of(const c4d_problem& p, const void* dy, const void* w, void* dx, void*, void* stream) {
+  return plain_grad_input(p, dy, w, dx, stream);
+}
+
+const Path kPaths[] = {
+    {"channel_mix", channel_mix_serves_any, nullptr, channel_mix_forward_of, channel_mix_grad_input_of, nullptr},
+    {"mma", mma_serves_any, mma_workspace_of, mma_forward, mma_grad_input, mma_grad_weight},
+    {"mma_strided", mma_strided_serves_any, mma_strided_workspace_of, mma_strided_forward, mma_strided_grad_input,
+     nullptr},
+    {"mma_image", mma_image_serves_any, mma_image_workspace_of, mma_image_forward, nullptr, nullptr},
+    {"tiled", tiled_serves_any, tiled_workspace_of, tiled_forward, tiled_grad_input, nullptr},
+    {"plain", plain_serves_any, plain_workspace_of, plain_forward_of, plain_grad_input_of, plain_grad_weight},
+};
+
+}  // namespace
+
+const Path& path_of(const c4d_problem& p, int operation) {
+  const Path* path = kPaths;
+  while (!path->serves(p, operation)) ++path;
+  return *path;
+}
+
+}  // namespace c4d_cuda

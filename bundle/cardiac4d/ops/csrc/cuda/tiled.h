@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// The path for float32 that stays float32: 3x3x3x3, stride 1, see tiled_correlate.cu. Each call returns a status.
+#ifndef CARDIAC4D_CUDA_TILED_H
+#define CARDIAC4D_CUDA_TILED_H
+
+#include "conv4d_cuda.h"
+
+namespace c4d_cuda {
+
+// Whether it takes the forward pass, or the input gradient, of a problem on the current device.
+bool tiled_serves(const c4d_problem& p);
+
+// workspace: for the weights in the order in which lanes read them.
+int64_t tiled_workspace(const c4d_problem& p);
+int tiled_forward(const c4d_problem& p, const void* x, const void* w, const void* bias, void* y, void* workspace,
+                  void* stream);
+int tiled_grad_input(const c4d_problem& p, const void* dy, const void* w, void* dx, void* workspace, void* stream);
+
+}  // namespace c4d_cuda
+
+#endif  // CARDIAC4D_CUDA_TILED_H

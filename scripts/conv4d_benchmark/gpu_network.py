@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How fast the whole network is on a GPU: the native kernels against cuDNN in three formulations, and the floor."""
+
+from __future__ import annotations
+
+import gc
+import math
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from cardiac4d import Conv4d
+from cardiac4d.losses import SparseSequenceLoss
+from cardiac4d.networks import EncoderDecoder
+from cardiac4d.ops import use_backend
+
+from .formulations import channels_last, stacked_inputs, stacked_outputs, tap_by_tap
+from .gpu_floor import MODES, PRECISIONS, Ceiling, autocast, network_ms, precision
+from .gpu_layers import time_ms
+from .methods import Convolve
+from .plan import PAPER_SIZE, Size
+from .tables import EMPTY, number, table, times
+
+NATIVE = "native"
+TOLERANCE = {"float32": 1e-2, "tf32": 2e-2, "bfloat16": 1e-1}
+"""Largest difference of the probabilities of two ways: more is not the same computation."""
+GIGABYTE = 1e9
+NOT_ANNOTATED = 255
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to compute the convolutions of the network.
+
+    Attributes:
+        context: what its calls run in.
+        convolve: stands in for the package's convolution; ``None`` leaves it.
+    """
+
+    context: Callable[[], AbstractContextManager[None]]
+    convolve: Convolve | None = None
+
+
+WAYS = {
+    NATIVE: Way(partial(use_backend, "native")),
+    "composed": Way(partial(use_backend, "composed")),
+    "three": Way(nullcontext, tap_by_tap),
+    "cat": Way(nullcontext, stacked_inputs),
+    "out3": Way(nullcontext, stacked_outputs),
+}
+"""Ours first; then what the package does without native kernels, and cuDNN's ``conv3d`` per tap in time and then added,
+with the frames that an output reads as channels, or with the outputs of all taps as channels."""
+
+
+class FrameConv(nn.Module):
+    """A ``Conv4d`` of one sample by a formulation for frames, on tensors that lie as frames."""
+
+    def __init__(self, conv: Conv4d, convolve: Convolve) -> None:
+        super().__init__()
+        self.weight, self.stride, self.convolve = conv.weight, conv.stride[0], convolve
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(1, C, H, W, D, T)`` to the output in the same order of axes; neither is copied."""
+        return self.convolve(x[0].permute(4, 0, 1, 2, 3), self.weight, self.stride).permute(1, 2, 3, 4, 0)[None]
+
+
+def build(way: Way, device: str) -> EncoderDecoder:
+    """Build the paper's network, with the same weights for every way."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = EncoderDecoder()
+    if way.convolve is not None:
+        for parent in list(network.modules()):
+            for name, child in list(parent.named_children()):
+                if isinstance(child, Conv4d):
+                    setattr(parent, name, FrameConv(child, way.convolve))
+    return network.to(device)
+
+
+def draw(size: Size, device: str) -> tuple[Tensor, Tensor]:
+    """Draw an image ``(1, 1, H, W, D, T)``, and a label with two annotated frames."""
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randn(1, 1, *size, generator=generator)
+    label = torch.full((1, 1, *size), NOT_ANNOTATED, dtype=torch.uint8)
+    for frame in {0, size[3] // 2}:
+        label[..., frame] = torch.randint(0, 3, (1, 1, *size[:3]), generator=generator).byte()
+    return channels_last(image.to(device)), label.to(device)
+
+
+@dataclass
+class NetworkTimes:
+    """One precision and mode: milliseconds and peak gigabytes by way, and what went wrong with which."""
+
+    mode: str
+    precision: str
+    floor_ms: float = math.nan
+    milliseconds: dict[str, float] = field(default_factory=dict)
+    gigabytes: dict[str, float] = field(default_factory=dict)
+    problems: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def best(self) -> str:
+        """The fastest way but ours; empty if there is none."""
+        others = {name: time for name, time in self.milliseconds.items() if name != NATIVE}
+        return min(others, key=others.__getitem__, default="")
+
+
+class TrainingStep:
+    """Forward, loss, backward and Adam, on one crop; returns the loss, which nobody waits for.
+
+    Args:
+        network: whose parameters are trained.
+        image: ``(1, 1, H, W, D, T)``.
+        label: the same, class indices and 255.
+        name: of the precision.
+        device: of all of them.
+        loss: of logits and label; the training's own if ``None``.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        image: Tensor,
+        label: Tensor,
+        name: str,
+        device: str,
+        loss: Callable[[Tensor, Tensor], Tensor] | None = None,
+    ) -> None:
+        self.network, self.image, self.label = network, image, label
+        self.name, self.device, self.loss = name, device, loss or SparseSequenceLoss()
+        self.optimizer = torch.optim.Adam(network.parameters(), lr=1e-4, capturable=is_cuda(device))
+
+    def __call__(self) -> Tensor:
+        """Take one step."""
+        self.optimizer.zero_grad(set_to_none=True)
+        with autocast(self.name, self.device):
+            logits = self.network(self.image)
+        loss = self.loss(logits, self.label)
+        loss.backward()
+        self.optimizer.step()
+        return loss.detach()
+
+
+def infer(network: EncoderDecoder, image: Tensor, name: str, device: str) -> Tensor:
+    """Compute the probabilities of the classes."""
+    with torch.no_grad(), autocast(name, device):
+        return network.probabilities(image)
+
+
+def measure(device: str, ceiling: Ceiling, size: Size = PAPER_SIZE) -> Iterator[NetworkTimes]:
+    """Time inference and a training step in every precision, by every way; one that fails is noted and passed over."""
+    for name in PRECISIONS:
+        for mode in MODES:
+            row = NetworkTimes(mode, name, network_ms(size, name, mode, ceiling))
+            expected: Tensor | None = None
+            for way in WAYS:
+                try:
+                    with precision(name), WAYS[way].context():
+                        found = _measure_one(way, row, device, size, expected)
+                    expected = found if expected is None else expected
+                except Exception as error:  # that of one way must not cost the others
+                    row.problems[way] = describe(error)
+                gc.collect()  # what an error holds of the GPU's memory
+            yield row
+
+
+def _measure_one(way: str, row: NetworkTimes, device: str, size: Size, expected: Tensor | None) -> Tensor:
+    """Put the times of one way into the row, if its probabilities are the expected ones; returns them."""
+    network, (image, label) = build(WAYS[way], device), draw(size, device)
+    found = infer(network, image, row.precision, device).float().cpu()
+    error = 0.0 if expected is None else (found - expected).abs().max().item()
+    if not error <= TOLERANCE[row.precision]:
+        raise RuntimeError(f"its probabilities differ from those of the first way by {error:.1e}")
+    run: Callable[[], object] = partial(infer, network, image, row.precision, device)
+    if row.mode == MODES[1]:
+        run = TrainingStep(network, image, label, row.precision, device)
+    run()
+    if is_cuda(device):
+        torch.cuda.reset_peak_memory_stats()
+    row.milliseconds[way] = time_ms(run, device)
+    row.gigabytes[way] = torch.cuda.max_memory_allocated() / GIGABYTE if is_cuda(device) else math.nan
+    return found
+
+
+def is_cuda(device: str) -> bool:
+    """Tell whether a device is a GPU."""
+    return torch.device(device).type == "cuda"
+
+
+def describe(error: Exception) -> str:
+    """Put an error into one short line."""
+    return f"{type(error).__name__}: {error}".replace("\n", " ")[:300]
+
+
+def to_table(rows: list[NetworkTimes]) -> str:
+    """Write a Markdown table of milliseconds, ratios and peaks of memory."""
+    body = [
+        [
+            f"{row.mode}, {row.precision}",
+            *(number(row.milliseconds.get(way, math.nan)) for way in WAYS),
+            _ratio(row.milliseconds.get(row.best), row.milliseconds.get(NATIVE)),
+            number(row.floor_ms),
+            _ratio(row.milliseconds.get(NATIVE), row.floor_ms),
+            number(row.gigabytes.get(NATIVE, math.nan)),
+            number(row.gigabytes.get(row.best, math.nan)),
+        ]
+        for row in rows
+    ]
+    head = ["Milliseconds", *WAYS, "native against the best", "floor", "native, times the floor"]
+    notes = [f"- {row.mode}, {row.precision}, {way}: {text}" for row in rows for way, text in row.problems.items()]
+    return table([*head, "GB, native", "GB, the best"], body) + "".join(f"\n{note}" for note in notes)
+
+
+def _ratio(numerator: float | None, denominator: float | None) -> str:
+    return times(numerator / denominator) if numerator and denominator else EMPTY

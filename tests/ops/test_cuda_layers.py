@@ -1,0 +1,296 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The CUDA kernels of single layers - stride 2, one input channel, 1x1x1x1 - against float64, without a GPU.
+
+See ``test_cuda_kernels.py``.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.helpers.cpu_kernels import DTYPES, Shape, reference
+from tests.helpers.cuda_kernels import EmulatedKernels, build_with_bug, draw
+from tests.helpers.tolerances import assert_near
+
+pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
+
+HALF = [torch.bfloat16, torch.float16]
+
+
+class Layer(NamedTuple):
+    """A kernel's problem."""
+
+    operation: str
+    algorithm: str
+    shape: Shape
+
+
+UNEQUAL: dict[str, Any] = {"padding": (1, 0, 2, 1), "stride": 2}
+SMALL = {
+    "strided": Layer("forward", "mma_strided", Shape((4, 5, 6, 5), (8, 16), padding=1, stride=2)),
+    "strided_gradient": Layer("grad_input", "mma_strided", Shape((4, 5, 6, 5), (8, 16), padding=1, stride=2)),
+    "image": Layer("forward", "mma_image", Shape((4, 5, 6, 5), (1, 8), padding=1)),
+}
+"""One problem for each kernel on tensor cores, of less than a tile."""
+RAGGED = {
+    "strided_16_to_32": Layer("forward", "mma_strided", Shape((5, 3, 7, 4), (16, 32), **UNEQUAL)),
+    "strided_24_to_8": Layer("forward", "mma_strided", Shape((3, 3, 5, 3), (24, 8), padding=1, stride=2)),
+    "strided_32_to_72": Layer("forward", "mma_strided", Shape((3, 3, 5, 3), (32, 72), padding=2, stride=2)),
+    "strided_one_voxel": Layer("forward", "mma_strided", Shape((1, 1, 1, 1), (8, 8), padding=1, stride=2)),
+    "strided_gradient_32_to_16": Layer("grad_input", "mma_strided", Shape((5, 3, 7, 4), (16, 32), **UNEQUAL)),
+    "strided_gradient_24_to_8": Layer("grad_input", "mma_strided", Shape((3, 3, 5, 3), (8, 24), stride=2)),
+    "strided_gradient_64_to_8": Layer("grad_input", "mma_strided", Shape((2, 3, 5, 3), (8, 64), padding=2, stride=2)),
+    "strided_gradient_one_voxel": Layer("grad_input", "mma_strided", Shape((1, 1, 1, 1), (8, 8), padding=1, stride=2)),
+    "image_to_16": Layer("forward", "mma_image", Shape((5, 3, 7, 4), (1, 16), batch=2, padding=(1, 0, 2, 1))),
+    "image_one_voxel": Layer("forward", "mma_image", Shape((1, 1, 1, 1), (1, 8), padding=1)),
+}
+MANY_TILES = {
+    "strided": Layer("forward", "mma_strided", Shape((8, 9, 33, 9), (8, 16), **UNEQUAL)),
+    "strided_uneven_pairs": Layer("forward", "mma_strided", Shape((3, 9, 33, 9), (8, 24), **UNEQUAL)),
+    "strided_32_to_16": Layer("forward", "mma_strided", Shape((5, 5, 33, 5), (32, 16), **UNEQUAL)),
+    "strided_gradient": Layer("grad_input", "mma_strided", Shape((24, 9, 33, 5), (8, 24), **UNEQUAL)),
+    "strided_gradient_frames": Layer("grad_input", "mma_strided", Shape((3, 10, 34, 10), (16, 8), **UNEQUAL)),
+    "image": Layer("forward", "mma_image", Shape((12, 11, 35, 6), (1, 8), padding=(1, 0, 2, 1))),
+}
+"""More tiles than blocks, cut on every axis, and walks that go round all slots of shared memory."""
+POINTWISE = {
+    "16_to_8": Shape((3, 4, 2, 5), (16, 8), kernel=1, batch=2),
+    "8_to_3": Shape((7, 5, 11, 6), (8, 3), kernel=1),
+    "12_to_17": Shape((7, 9, 5, 2), (12, 17), kernel=1),
+}
+NETWORK = Shape((96, 96, 64, 16), (8, 16), padding=1, stride=2)
+"""The first layer of stride 2 at the full crop."""
+
+
+@pytest.fixture(scope="module")
+def kernels(cuda_library: Path) -> EmulatedKernels:
+    return EmulatedKernels(cuda_library)
+
+
+def assert_right(actual: Tensor, right: Tensor) -> None:
+    """Half types: summed in float32, so half a unit in the last place, and a little for the sums."""
+    if actual.dtype in HALF:
+        assert (actual.double() - right).abs().max() <= 0.6 * torch.finfo(actual.dtype).eps * right.abs().max()
+    else:
+        assert_near(actual, right)
+
+
+def check(kernels: EmulatedKernels, layer: Layer, dtype: torch.dtype) -> None:
+    """Compute it with threads in either order, and copies as late and as early as may be."""
+    operation, algorithm, shape = layer
+    operands = draw(operation, shape, dtype)
+    assert kernels.algorithm(operation, shape, dtype) == algorithm
+    late, eager = (kernels.run(operation, shape, *operands, reverse=e, eager=e) for e in (False, True))
+    assert torch.equal(late, eager)
+    assert_right(late, reference(operation, shape, *operands))
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_layer_is_the_reference(kernels: EmulatedKernels, name: str) -> None:
+    check(kernels, SMALL[name], torch.bfloat16)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("operation", ["forward", "grad_input"])
+@pytest.mark.parametrize("name", POINTWISE)
+def test_pointwise_is_the_reference(kernels: EmulatedKernels, name: str, operation: str, dtype: torch.dtype) -> None:
+    check(kernels, Layer(operation, "channel_mix", POINTWISE[name]), dtype)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", HALF)
+@pytest.mark.parametrize("name", [*SMALL, *RAGGED])
+def test_ragged_layers_in_both_half_types(kernels: EmulatedKernels, name: str, dtype: torch.dtype) -> None:
+    check(kernels, (SMALL | RAGGED)[name], dtype)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MANY_TILES)
+def test_many_tiles_in_any_order(kernels: EmulatedKernels, name: str) -> None:
+    check(kernels, MANY_TILES[name], torch.bfloat16)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_without_bias_and_in_an_empty_batch(kernels: EmulatedKernels, name: str) -> None:
+    operation, _, shape = SMALL[name]
+    operands = draw(operation, shape, torch.bfloat16)
+    if operation == "forward":
+        operands[2] = None
+        assert_right(kernels.run(operation, shape, *operands), reference(operation, shape, *operands))
+    nothing = replace(shape, batch=0)
+    assert kernels.run(operation, nothing, operands[0][:0], *operands[1:]).numel() == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "algorithms"),
+    [
+        ({}, ["mma_strided", "mma_strided"]),
+        ({"channels": (32, 64)}, ["mma_strided", "mma_strided"]),
+        ({"channels": (40, 72)}, ["plain", "plain"]),
+        ({"channels": (8, 3)}, ["plain", "plain"]),
+        ({"padding": 3}, ["plain", "plain"]),
+        ({"dilation": 2}, ["plain", "plain"]),
+        ({"stride": (2, 2, 2, 1)}, ["plain", "plain"]),
+        ({"channels": (1, 8)}, ["plain", "plain"]),
+        ({"channels": (1, 8), "stride": 1}, ["mma_image", "plain"]),
+        ({"channels": (1, 5), "stride": 1}, ["plain", "plain"]),
+        ({"channels": (1, 8), "stride": 1, "size": (2048, 2048, 128, 4)}, ["plain", "plain"]),
+        ({"kernel": 1, "padding": 0, "stride": 1}, ["channel_mix", "channel_mix"]),
+        ({"kernel": 1, "padding": 0, "stride": 1, "groups": 2}, ["plain", "plain"]),
+        ({"kernel": 1, "padding": 0}, ["plain", "plain"]),
+        ({"kernel": 1, "stride": 1}, ["plain", "plain"]),
+        ({"kernel": 1, "padding": 0, "stride": 1, "channels": (2048, 1024)}, ["plain", "plain"]),
+    ],
+)
+def test_algorithm(kernels: EmulatedKernels, change: dict[str, Any], algorithms: list[str]) -> None:
+    shape = replace(NETWORK, **change)
+    for dtype in HALF:
+        assert [kernels.algorithm(operation, shape, dtype) for operation in ("forward", "grad_input")] == algorithms
+    if algorithms[0] != "channel_mix":
+        for dtype in (torch.float32, torch.float64):
+            assert kernels.algorithm("forward", shape, dtype) == "plain"
+
+
+@pytest.mark.parametrize(("architecture", "strided"), [(75, "plain"), (80, "mma_strided"), (86, "mma_strided")])
+def test_tensor_cores_need_code_for_them_and_shared_memory(
+    kernels: EmulatedKernels, architecture: int, strided: str
+) -> None:
+    image, pointwise = replace(NETWORK, channels=(1, 8), stride=1), replace(POINTWISE["8_to_3"])
+    for operation in ("forward", "grad_input"):
+        assert kernels.algorithm(operation, NETWORK, torch.bfloat16, architecture) == strided
+        assert kernels.algorithm(operation, pointwise, torch.bfloat16, architecture) == "channel_mix"
+    assert kernels.algorithm("forward", image, torch.bfloat16, architecture) == strided.replace("strided", "image")
+    wide = replace(NETWORK, channels=(32, 32))  # more than the shared memory of sm_86
+    expected = "mma_strided" if architecture == 80 else "plain"
+    assert kernels.algorithm("forward", wide, torch.bfloat16, architecture) == expected
+
+
+MUTANTS = {
+    "strided": {
+        "copies that nobody waits for": ("        wait_for_copies();\n", ""),
+        "no barrier behind the copies": ("__syncthreads();  // now this plane", "// now this plane"),
+        "no barrier before the next job": ("__syncthreads();  // before the next job", "//"),
+        "a slot too few": ("kSlots = 2;", "kSlots = 1;"),
+        "odd positions turned too far": ("(d / 2 + 3) % kVoxels", "(d / 2 + 3) % kEven"),
+        "the last voxel of the rows left out": ("i < Work::kRowsOfPlane * Work::kBlocks;", "i < 0;"),
+        "the last plane left out": ("planes = 2 * steps + 1;", "planes = 2 * steps;"),
+        "a plane behind the input": ("h < from[kH]", "h <= from[kH]"),
+        "a frame behind the input": ("t < from[kT];", "t <= from[kT];"),
+        "the second tap twice": ("place_of(2 * voxel + 2)", "place_of(2 * voxel + 1)"),
+        "rows that no tap joins": ("to_w % 2 != 0 ||", ""),
+        "taps in the order of torch": ("tap % 3 * 3 + tap / 3 % 3;  // W", "tap % 9;  // W"),
+        "a voxel behind the row": ("d + 8 * half >= size[kD]", "d + 8 * half > size[kD]"),
+        "a row too many": ("w + j >= size[kW]", "w + j > size[kW]"),
+        "one bias for two blocks": ("first[i / 4 % kPair * 2 + i % 2]", "first[i % 2]"),
+        "channels that are not dealt out": ("column / 2 * 4 + block * 2", "column / 2 * 2 + block * 8"),
+        "instructions that some lanes leave out": (
+            "  load_blocks(third, b);",
+            "  if (threadIdx.x % 32 != 5) load_blocks(third, b);",
+        ),
+    },
+    "strided_uneven_pairs": {
+        "channels behind the last": ("if (channel >= work.out_channels) return;", ""),
+        "the weights of the first channels for all": ("int64_t(part.pair) * 3 *", "int64_t(0) * 3 *"),
+    },
+    "strided_32_to_16": {
+        "a block of channels in the place of another": ("(block * Work::kPlane + row", "(0 * Work::kPlane + row"),
+        "two pairs in the place of one": ("tile.group * Work::kWarpsOut +", "tile.group +"),
+    },
+    "strided_gradient": {
+        "copies that nobody waits for": ("    wait_for_copies();\n", ""),
+        "no barrier behind the copies": ("__syncthreads();  // now the planes", "// now the planes"),
+        "no barrier before the next job": ("__syncthreads();  // before the next job", "//"),
+        "a slot too few": ("kSlots = 3;", "kSlots = 2;"),
+        "slots that do not go round": ("(step + source) % kSlots", "source"),
+        "a plane behind the source": ("h < from[kH]", "h <= from[kH]"),
+        "channels of the next voxel": ("block < work.from_blocks &&", ""),
+        "weights behind the last": ("return source < out_channels ?", "return true ?"),
+        "taps in the wrong direction": ("(source == 0 ? 2 : 0)", "(source == 0 ? 0 : 2)"),
+        "cells that do not move": ("padding % 2 == 0 ? 1 : 0", "0"),
+        "cells that read what lies before": ("(padding + 1) / 2 - 1", "padding / 2 - 1"),
+        "half a cell left out": ("work.shift[axis] + 1) / 2", "work.shift[axis]) / 2"),
+        "a voxel before the row": ("at < 0 || ", ""),
+        "a voxel behind the row": ("at >= size)", "at > size)"),
+        "a row too many": ("at_w < size[kW]", "at_w <= size[kW]"),
+        "channels of another neighbour": ("pairs[0] : pairs[1], 1)", "pairs[0] : pairs[1], 2)"),
+        "instructions that some lanes leave out": (
+            "const uint32_t other = __shfl",
+            "const uint32_t other = lane == 5 ? 0 : __shfl",
+        ),
+    },
+    "strided_gradient_frames": {
+        "a frame too many": ("at_t < size[kT]", "at_t <= size[kT]"),
+        "the first channels for all": (" + tile.group * kBlock;", ";"),
+    },
+    "image": {
+        "no barrier behind the copies": ("__syncthreads();  // now the planes", "// now the planes"),
+        "no barrier before the next job": ("__syncthreads();  // before the next job", "//"),
+        "a slot too few": ("kSlots = 4,", "kSlots = 3,"),
+        "slots that do not go round": ("(step + row.kh) % kSlots", "row.kh"),
+        "the last plane left out": ("has_next = step + 1 < steps", "has_next = step + 2 < steps"),
+        "a plane twice": ("words, step + 3, fetched", "words, step + 2, fetched"),
+        "a plane behind the input": ("h < work.from[kH]", "h <= work.from[kH]"),
+        "a voxel before the row": ("d + 1 >= 0 &&", ""),
+        "a voxel behind the row": ("d + 1 < from[kD]", "d + 1 <= from[kD]"),
+        "a word behind the plane": ("word < kPlaneWords && w", "w"),
+        "the first voxel of the pair twice": ("place - column / 4;", "place;"),
+        "a row of the input twice": ("row.is_repeated || ", ""),
+        "a row too many": ("w - 2 < rows_inside", "w - 2 <= rows_inside"),
+        "a voxel too many": ("half * kTileD / 2 >= room", "half * kTileD / 2 > room"),
+        "one bias for two pairs": ("first[i / 4 * 2 + i % 2]", "first[i % 2]"),
+        "channels that are not dealt out": (
+            "column / 2 % 2 * 4 + part * 2 +",
+            "column / 2 % 2 * 2 + part * 4 +",
+        ),
+    },
+    "8_to_3": {
+        "no barrier behind the matrix": ("__syncthreads();  // now the matrix", "// now the matrix"),
+        "no barrier behind the results": ("__syncthreads();  // now the results", "// now the results"),
+        "no barrier before the next job": ("__syncthreads();  // before the next job", "//"),
+        "more results than voxels": ("(rest < kVoxelsOfJob ? rest : kVoxelsOfJob)", "kVoxelsOfJob"),
+        "the last few results left out": ("i < count; i += kThreads) to[i]", "i < 0; i += kThreads) to[i]"),
+        "a channel too many": ("if (first + t < work.targets) results", "results"),
+        "a voxel too many": ("if (voxel < work.voxels) store_vectors", "store_vectors"),
+        "the matrix as it is": ("is_gradient ? p.in_channels : 1;", "is_gradient ? 1 : p.in_channels;"),
+        "jobs of one round alone": ("job += gridDim.x", "job += work.jobs()"),
+    },
+    "12_to_17": {
+        "the first channels again": ("(first + i) * Work::kTargets", "i * Work::kTargets"),
+        "the matrix of the first part for all": ("part * work.sources * Work::kTargets", "0"),
+        "channels in one vector that are not": ("work.sources % kOctet == 0, octets", "true, octets"),
+    },
+}
+"""Planted bugs by the problem that must find them: what stands in the kernel, what shall stand there."""
+
+
+def _file_of(problem: str) -> str:
+    if problem in POINTWISE:
+        return "channel_mix.cu"
+    operation, algorithm, _ = MANY_TILES[problem]
+    return f"{algorithm}_gradient.cu" if operation == "grad_input" else f"{algorithm}.cu"
+
+
+def _catches(kernels: EmulatedKernels, problem: str) -> bool:
+    layers = [MANY_TILES[problem]] if problem in MANY_TILES else []
+    if problem in POINTWISE:
+        layers = [Layer(operation, "channel_mix", POINTWISE[problem]) for operation in ("forward", "grad_input")]
+    for layer in layers:
+        try:
+            check(kernels, layer, torch.bfloat16)
+        except AssertionError:
+            return True
+    return False
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("problem", "mutant"), [(problem, name) for problem in MUTANTS for name in MUTANTS[problem]])
+def test_planted_bug_is_caught(problem: str, mutant: str, cuda_library: Path, tmp_path: Path) -> None:
+    library = build_with_bug(tmp_path, cuda_library, _file_of(problem), *MUTANTS[problem][mutant])
+    assert _catches(EmulatedKernels(library), problem)
