@@ -30,6 +30,17 @@ REGISTERS = {
 }
 """The most registers that a thread of each kernel may take, on any architecture and for any dtype."""
 
+UNITS = [
+    "plain_correlate.cu",
+    "plain_grad_weight.cu",
+    "mma_correlate.cu",
+    "mma_fused.cu",
+    "channel_sums.cu",
+    "group_norm.cu",
+    "upsampling.cu",
+    "pointwise_softmax.cu",
+]
+
 needs_nvcc = pytest.mark.skipif(toolchain.find_nvcc() is None, reason="needs nvcc")
 
 
@@ -205,7 +216,7 @@ def test_library_builds_from_scratch_and_loads_without_cuda(tmp_path: Path, monk
 @needs_nvcc
 @pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["75", "80", "90"])
-@pytest.mark.parametrize("unit", ["plain_correlate.cu", "plain_grad_weight.cu", "mma_correlate.cu"])
+@pytest.mark.parametrize("unit", UNITS)
 def test_no_kernel_spills_registers(unit: str, architecture: str, tmp_path: Path) -> None:
     flags = [*sources.NVCC_FLAGS, *cuda_build.architecture_flags(architecture), "-Xptxas", "-v"]
     said = toolchain.run(
@@ -214,7 +225,7 @@ def test_no_kernel_spills_registers(unit: str, architecture: str, tmp_path: Path
     kernels = re.findall(
         r"Compiling entry function '(\w+)'.*?(\d+) bytes spill stores.*?Used (\d+) registers", said, re.S
     )
-    assert len(kernels) == len(re.findall("Compiling entry function", said)) == 8
+    assert len(kernels) == len(re.findall("Compiling entry function", said)) > 0
     for name, spilled, registers in kernels:
         (kernel,) = (kernel for kernel in REGISTERS if f"{len(kernel)}{kernel}" in name)
         assert int(spilled) == 0, name

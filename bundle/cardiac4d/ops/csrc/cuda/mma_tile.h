@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a warp does with planes in shared memory, for the kernels of mma_correlate.cu.
+// What a warp does with planes in shared memory, for the kernels of mma_kernels.h.
 //
 // A block is a row of 16 bytes per voxel: 8 channels of a half type, 4 of float32. Blocks of eight neighbours along D
 // are one register of a tensor-core operand. The three taps along D are the same rows of shared memory, shifted by one
