@@ -18,6 +18,8 @@ from torch import Tensor
 
 from cardiac4d.ops import conv4d, use_backend
 
+from .gpu_fused import check_fused
+
 NUM_RANDOM = 40
 LIMITS = {torch.float64: 1e-13, torch.float32: 5e-6, torch.float16: 2.0**-10, torch.bfloat16: 2.0**-7}
 """Largest error of a value and its gradients, relative to the largest expected one. Half types are summed in float32
@@ -46,7 +48,12 @@ def run_all(device: str, *, small: bool = False) -> Iterator[Outcome]:
         "same bits again": check_repeatable,
     }
     if not small:
-        checks |= {"autocast": check_autocast, "torch.compile": check_compile, "opcheck": check_registration}
+        checks |= {
+            "fused layers": check_fused,
+            "autocast": check_autocast,
+            "torch.compile": check_compile,
+            "opcheck": check_registration,
+        }
     if device == "cuda" and not small:
         checks |= {"second stream": check_stream, "CUDA graph": check_graph, "second device": check_second_device}
     for name, check in checks.items():
