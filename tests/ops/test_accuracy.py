@@ -9,7 +9,7 @@ gradient; ``exact`` is compared with the best in every case.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 
 import pytest
@@ -89,7 +89,17 @@ def test_the_formulation_of_torch_is_the_same_convolution(theirs: Convolve) -> N
     torch.testing.assert_close(theirs(x.double(), weight.double()), expected[0])
 
 
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """Torch sums the gradient of a weight in as many parts as there are threads, and rounds less the more there are."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
 @needs_native
+@pytest.mark.usefixtures("two_threads")
 @pytest.mark.parametrize("draw", range(3))
 @pytest.mark.parametrize("channels", CHANNELS)
 def test_winograd_of_2x2_is_no_less_accurate_than_the_best_of_torch(channels: int, draw: int) -> None:

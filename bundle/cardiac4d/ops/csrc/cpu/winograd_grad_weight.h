@@ -53,7 +53,7 @@ struct GradientSums {
 template <>
 struct GradientSums<2> {
   typedef double Sum;
-  static constexpr int64_t kChainVectors = 16;
+  static constexpr int64_t kChainVectors = 4;
 };
 
 constexpr int64_t kMaxPieces = 16;
