@@ -22,11 +22,16 @@ REGISTERS = {
     "correlate": 128,
     "sum_pieces": 128,
     "add_pieces": 40,
-    "correlate_on_tensor_cores": 200,
-    "correlate_streamed": 200,
+    "correlate_on_tensor_cores": 255,  # shared memory allows two blocks of 128 threads at most, as 255 registers do
+    "correlate_streamed": 255,
     "correlate_in_float32": 168,
     "pack_in_float32": 40,
     "pack": 40,
+    "visit_channels": 128,
+    "sum_channels": 96,
+    "add_sums": 40,
+    "per_channel": 80,
+    "softmax": 64,
 }
 """The most registers that a thread of each kernel may take, on any architecture and for any dtype."""
 

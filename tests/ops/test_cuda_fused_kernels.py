@@ -34,7 +34,7 @@ def _sums(kernels: EmulatedFusedKernels) -> Pairs:
 
 
 def _upsampling(kernels: EmulatedFusedKernels) -> Pairs:
-    for size, channels in (((7, 6, 5, 3), 8), ((1, 2, 3, 1), 3), ((8, 4, 2, 6), 16)):
+    for size, channels in (((7, 6, 5, 3), 8), ((1, 2, 3, 1), 3), ((8, 4, 2, 6), 24)):
         skip = torch.randn(2, channels, *size)
         x = torch.randn(2, channels, *((extent + 1) // 2 for extent in size))
         yield kernels.upsample_add(x, skip), upsampled(x, skip), 0.0
@@ -124,7 +124,7 @@ MUTANTS = {
         "sums",
     ),
     "a row left out": ("channel_work.h", "item += work.cut.rows", "item += work.cut.rows + 1", "sums"),
-    "channels that are not there": ("channel_work.h", "octet * kOctet >= cut.channels ? 0 : ", "", "sums"),
+    "channels that are not there": ("channel_work.h", "octet * kOctet >= cut.channels ? 0 : ", "", "upsampling"),
     "too little shared memory": ("channel_work.h", "2 * kOctet * kWorkThreads *", "kOctet * kWorkThreads *", "sums"),
     "pieces that nobody waits for": ("channel_sums.cu", "      __syncthreads();\n", "", "sums"),
     "a piece left out": ("channel_sums.cu", "piece = threadIdx.x;", "piece = threadIdx.x + 1;", "sums"),
@@ -134,7 +134,12 @@ MUTANTS = {
     "the first octet's weights": ("pointwise.h", "(to.first + i) * in_channels", "i * in_channels", "upsampling"),
     "logits that overflow": ("pointwise_softmax.cu", "expf(numbers[i] - largest)", "expf(numbers[i])", "softmax"),
     "classes that are not there": ("pointwise_softmax.cu", "i < classes.count ? expf", "i < 8 ? expf", "softmax"),
-    "a gradient through the ReLU": ("group_norm.cu", "normal <= 0 ? 0.0f : dz", "dz", "separate_block"),
+    "a gradient through the ReLU": (
+        "group_norm.cu",
+        "normal <= 0 ? 0.0f : dz",
+        "normal <= 0 ? dz : dz",
+        "separate_block",
+    ),
     "no mean in the variance": ("group_norm.cu", "square / count - mean * mean", "square / count", "separate_block"),
     "a shift of another channel": ("group_norm.cu", "abc + 2 * all + place", "abc + all + place", "separate_block"),
     "no identity in the gradient": ("group_norm.cu", "if (add != nullptr) load", "if (false) load", "separate_block"),
@@ -142,8 +147,13 @@ MUTANTS = {
     "padding that is normalised": ("mma_tile.h", "(inside & 1) == 0", "false", "tensor_cores"),
     "planes of padding": ("mma_tile.h", "(h < 0 || h >= work.sizes.from[kH])", "(h < 0)", "tensor_cores"),
     "the bit of another vector": ("mma_tile.h", "i += kThreads, inside >>= 1", "i += kThreads", "tensor_cores"),
-    "the norm of the first block": ("mma_tile.h", "+ block + first_block", "+ block", "streamed"),
-    "the norm of the first sample": ("mma_tile.h", "(int64_t(tile.n) * work.sizes.in_blocks", "(0", "tensor_cores"),
+    "the norm of the first block": ("mma_tile.h", "+ block + first_block", "+ block + 0 * first_block", "streamed"),
+    "the norm of the first sample": (
+        "mma_tile.h",
+        "(int64_t(tile.n) * work",
+        "(0 * int64_t(tile.n) * work",
+        "tensor_cores",
+    ),
     "totals that nobody waits for": ("mma_tile.h", "    __syncthreads();\n    // 16", "    // 16", "tensor_cores"),
     "totals of the next tile": ("mma_tile.h", "    __syncthreads();\n  }\n}", "  }\n}", "tensor_cores"),
     "totals of one warp": ("mma_tile.h", "i < kWarpsOfBlock * 8", "i < 8", "tensor_cores"),
@@ -155,7 +165,12 @@ MUTANTS = {
     ),
     "one plane for all": ("mma_kernels.h", "tile, first + plane, inside", "tile, first, inside", "tensor_cores"),
     "no residual": ("mma_fusion.h", "if (residual == nullptr) return;", "return;", "tensor_cores"),
-    "sums in front of the ReLU": ("mma_fusion.h", "normal <= 0 ? 0.0f : pair[i]", "pair[i]", "tensor_cores"),
+    "sums in front of the ReLU": (
+        "mma_fusion.h",
+        "normal <= 0 ? 0.0f : pair",
+        "normal <= 0 ? pair[i] : pair",
+        "tensor_cores",
+    ),
 }
 """Planted bugs: file, what stands there, what shall stand there, and the check that must notice."""
 

@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 
 from ..conventions import NOT_ANNOTATED
-from ..ops.layout import from_frames, lies_as_frames, to_frames
+
+FRAMES = (0, 5, 2, 3, 4, 1)
+"""Views ``(N, C, H, W, D, T)`` as frames, ``(N, T, H, W, D, C)``, and back: as the kernels for CUDA leave logits."""
 
 
 def host_sees(x: Tensor) -> bool:
@@ -64,8 +66,8 @@ def as_sparse_label(label: Tensor, scores: Tensor) -> Tensor:
             f"`label` must have shape {expected} to match `logits` {_text(scores)}, got {_text(label)}; "
             "pass class indices, not one-hot channels"
         )
-    if lies_as_frames(scores):
-        label = from_frames(to_frames(label))
+    if scores.permute(FRAMES).is_contiguous():
+        label = label.permute(FRAMES).contiguous().permute(FRAMES)
     label = _whole_numbers(label.squeeze(1))
     last = scores.shape[1] - 1
     wrong = ((label < 0) | (label > last)) & (label != NOT_ANNOTATED)
@@ -89,12 +91,12 @@ def annotated_frames(label: Tensor) -> Tensor:
 def softmax(logits: Tensor, dim: int = 1) -> Tensor:
     """Softmax in float32 or wider, whatever autocast made of the logits.
 
-    Over the channels of ``(N, C, H, W, D, T)`` on an accelerator the layout stays, too: torch's own operator would copy
-    frames (see :mod:`cardiac4d.ops.layout`) to plain memory, and the gradient back.
+    Over the channels of ``(N, C, H, W, D, T)`` on an accelerator frames stay frames: torch's own operator would copy
+    them to plain memory, and the gradient back.
     """
     dtype = torch.promote_types(logits.dtype, torch.float32)
-    if dim == 1 and logits.dim() == 6 and lies_as_frames(logits) and not host_sees(logits):
-        return from_frames(torch.softmax(logits.permute(0, 5, 2, 3, 4, 1), dim=-1, dtype=dtype))
+    if dim == 1 and logits.dim() == 6 and not host_sees(logits) and logits.permute(FRAMES).is_contiguous():
+        return torch.softmax(logits.permute(FRAMES), dim=-1, dtype=dtype).permute(FRAMES)
     return torch.softmax(logits, dim=dim, dtype=dtype)
 
 

@@ -20,7 +20,7 @@ namespace c4d_cuda {
 constexpr int kWorkThreads = 256;
 constexpr int kMostColumns = 16;        // octets that lie side by side in a block
 constexpr int64_t kMostItems = 64;      // of a thread
-constexpr int64_t kWantedPieces = 1024;  // of a sample: enough blocks for any GPU of today
+constexpr int64_t kWantedPieces = kMaxBlocks < 1024 ? kMaxBlocks : 1024;  // of a sample: enough for any GPU of today
 
 // How items and channels are spread: a block takes a piece of the items of one sample, and up to kMostColumns octets;
 // neighbouring threads take neighbouring octets of an item, so that a warp reads memory in one stretch.

@@ -28,7 +28,9 @@ struct NormReluForward {
 
   __device__ void finish(int64_t place, float (&pair)[2]) const {
     if (residual == nullptr) return;
-    pair[0] += value(residual[place]), pair[1] += value(residual[place + 1]);
+    float more[2];
+    load_pair(residual + place, more);
+    pair[0] += more[0], pair[1] += more[1];
   }
   __device__ void add(int64_t place, int64_t number, const float (&pair)[2], float (&sums)[4]) const {
     static_cast<void>(place), static_cast<void>(number);
@@ -47,10 +49,12 @@ struct NormReluGradient {
   __device__ void finish(int64_t, float (&)[2]) const {}
   // number: where the scale of the first channel is.
   __device__ void add(int64_t place, int64_t number, const float (&pair)[2], float (&sums)[4]) const {
+    float from[2];
+    load_pair(x + place, from);
     for (int i = 0; i < 2; ++i) {
-      const float from = value(x[place + i]), normal = from * scale[number + i] + shift[number + i];
+      const float normal = from[i] * scale[number + i] + shift[number + i];
       const float gradient = normal <= 0 ? 0.0f : pair[i];
-      sums[i] += gradient, sums[2 + i] += gradient * from;
+      sums[i] += gradient, sums[2 + i] += gradient * from[i];
     }
   }
 };

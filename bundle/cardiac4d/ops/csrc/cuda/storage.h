@@ -44,6 +44,19 @@ __device__ inline void store_pair(float first, float second, Half* to) {
   *reinterpret_cast<uint32_t*>(to) = bits;
 }
 
+// Reads what store_pair stored.
+template <class Half>
+__device__ inline void load_pair(const Half* from, float (&pair)[2]) {
+  const uint32_t bits = *reinterpret_cast<const uint32_t*>(from);
+  Half stored[2];
+  memcpy(stored, &bits, sizeof bits);
+  pair[0] = value(stored[0]), pair[1] = value(stored[1]);
+}
+__device__ inline void load_pair(const float* from, float (&pair)[2]) {
+  const float2 stored = *reinterpret_cast<const float2*>(from);
+  pair[0] = stored.x, pair[1] = stored.y;
+}
+
 // Two float32 numbers; the address is a multiple of 8.
 __device__ inline void store_pair(float first, float second, float* to) {
   *reinterpret_cast<float2*>(to) = make_float2(first, second);
