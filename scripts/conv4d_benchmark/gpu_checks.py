@@ -10,7 +10,7 @@ import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -18,12 +18,14 @@ from torch import Tensor
 
 from cardiac4d.ops import conv4d, use_backend
 
+from .gpu_floor import precision
 from .gpu_fused import check_fused
 
 NUM_RANDOM = 40
 LIMITS = {torch.float64: 1e-13, torch.float32: 5e-6, torch.float16: 2.0**-10, torch.bfloat16: 2.0**-7}
 """Largest error of a value and its gradients, relative to the largest expected one. Half types are summed in float32
-and rounded once: a unit in the last place."""
+and rounded once: a unit in the last place. Float32 is checked with TF32 switched off, and then once more with it."""
+TF32_LIMIT = {torch.float32: 2.0**-10}
 
 
 class Outcome(NamedTuple):
@@ -49,6 +51,7 @@ def run_all(device: str, *, small: bool = False) -> Iterator[Outcome]:
     }
     if not small:
         checks |= {
+            "values and gradients in TF32": check_tf32,
             "fused layers": check_fused,
             "autocast": check_autocast,
             "torch.compile": check_compile,
@@ -58,27 +61,60 @@ def run_all(device: str, *, small: bool = False) -> Iterator[Outcome]:
         checks |= {"second stream": check_stream, "CUDA graph": check_graph, "second device": check_second_device}
     for name, check in checks.items():
         try:
-            with use_backend("native"):
+            with use_backend("native"), precision("float32"):
                 yield Outcome(name, True, check(device))
         except Exception as error:  # whatever goes wrong is the finding
             yield Outcome(name, False, f"{type(error).__name__}: {error}"[:400])
 
 
 def _cases(count: int) -> Iterator[_Case]:
-    """Draw ragged problems: every other one a cube of stride 1 with channels in eights, as tensor cores want it."""
+    """Draw ragged problems: for each fast path in turn, then one for none of them."""
     draw = random.Random(4)
+    kinds = (_cube, _strided, _image, _pointwise, _any)
     for number in range(count):
-        is_cube = number % 2 == 0
-        kernel = [3] * 4 if is_cube else [draw.choice((1, 2, 3)) for _ in range(4)]
-        padding = [draw.choice((0, 1, 1, 2)) for _ in range(4)]
-        stride = [1] * 4 if is_cube else [draw.choice((1, 1, 2, 3)) for _ in range(4)]
-        dilation = [1] * 4 if is_cube else [draw.choice((1, 1, 2)) for _ in range(4)]
-        groups = 1 if is_cube else draw.choice((1, 1, 2))
-        source, target = (8 * draw.choice((1, 1, 2, 4)) if is_cube else groups * draw.randint(1, 6) for _ in range(2))
+        options, kernel, (source, target) = kinds[number % len(kinds)](draw)
         size = [draw.randint(5, 10) for _ in range(4)]
-        size[2] = draw.randint(5, 40 if is_cube else 10)  # several tiles, which are longest along D
-        options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-        yield _Case(_operands(number, (2, source, *size), (target, source // groups, *kernel)), options)
+        size[2] = draw.randint(5, 40)  # several tiles, which are longest along D
+        source, target = source * options["groups"], target * options["groups"]
+        operands = _operands(number, (2, source, *size), (target, source // options["groups"], *kernel))
+        yield _Case(operands, options)
+
+
+_Kind = tuple[dict[str, Any], list[int], tuple[int, int]]
+"""Options, kernel, and channels of input and output in a group."""
+
+
+def _eights(draw: random.Random) -> int:
+    return 8 * draw.choice((1, 1, 2, 4))
+
+
+def _options(draw: random.Random, stride: int = 1) -> dict[str, Any]:
+    padding = [draw.choice((0, 1, 1, 2)) for _ in range(4)]
+    return {"stride": [stride] * 4, "padding": padding, "dilation": [1] * 4, "groups": 1}
+
+
+def _cube(draw: random.Random) -> _Kind:
+    return _options(draw), [3] * 4, (_eights(draw), _eights(draw))
+
+
+def _strided(draw: random.Random) -> _Kind:
+    return _options(draw, 2), [3] * 4, (_eights(draw), _eights(draw))
+
+
+def _image(draw: random.Random) -> _Kind:
+    return _options(draw), [3] * 4, (1, _eights(draw))
+
+
+def _pointwise(draw: random.Random) -> _Kind:
+    return {**_options(draw), "padding": [0] * 4}, [1] * 4, (_eights(draw), draw.choice((2, 3, 8, 16)))
+
+
+def _any(draw: random.Random) -> _Kind:
+    options = _options(draw)
+    options["stride"] = [draw.choice((1, 1, 2, 3)) for _ in range(4)]
+    options["dilation"] = [draw.choice((1, 1, 2)) for _ in range(4)]
+    options["groups"] = draw.choice((1, 1, 2))
+    return options, [draw.choice((1, 2, 3)) for _ in range(4)], (draw.randint(1, 6), draw.randint(1, 6))
 
 
 def _operands(seed: int, size: tuple[int, ...], weight: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
@@ -104,13 +140,14 @@ def _leave_poison(like: list[Tensor]) -> None:
         assert poisoned.isnan().all()
 
 
-def check_values(device: str, count: int) -> str:
+def check_values(device: str, count: int, limits: Mapping[torch.dtype, float] | None = None) -> str:
     """Compare values and gradients of every dtype with float64 on the CPU."""
-    worst = dict.fromkeys(LIMITS, 0.0)
+    limits = LIMITS if limits is None else limits
+    worst = dict.fromkeys(limits, 0.0)
     for case in _cases(count):
         with use_backend("composed"):
             expected = _with_gradients(case.tensors, case.options)
-        for dtype, limit in LIMITS.items():
+        for dtype, limit in limits.items():
             operands = tuple(tensor.to(device, dtype) for tensor in case.tensors)
             _leave_poison([tensor.to(device, dtype) for tensor in expected])
             found = _with_gradients(operands, case.options)
@@ -121,6 +158,12 @@ def check_values(device: str, count: int) -> str:
                 worst[dtype] = max(worst[dtype], error)
     errors = ", ".join(f"{str(dtype)[6:]} {error:.1e}" for dtype, error in worst.items())
     return f"{count} problems, largest errors: {errors}"
+
+
+def check_tf32(device: str) -> str:
+    """Compare values and gradients of float32 where torch's flags allow TF32."""
+    with precision("tf32"):
+        return check_values(device, NUM_RANDOM // 2, TF32_LIMIT)
 
 
 def _fixed(device: str, dtype: torch.dtype) -> tuple[tuple[Tensor, ...], dict[str, Any]]:
@@ -135,13 +178,13 @@ def _same(first: list[Tensor], second: list[Tensor], what: str) -> None:
 
 
 def check_repeatable(device: str) -> str:
-    """Compute the same again, in every dtype."""
+    """Compute the same again on every path, in every dtype."""
     for dtype in LIMITS:
-        tensors, options = _fixed(device, dtype)
-        first = _with_gradients(tensors, options)
-        for _ in range(3):
-            _same(first, _with_gradients(tensors, options), f"another call in {dtype}")
-    return "4 calls in every dtype"
+        for case in _cases(5):
+            tensors = tuple(tensor.to(device, dtype) for tensor in case.tensors)
+            first, second = (_with_gradients(tensors, case.options) for _ in range(2))
+            _same(first, second, f"another call in {dtype}")
+    return "2 calls in every dtype, on every path"
 
 
 def check_autocast(device: str) -> str:

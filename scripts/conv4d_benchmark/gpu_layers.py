@@ -21,7 +21,7 @@ from .tables import number, table, times
 
 REPETITIONS, WARM_UP = 20, 3
 DTYPES = (("float32", torch.float32, False), ("tf32", torch.float32, True), ("bfloat16", torch.bfloat16, False))
-"""What is timed: name, dtype, and whether cuDNN may use TF32; the native kernels never do."""
+"""What is timed: name, dtype, and whether cuDNN and the native kernels may use TF32."""
 TOLERANCE = {torch.float32: 1e-2, torch.bfloat16: 3e-2}
 """Methods that differ by more are not the same computation; TF32 and sums in bfloat16 differ by less."""
 

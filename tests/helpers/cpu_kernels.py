@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import itertools
 import os
 import platform
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -152,22 +155,54 @@ class Kernels:
         return result.view(results[operation])
 
 
+LIBRARY = "conv4d_cpu.so"
+COMMAND = ["g++", "-std=c++17", "-O3", "-fPIC", "-Wall", "-Wextra", "-Werror"]
+
+
+def _extra_flags() -> list[str]:
+    return os.environ.get("CARDIAC4D_TEST_CXXFLAGS", "").split()
+
+
+def _fingerprint() -> str:
+    """Of everything that decides what :func:`build` compiles: sources, flags, compiler and machine."""
+    version = subprocess.run(["g++", "--version"], check=True, capture_output=True).stdout
+    known = hashlib.sha256(repr([COMMAND, ISA_FLAGS, _extra_flags(), platform.machine(), version]).encode())
+    for source in sorted(path for path in (*SOURCES.iterdir(), *SOURCES.parent.glob("*.h")) if path.is_file()):
+        known.update(f"{source.name}\n{source.stat().st_size}\n".encode() + source.read_bytes())
+    return known.hexdigest()
+
+
+def build_or_reuse(folder: Path, cache: Path) -> Path:
+    """The same as :func:`build`, but not compiled if ``cache`` holds what became of the very same sources and flags."""
+    kept = cache / _fingerprint()
+    if kept.is_dir():
+        shutil.copytree(kept, folder, dirs_exist_ok=True)
+        return folder / LIBRARY
+    library = build(folder)
+    for old in cache.iterdir():
+        shutil.rmtree(old, ignore_errors=True)
+    whole = Path(tempfile.mkdtemp(dir=cache))
+    shutil.copytree(folder, whole, dirs_exist_ok=True)
+    with suppress(OSError):  # a run beside this one was faster
+        whole.rename(kept)  # at once: nobody finds half of it
+    return library
+
+
 def build(folder: Path) -> Path:
     """Compile every unit as the package does, but with visible symbols; CARDIAC4D_TEST_CXXFLAGS adds flags."""
-    extra = os.environ.get("CARDIAC4D_TEST_CXXFLAGS", "").split()
+    extra = _extra_flags()
     x86 = platform.machine() in ("x86_64", "AMD64")
     units = [unit for unit in sorted(SOURCES.glob("*.cpp")) if x86 or "_avx" not in unit.stem]
 
     def compile_unit(unit: Path) -> Path:
         target = folder / f"{unit.stem}.o"
         isa = next((flags for suffix, flags in ISA_FLAGS.items() if unit.stem.endswith(suffix)), [])
-        base = ["g++", "-std=c++17", "-O3", "-fPIC", "-Wall", "-Wextra", "-Werror"]
-        subprocess.run([*base, *isa, *extra, "-c", str(unit), "-o", str(target)], check=True)
+        subprocess.run([*COMMAND, *isa, *extra, "-c", str(unit), "-o", str(target)], check=True)
         return target
 
     with ThreadPoolExecutor(2) as pool:
         objects = list(pool.map(compile_unit, units))
-    library = folder / "conv4d_cpu.so"
+    library = folder / LIBRARY
     subprocess.run(["g++", "-shared", *extra, *map(str, objects), "-o", str(library)], check=True)
     return library
 

@@ -1,10 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-import gc
 import io
-import warnings
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,10 +11,8 @@ from torch import nn
 
 from cardiac4d import Conv4d, EncoderDecoder
 from cardiac4d.ops import use_backend
-from cardiac4d.ops.backend import BackendWarning
 from cardiac4d.ops.layout import to_frames
 from tests.helpers.backends import BACKENDS, needs_native
-from tests.helpers.process import run_python
 
 # Table 1 of Myronenko et al. 2019: module, operation, output. The input is 1x96x96x64x16.
 TABLE = {
@@ -231,25 +226,6 @@ def test_state_dict_loads_with_weights_only(tmp_path: Path) -> None:
     assert not any(net.load_state_dict(torch.load(tmp_path / "model.pt", weights_only=True)))
 
 
-def _train_a_step(net: nn.Module) -> bool:
-    parallel = nn.parallel.DistributedDataParallel(net)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        warnings.simplefilter("ignore", BackendWarning)  # without the native library
-        parallel(torch.randn(1, 1, 6, 6, 4, 4)).square().mean().backward()
-    return all(p.grad is not None for p in net.parameters())
-
-
-def test_distributed_data_parallel_trains(tmp_path: Path) -> None:
-    """The wrapper goes before its process group: destroyed after it, it can wait forever for the group's threads."""
-    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path / 'store'}", rank=0, world_size=1)
-    try:
-        assert _train_a_step(_small())
-        gc.collect()
-    finally:
-        torch.distributed.destroy_process_group()
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -340,42 +316,6 @@ def test_one_argument_chooses_the_backend_of_a_network() -> None:
         assert nets["native"](x).is_contiguous()
     with pytest.raises(ValueError, match=r"`backend` \(='cuda'\) must be one of auto, native, composed"):
         _small(backend="cuda")
-
-
-TWO_PROCESSES = """
-import sys, torch, torch.distributed as dist
-from cardiac4d import EncoderDecoder
-rank, backend = int(sys.argv[1]), sys.argv[2]
-torch.manual_seed(rank)  # the wrapper gives both the weights of the first
-net = EncoderDecoder(init_filters=4, num_groups=2, blocks_down=(1, 1), blocks_up=(1,), backend=backend)
-dist.init_process_group("gloo", init_method="file://" + sys.argv[3], rank=rank, world_size=2)
-parallel = torch.nn.parallel.DistributedDataParallel(net)
-parallel(torch.load("images.pt")[rank : rank + 1]).square().mean().backward()
-if rank == 0:
-    torch.save((net.state_dict(), [p.grad for p in net.parameters()]), "rank0.pt")
-del parallel
-dist.barrier()
-dist.destroy_process_group()
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_two_processes_average_the_gradients_of_their_samples(backend: str, tmp_path: Path) -> None:
-    images = torch.randn(2, 1, 6, 5, 4, 5)
-    torch.save(images, tmp_path / "images.pt")
-
-    def run(rank: int) -> str:
-        return run_python("-c", TWO_PROCESSES, str(rank), backend, str(tmp_path / "store"), cwd=tmp_path)
-
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(run, range(2)))
-    state, gradients = torch.load(tmp_path / "rank0.pt")
-    net = _small(blocks_down=(1, 1), blocks_up=(1,), backend=backend)
-    net.load_state_dict(state)
-    expected = torch.autograd.grad(net(images).square().mean(), list(net.parameters()))
-    for ours, theirs in zip(gradients, expected, strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4 * theirs.abs().max().item())
 
 
 @pytest.mark.filterwarnings("ignore::cardiac4d.ops.backend.BackendWarning")

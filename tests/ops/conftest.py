@@ -10,12 +10,15 @@ import pytest
 import torch
 
 from tests.helpers import cuda_kernels
-from tests.helpers.cpu_kernels import Kernels, build, load
+from tests.helpers.cpu_kernels import Kernels, build, build_or_reuse, load
 
 
 @pytest.fixture(scope="session")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build(tmp_path_factory.mktemp("cpu_kernels"))
+def library(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    """The CPU kernels; pytest's cache keeps them for later runs, and ``--cache-clear`` compiles them anew."""
+    cache = request.config.cache
+    folder = tmp_path_factory.mktemp("cpu_kernels")
+    return build(folder) if cache is None else build_or_reuse(folder, cache.mkdir("cpu_kernels"))
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -56,15 +57,24 @@ class Problem:
         self.bias, self.residual = torch.randn(shape.channels[1]).to(dtype), torch.randn(shape.y_shape).to(dtype)
         self.scale, self.shift = torch.randn(self.x.shape[:2]) + 0.5, torch.randn(self.x.shape[:2])
         self.dy = torch.randn(shape.y_shape).to(dtype)
-        exact = [t.double().requires_grad_() for t in (self.x, self.w)]
-        self.v = exact[0] * self.scale[..., None, None, None, None] + self.shift[..., None, None, None, None]
-        self.y = conv4d_reference(self.v.relu(), exact[1], padding=shape.padding)
-        self.g, self.dw = torch.autograd.grad(self.y, [self.v, exact[1]], self.dy.double())
+
+    @cached_property
+    def exact(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """In float64: behind the norm, behind the convolution, gradients of the first and of the weight."""
+        x, w = (t.double().requires_grad_() for t in (self.x, self.w))
+        v = x * self.scale[..., None, None, None, None] + self.shift[..., None, None, None, None]
+        y = conv4d_reference(v.relu(), w, padding=self.shape.padding)
+        return v, y, *torch.autograd.grad(y, [v, w], self.dy.double())
+
+    v = property(lambda self: self.exact[0])
+    y = property(lambda self: self.exact[1])
+    g = property(lambda self: self.exact[2])
+    dw = property(lambda self: self.exact[3])
 
     def forward(self, kernels: Kernels, precision: str, num_threads: int = 1) -> list[Tensor]:
         inputs = self.x, self.scale, self.shift, self.w, self.bias, self.residual
         return self._call(
-            kernels, "norm_relu_forward", precision, inputs, [self.dy, _sums(self.y, self.y)], num_threads
+            kernels, "norm_relu_forward", precision, inputs, [self.dy, _sums(self.dy, self.dy)], num_threads
         )
 
     def grad_input(self, kernels: Kernels, precision: str, num_threads: int = 1) -> list[Tensor]:

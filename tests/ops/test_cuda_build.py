@@ -21,30 +21,28 @@ WEAK = {"aoti_torch_get_current_cuda_stream"}
 REGISTERS = {
     "correlate": 128,
     "sum_pieces": 128,
-    "add_pieces": 40,
+    "add_pieces": 48,
     "correlate_on_tensor_cores": 255,  # shared memory allows two blocks of 128 threads at most, as 255 registers do
     "correlate_streamed": 255,
     "correlate_in_float32": 168,
     "pack_in_float32": 40,
     "pack": 40,
+    "sum_on_tensor_cores": 168,
+    "correlate_strided": 208,
+    "spread_strided": 168,
+    "correlate_image": 168,
+    "pack_words": 40,
+    "mix_channels": 96,
     "visit_channels": 128,
     "sum_channels": 96,
-    "add_sums": 40,
+    "add_sums": 64,
     "per_channel": 80,
-    "softmax": 64,
+    "softmax": 80,
 }
 """The most registers that a thread of each kernel may take, on any architecture and for any dtype."""
-
-UNITS = [
-    "plain_correlate.cu",
-    "plain_grad_weight.cu",
-    "mma_correlate.cu",
-    "mma_fused.cu",
-    "channel_sums.cu",
-    "group_norm.cu",
-    "upsampling.cu",
-    "pointwise_softmax.cu",
-]
+WITHOUT_KERNELS = {"conv4d_cuda.cu", "fused.cu", "paths.cu", "residual_block.cu"}
+UNITS = sorted({path.name for path in (sources.CSRC / "cuda").glob("*.cu")} - WITHOUT_KERNELS)
+"""The files that have kernels, be it from a header."""
 
 needs_nvcc = pytest.mark.skipif(toolchain.find_nvcc() is None, reason="needs nvcc")
 

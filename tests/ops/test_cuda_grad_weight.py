@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import random
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,10 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.helpers.backends import needs_compiler
 from tests.helpers.cpu_kernels import Shape, reference
 from tests.helpers.cuda_kernels import EmulatedKernels, assert_rounded_once, build_with_bug, draw
 
-pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
+pytestmark = needs_compiler
 
 HALVES = [torch.bfloat16, torch.float16]
 SHAPES = {

@@ -3,18 +3,18 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from tests.helpers.backends import needs_compiler
 from tests.helpers.cpu_kernels import OPERATIONS, Shape, reference
 from tests.helpers.cuda_kernels import EmulatedKernels, build_with_bug, draw
 from tests.helpers.tolerances import assert_near
 
-pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
+pytestmark = needs_compiler
 
 SMALL = Shape((2, 5, 18, 5), (8, 8), padding=(1, 0, 2, 1))
 LARGE = {

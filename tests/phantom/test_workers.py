@@ -15,7 +15,14 @@ import pytest
 
 from tests.helpers.process import run_python
 
-PROGRAM = """
+ALONE = """
+import sys, types, cardiac4d
+phantom = types.ModuleType("cardiac4d.phantom")
+phantom.__path__ = [f"{cardiac4d.__path__[0]}/phantom"]
+sys.modules[phantom.__name__] = phantom
+"""
+"""The module without the rest of its package, which imports torch and MONAI, seconds in each process."""
+PROGRAM = f"""{ALONE}
 import os, sys, time
 from cardiac4d.phantom.workers import run_in_processes
 
@@ -26,7 +33,7 @@ def note_and_wait(folder):
 if __name__ == "__main__":
     list(run_in_processes(note_and_wait, [sys.argv[1]] * 4, 2))
 """
-KILLED = """
+KILLED = f"""{ALONE}
 import os, signal
 from cardiac4d.phantom.workers import run_in_processes
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 
 import json
 import runpy
+import sys
 from pathlib import Path
 
 import pytest
+import torch
 
+from cardiac4d.ops import use_backend
 from tests.helpers.backends import needs_native
-from tests.helpers.process import run_python
 
 TINY = ("--size", "4", "4", "4", "4", "--seconds", "0.01", "--repetitions", "1", "--threads", "1")
 
 
 @pytest.fixture
 def script(repo_root: Path, monkeypatch: pytest.MonkeyPatch) -> dict:
+    """Its names; ``main`` runs in this process, in the environment that it finds."""
     monkeypatch.syspath_prepend(str(repo_root / "scripts"))
     return runpy.run_path(str(repo_root / "scripts" / "benchmark_conv4d.py"))
 
@@ -65,13 +68,26 @@ def test_wrong_argument_ends_with_a_message(
     assert message in capsys.readouterr().err
 
 
+def run(script: dict, monkeypatch: pytest.MonkeyPatch, *options: str | Path) -> int:
+    """Run the command line; the threads of torch stay what they were."""
+    threads = torch.get_num_threads()
+    line = ["scripts/benchmark_conv4d.py", *TINY, "--default_allocator", *map(str, options)]
+    monkeypatch.setattr(sys, "argv", line)
+    try:
+        return script["main"]()
+    finally:
+        torch.set_num_threads(threads)
+
+
 @needs_native
-def test_run_writes_a_page_with_every_section_and_json(repo_root: Path, tmp_path: Path) -> None:
+def test_run_writes_a_page_with_every_section_and_json(
+    script: dict, repo_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(repo_root / "bundle"))  # of the process that is limited to AVX2
     page, data = tmp_path / "page.md", tmp_path / "results.json"
-    options = (*TINY, "--sections", "layers", "network", "scaling", "--isa", "avx2", "--output", page, "--json", data)
-    env = {"PYTHONPATH": str(repo_root / "bundle")}
-    printed = run_python("scripts/benchmark_conv4d.py", *options, cwd=repo_root, env=env)
-    assert "multiply-add peak" in printed
+    options = ("--sections", "layers", "network", "scaling", "--isa", "avx2", "--output", page, "--json", data)
+    assert run(script, monkeypatch, *options) == 0
+    assert "multiply-add peak" in capfd.readouterr().out
     text, results = page.read_text(encoding="utf-8"), json.loads(data.read_text(encoding="utf-8"))
     heads = [line for line in text.splitlines() if line.startswith("## ")]
     sections = ["The run", "Targets", "Layers", "Whole network", "Scaling", "Limited to AVX2", "Accuracy"]
@@ -82,7 +98,9 @@ def test_run_writes_a_page_with_every_section_and_json(repo_root: Path, tmp_path
     assert [row["mode"] for row in results["network"]] == ["inference", "training step"]
 
 
-def test_without_native_kernels_it_says_what_is_missing(repo_root: Path) -> None:
-    env = {"PYTHONPATH": str(repo_root / "bundle"), "CARDIAC4D_BACKEND": "composed"}
-    with pytest.raises(AssertionError, match="there is nothing to compare"):
-        run_python("scripts/benchmark_conv4d.py", *TINY, cwd=repo_root, env=env)
+def test_without_native_kernels_it_says_what_is_missing(
+    script: dict, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with use_backend("composed"):
+        assert run(script, monkeypatch) == 1
+    assert "benchmark_conv4d: there is nothing to compare" in capsys.readouterr().err

@@ -78,6 +78,23 @@ def test_wrong_kernel_fails(checks: Any, monkeypatch: pytest.MonkeyPatch) -> Non
 
 @needs_native
 @pytest.mark.usefixtures("small")
+def test_float32_is_checked_with_tf32_and_without(checks: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, Any] = {}
+
+    def check(device: str, count: int, limits: Any = None) -> str:
+        seen["with" if torch.backends.cudnn.allow_tf32 else "without"] = limits
+        return ""
+
+    before = torch.backends.cudnn.allow_tf32
+    monkeypatch.setattr(checks, "check_values", check)
+    list(checks.run_all("cpu", small=True))
+    assert checks.check_tf32("cpu") == ""
+    assert seen == {"without": None, "with": {torch.float32: 2.0**-10}}
+    assert torch.backends.cudnn.allow_tf32 == before
+
+
+@needs_native
+@pytest.mark.usefixtures("small")
 def test_autocast_is_checked(checks: Any) -> None:
     assert checks.check_autocast("cpu") == "bfloat16 and float16"
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 import torch
-from monai.data import DataLoader, Dataset
+from monai.data import DataLoader, Dataset, MetaTensor
 
 from cardiac4d.errors import InputError
-from cardiac4d.workflows import PrefetchingLoader
+from cardiac4d.workflows import PrefetchingLoader, prefetching
 
 CPU = torch.device("cpu")
 
@@ -78,3 +78,29 @@ def test_epoch_that_is_broken_off_leaves_no_thread() -> None:
     assert threading.active_count() == before + 1
     del loader
     assert threading.active_count() == before
+
+
+def test_allocator_is_told_of_every_tensor_that_the_training_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[int, str]] = []
+    monkeypatch.setattr(torch.Tensor, "is_cuda", True)
+    monkeypatch.setattr(torch.Tensor, "record_stream", lambda tensor, stream: told.append((tensor.numel(), stream)))
+    tensors = [torch.zeros(size) for size in (1, 2, 3)]
+    prefetching._lend({"image": MetaTensor(tensors[0]), "more": [tensors[1], (tensors[2],)], "id": "a"}, "training")
+    assert told == [(1, "training"), (2, "training"), (3, "training")]
+
+
+@pytest.mark.needs_cuda
+def test_batches_are_whole_where_training_and_loading_overlap() -> None:
+    """The training is kept busy, so that a batch whose memory were reused too soon would show."""
+
+    class OnGpu(Dataset):
+        def _transform(self, index: int) -> Any:
+            return {"image": torch.full((1, 1 << 22), float(index), device="cuda")}
+
+    device = torch.device("cuda", torch.cuda.current_device())
+    sums = []
+    for batch in PrefetchingLoader(OnGpu(list(range(20))), device=device, batch_size=1):
+        torch.cuda._sleep(20_000_000)
+        sums.append(batch["image"].as_subclass(torch.Tensor).double().mean())
+        del batch
+    assert [total.item() for total in sums] == [float(index) for index in range(20)]

@@ -177,3 +177,24 @@ def test_crops_on_a_gpu_are_those_of_files(make: Any, name: str, kept: tuple[flo
             assert isinstance(batch[key], MetaTensor)
             assert batch[key].device == gpu
             assert torch.equal(batch[key].as_tensor().cpu(), right[key].as_tensor())
+
+
+GPU = torch.device("cuda", 0)
+
+
+@pytest.mark.parametrize(("free_gib", "budget_gib"), [(140, 70), (24, 12), (12, 4), (6, 0)])
+def test_half_of_a_gpu_is_taken_where_enough_is_left(
+    make: Any, monkeypatch: Any, caplog: pytest.LogCaptureFixture, free_gib: int, budget_gib: int
+) -> None:
+    """With torch's calls for CUDA played by others, so that no typing error waits for a GPU."""
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free_gib * 1024**3, 1))
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
+    monkeypatch.setattr(torch.Tensor, "pin_memory", torch.clone)
+    monkeypatch.setattr(StudyMemory, "_sent", lambda self, tensor: tensor.clone())
+    with caplog.at_level(logging.INFO):
+        dataset = make(CROPS["crop"], StudyMemory(GPU))
+    where = (
+        "3 on cuda:0 (0.00 of {0}.00 GiB), 0 in pinned" if budget_gib else "0 on cuda:0 (0.00 of 0.00 GiB), 3 in pinned"
+    )
+    assert where.format(budget_gib) in caplog.text
+    assert dataset[1]["image"].shape == (1, 6, 6, 5, 3)

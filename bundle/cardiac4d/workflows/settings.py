@@ -97,7 +97,7 @@ _WINDOW = Rule(
 
 RULES = {
     **dict.fromkeys(("max_epochs", "val_interval", "checkpoint_interval", "batch_size", "num_frames"), _at_least(1)),
-    "prepare_workers": _at_least(1),
+    **dict.fromkeys(("prepare_workers", "accumulation_steps"), _at_least(1)),
     **dict.fromkeys(("num_workers", "seed"), _at_least(0)),
     "foreground_prob": _FRACTION,
     "prepared_dtype": Rule(f"one of {', '.join(STORED_TYPES)}", lambda value: value in STORED_TYPES),

@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 GIB = 1024**3
 HALF_OF_IT = -1
 """As a budget: half of the GPU's memory that is free; on a CPU, all that is needed."""
+RESERVE = 8 * GIB
+"""Stays free all the same, for steps on crops of the paper's size: on a small GPU, studies had better be elsewhere."""
 
 Study = dict[str, Any]
 Change = Callable[[torch.Tensor], torch.Tensor]
@@ -57,7 +59,8 @@ class StudyMemory:
 
     Args:
         device: where transforms and training compute.
-        device_gib: of the device's memory, in GiB; -1 for half of what is free, on a CPU for all that is needed.
+        device_gib: of the device's memory, in GiB; -1 for half of what is free, as long as 8 are left, and on a CPU for
+            all that is needed.
         pinned_gib: of the machine's memory, in GiB; its processes share it evenly (``LOCAL_WORLD_SIZE`` of torchrun).
 
     Raises:
@@ -93,7 +96,7 @@ class StudyMemory:
         places = self._places()
         for index in tqdm(range(count), "loading studies", disable=not progress, leave=False):
             self._keep(read(index), places)
-        torch.get_device_module(self.device).synchronize()  # crops may be cut on another stream
+        torch.get_device_module(self.device).synchronize(self.device)  # crops may be cut on another stream
         logger.info("%d studies: %s", count, ", ".join(map(str, places)))
         left = len(places[-1].sizes)
         if left:
@@ -107,7 +110,8 @@ class StudyMemory:
         on_gpu = self.device.type == "cuda"
         budget = self.device_gib * GIB
         if self.device_gib == HALF_OF_IT:
-            budget = torch.cuda.mem_get_info(self.device)[0] / 2 if on_gpu else math.inf
+            free = torch.cuda.mem_get_info(self.device)[0] if on_gpu else math.inf
+            budget = max(0, min(free / 2, free - RESERVE))
         pinned = self.pinned_gib * GIB / int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
         pin: Change = torch.Tensor.pin_memory if on_gpu else torch.clone
         return [
@@ -161,9 +165,20 @@ def _copied(study: Study, change: Change) -> Study:
 
 def _copied_value(value: Any, change: Change) -> Any:
     if isinstance(value, MetaTensor):
-        meta, operations = deepcopy(value.meta), deepcopy(value.applied_operations)
+        meta, operations = _fresh(value.meta), _fresh(value.applied_operations)
         return MetaTensor(change(value.as_tensor()), meta=meta, applied_operations=operations)
-    return change(value) if isinstance(value, torch.Tensor) else deepcopy(value)
+    return change(value) if isinstance(value, torch.Tensor) else _fresh(value)
+
+
+def _fresh(value: Any) -> Any:
+    """What ``deepcopy`` gives, of metadata in a fraction of its time: it is needed for every crop."""
+    if value is None or isinstance(value, (str, int, float)):
+        return value
+    if isinstance(value, dict):
+        return {key: _fresh(item) for key, item in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(map(_fresh, value))
+    return value.clone() if isinstance(value, torch.Tensor) else deepcopy(value)
 
 
 def _num_bytes(tensor: torch.Tensor) -> int:

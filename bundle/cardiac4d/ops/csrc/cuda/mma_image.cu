@@ -33,6 +33,7 @@ constexpr int kWordsOfThread = (kPlaneWords + kThreads - 1) / kThreads;
 // Two rows that a warp reads at once lie in different banks: frames follow each other at 170 words, planes at 1024.
 constexpr int kSlots = 4, kSlotWords = 1024;
 constexpr int kSharedBytes = kSlots * kSlotWords * 4;
+static_assert(kWordsOfThread * kThreads <= kSlotWords, "every thread copies as many words; nobody reads the last few");
 constexpr int kRowsOfTap = 9;                               // rows of the input (H x T) at one tap along W
 constexpr int kBlocksOfTap = 5, kWeights = 3 * 2 * kBlocksOfTap;  // words of a lane
 
@@ -61,7 +62,7 @@ __device__ Words words_of_thread(const Work& work, const TileOfGrid& tile) {
     const int word = threadIdx.x + i * kThreads, row = word / kRowWords;
     const int d = tile.d - work.lead[kD] + word % kRowWords * 2;
     const int w = tile.w - work.lead[kW] + row % kSpanW, t = tile.t - work.lead[kT] + row / kSpanW;
-    const bool is_row = word < kPlaneWords && w >= 0 && w < from[kW] && t >= 0 && t < from[kT];
+    const bool is_row = w >= 0 && w < from[kW] && t >= 0 && t < from[kT];
     words.first[i] = (row / kSpanW * from[kH] * from[kW] + w) * from[kD] + d;
     words.is_inside |= (is_row && d >= 0 && d < from[kD] ? 1u : 0u) << 2 * i;
     words.is_inside |= (is_row && d + 1 >= 0 && d + 1 < from[kD] ? 2u : 0u) << 2 * i;
@@ -87,12 +88,11 @@ __device__ void fetch_plane(const Work& work, const TileOfGrid& tile, const Word
   }
 }
 
-__device__ void keep_plane(uint32_t* shared, int plane, const Fetched& fetched) {
+[[maybe_unused]] __device__ void keep_plane(uint32_t* shared, int plane, const Fetched& fetched) {
 #pragma unroll
   for (int i = 0; i < kWordsOfThread; ++i) {
     const int word = threadIdx.x + i * kThreads;
-    const uint32_t both = uint32_t(fetched[i][1]) << 16 | fetched[i][0];
-    if (word < kPlaneWords) shared[plane % kSlots * kSlotWords + word] = both;
+    shared[plane % kSlots * kSlotWords + word] = uint32_t(fetched[i][1]) << 16 | fetched[i][0];
   }
 }
 
@@ -103,14 +103,18 @@ struct InputRow {
   bool is_repeated;
 };
 
-__host__ __device__ inline InputRow input_row(int block, int lane) {
+__device__ inline InputRow input_row(int block, int lane) {
   const int row = block * 2 + lane % 4 / 2, existing = row < kRowsOfTap ? row : kRowsOfTap - 1;
   return {existing / 3, existing % 3, row != existing};
 }
 
 // The first channel and voxel of what a lane computes: four channels of one voxel of a pair, see Order.
-__device__ int channel_of(const TileOfGrid& tile, int lane) { return tile.group * kBlock + lane % 2 * 4; }
-__device__ int voxel_of(const TileOfGrid& tile, int lane) { return tile.d + lane / 4 * 2 + lane % 4 / 2; }
+[[maybe_unused]] __device__ int channel_of(const TileOfGrid& tile, int lane) {
+  return tile.group * kBlock + lane % 2 * 4;
+}
+[[maybe_unused]] __device__ int voxel_of(const TileOfGrid& tile, int lane) {
+  return tile.d + lane / 4 * 2 + lane % 4 / 2;
+}
 
 using Sums = float[2][4];  // of one row of 32 voxels
 
@@ -181,12 +185,11 @@ template <class Work>
 __device__ void walk(const Work& work, const TileOfGrid& tile, uint32_t* shared) {
   const int steps = steps_of(work.grid, tile), lane = threadIdx.x % 32;
   const Words words = words_of_thread(work, tile);
-  Fetched fetched;
-#pragma unroll 1
-  for (int plane = 0; plane < 3; ++plane) {
-    fetch_plane(work, tile, words, plane, fetched);
-    keep_plane(shared, plane, fetched);
-  }
+  Fetched first_planes[3], fetched;
+#pragma unroll
+  for (int plane = 0; plane < 3; ++plane) fetch_plane(work, tile, words, plane, first_planes[plane]);
+#pragma unroll
+  for (int plane = 0; plane < 3; ++plane) keep_plane(shared, plane, first_planes[plane]);
   uint32_t weights[kWeights];
 #pragma unroll
   for (int i = 0; i < kWeights; ++i) weights[i] = work.weights[(tile.group * kWeights + i) * 32 + lane];

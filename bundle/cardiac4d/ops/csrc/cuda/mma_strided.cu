@@ -3,9 +3,9 @@
 //
 // Eight channels of eight voxels are a block, one register of a tensor-core operand. Neighbours in the output read
 // every other voxel of the input: the copy into shared memory parts even from odd positions along D, so that the voxels
-// of a block lie side by side there. A warp sums 2 x 2 rows (W x T) of 16 voxels and 16 channels of the output. It reads
-// the 5 x 5 rows of the input around them, each once per tap along H, and multiplies each with all taps that join it
-// with one of its rows.
+// of a block lie side by side there. A warp sums 2 x 2 rows (W x T) of 16 voxels and 16 channels of the output. It
+// reads the 5 x 5 rows of the input around them, each once per tap along H, and multiplies each with all taps that join
+// it with one of its rows.
 //
 // A block of threads walks along H. Of the input it keeps two planes: one is read, while the next one arrives. An even
 // plane is the last tap of one step and the first one of the next.
@@ -13,6 +13,7 @@
 #include "half_words.h"
 #include "launch.h"
 #include "mma_strided.h"
+#include "mma_strided_plane.h"
 #include "ptx.h"
 #include "storage.h"
 #include "tensor_cores.h"
@@ -20,81 +21,6 @@
 
 namespace c4d_cuda {
 namespace {
-
-constexpr int kWarps = 4, kThreads = 32 * kWarps;
-constexpr int kResident = 2;                  // blocks that a multiprocessor's registers and shared memory hold
-constexpr int kVoxels = 16;                   // of a warp along D
-constexpr int kRows = 2;                      // of a warp along W, and along T
-constexpr int kPair = 2;                      // blocks of output channels of a warp
-constexpr int kSlots = 2;                     // planes in shared memory
-constexpr int kEven = kVoxels + 1, kSpanD = kEven + kVoxels;  // voxels of a row: even positions first, then odd ones
-
-template <class Storage_, int kBlocks_>
-struct MmaStrided {
-  using Storage = Storage_;
-  static constexpr int kBlocks = kBlocks_;  // of input channels: the more of them, the smaller the tile
-  static constexpr int kTileW = kBlocks <= 2 ? 4 : 2, kTileT = kBlocks == 1 ? 4 : 2;
-  static constexpr int kWarpsW = kTileW / kRows, kWarpsT = kTileT / kRows, kWarpsOut = kWarps / kWarpsW / kWarpsT;
-  static constexpr int kSpanW = 2 * kTileW + 1, kSpanT = 2 * kTileT + 1, kRowsOfPlane = kSpanW * kSpanT;
-  // Vectors per block of channels, so many that copies of neighbouring vectors of the input go to different banks.
-  static constexpr int kPlane = (kRowsOfPlane * kSpanD + 7) / 8 * 8 + (kBlocks == 2 ? 2 : 1);
-  static constexpr int kSlotBytes = kBlocks * kPlane * kVector, kSharedBytes = kSlots * kSlotBytes;
-  Grid grid;  // groups: of kWarpsOut pairs of blocks
-  int from[4], lead[4], out_channels;  // lead: zeros before the first voxel
-  const Storage *x, *bias;             // no bias: null
-  const uint32_t* weights;             // packed, see Order
-  Storage* y;
-};
-
-// Where a row of shared memory has the voxel at a position. Odd ones are turned by three, so that a copy of eight
-// neighbours writes to all banks.
-__device__ int place_of(int d) { return d % 2 == 0 ? d / 2 : kEven + (d / 2 + 3) % kVoxels; }
-
-// Queues the copies of one plane: all that the tile reads at position h of the source, zeros outside.
-template <class Work>
-struct PlaneCopy {
-  const Work& work;
-  const TileOfGrid& tile;
-  int h;
-  uint32_t to;
-
-  // A row is one of the plane, along D; its vectors lie as in the source: block of a voxel's channels, voxel.
-  __device__ void copy_vector(int row, int vector) const {
-    const int(&from)[4] = work.from;
-    const int block = vector % Work::kBlocks, voxel = vector / Work::kBlocks;
-    const int d = 2 * tile.d - work.lead[kD] + voxel;
-    const int w = 2 * tile.w - work.lead[kW] + row % Work::kSpanW;
-    const int t = 2 * tile.t - work.lead[kT] + row / Work::kSpanW;
-    const bool is_inside = h >= 0 && h < from[kH] && w >= 0 && w < from[kW] && d >= 0 && d < from[kD] && t >= 0 &&
-                           t < from[kT];
-    const int64_t frame = int64_t(tile.n) * from[kT] + t;
-    const int64_t first = (((frame * from[kH] + h) * from[kW] + w) * from[kD] + d) * Work::kBlocks + block;
-    copy_async(to + (block * Work::kPlane + row * kSpanD + place_of(voxel)) * kVector,
-               work.x + (is_inside ? first * kBlock : 0), is_inside);
-  }
-
-  // A warp copies a row at a time; the one voxel that each row has beyond a warp's vectors follows.
-  __device__ void run() const {
-    constexpr int kVoxelsOfWarp = kSpanD - 1;
-#pragma unroll
-    for (int part = 0; part < Work::kBlocks; ++part) {
-#pragma unroll 1
-      for (int row = threadIdx.x / 32; row < Work::kRowsOfPlane; row += kWarps) {
-        copy_vector(row, part * 32 + threadIdx.x % 32);
-      }
-    }
-#pragma unroll 1
-    for (int i = threadIdx.x; i < Work::kRowsOfPlane * Work::kBlocks; i += kThreads) {
-      copy_vector(i / Work::kBlocks, kVoxelsOfWarp * Work::kBlocks + i % Work::kBlocks);
-    }
-  }
-};
-
-template <class Work>
-__device__ void copy_plane(const Work& work, const TileOfGrid& tile, int plane, uint32_t shared) {
-  const int h = 2 * tile.h - work.lead[kH] + plane;
-  PlaneCopy<Work>{work, tile, h, shared + plane % kSlots * Work::kSlotBytes}.run();
-}
 
 // A warp's part of a tile.
 struct Part {
@@ -152,7 +78,7 @@ __device__ void add_plane(uint32_t plane, const uint32_t* taps, int lane, Sums& 
 }
 
 // The first of the four neighbouring channels that a lane has: two of each block of the pair, see Order.
-__device__ int channel_of(const Part& part) { return part.pair * kPair * kBlock + part.lane % 4 * 4; }
+[[maybe_unused]] __device__ int channel_of(const Part& part) { return part.pair * kPair * kBlock + part.lane % 4 * 4; }
 
 template <class Work>
 __device__ void begin_sums(const Work& work, const Part& part, Sums& sums) {
@@ -194,7 +120,7 @@ __device__ void walk(const Work& work, const TileOfGrid& tile, uint32_t shared) 
   const int steps = steps_of(work.grid, tile), planes = 2 * steps + 1;
   const uint32_t first_row = (2 * part.t * Work::kSpanW + 2 * part.w) * kSpanD * kVector;
   const uint32_t* taps = work.weights + int64_t(part.pair) * 3 * Work::kBlocks * kTapsOfPlane * kPair * 32;
-  copy_plane(work, tile, 0, shared);
+  PlaneCopy<Work>(work, tile, 0, shared).run();
 #pragma unroll 1
   for (int step = 0; step < steps; ++step) {
     Sums sums;
@@ -205,7 +131,7 @@ __device__ void walk(const Work& work, const TileOfGrid& tile, uint32_t shared) 
       if (plane == 0 || kh > 0) {
         wait_for_copies();
         __syncthreads();  // now this plane is there, and nobody reads the one that is overwritten next
-        if (plane + 1 < planes) copy_plane(work, tile, plane + 1, shared);
+        if (plane + 1 < planes) PlaneCopy<Work>(work, tile, plane + 1, shared).run();
       }
       if (part.pair * kPair * kBlock >= work.out_channels) continue;
       add_plane<Work>(shared + plane % kSlots * Work::kSlotBytes + first_row,

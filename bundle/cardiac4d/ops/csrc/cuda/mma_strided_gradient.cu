@@ -33,7 +33,8 @@ constexpr int kSlots = 3;                             // planes in shared memory
 constexpr int kVoxels = 8;                            // of a cell at one position along H
 constexpr int kProduct = 2;                           // blocks of source channels in one product
 constexpr int kMostBlocks = 8;                        // of source channels
-static_assert(kPlane >= kSpanW * kSpanD * kSpanT, "a plane");
+static_assert(kPlane >= kSpanW * kSpanD * kSpanT, "a plane fits");
+static_assert(kWarpsW * kTileT == kWarps, "each warp has a part");
 
 template <class Storage_>
 struct MmaStridedGradient {
@@ -74,7 +75,7 @@ __device__ void copy_plane(const Work& work, const TileOfGrid& tile, int plane, 
 using Sums = float[kRows][kVoxels][4];  // voxels of a cell: T, W, D
 
 // The tap on one axis that joins a voxel of a cell, the first or second, with one that the cell reads; -1: none.
-__device__ constexpr int tap_of(int voxel, int source) {
+[[maybe_unused]] __device__ constexpr int tap_of(int voxel, int source) {
   return voxel == 0 ? (source == 0 ? 1 : -1) : (source == 0 ? 2 : 0);
 }
 
