@@ -108,7 +108,9 @@ __global__ void __launch_bounds__(kWorkThreads) sum_channels(const Work work) {
 }
 
 // Visits the items and sums up; `pieces` has pieces_bytes of memory.
-inline int64_t pieces_bytes(const Cut& cut) { return cut.batch * cut.pieces * cut.channels * 2 * int64_t(sizeof(double)); }
+inline int64_t pieces_bytes(const Cut& cut) {
+  return cut.batch * cut.pieces * cut.channels * 2 * int64_t(sizeof(double));
+}
 
 template <class Work>
 int sum_up(Work work, double* sums, void* workspace, void* stream) {

@@ -216,7 +216,7 @@ __device__ void add_plane(uint32_t plane, const uint32_t* taps, int lane, float 
   }
 }
 
-// Stores two neighbouring channels of a voxel, with what is taken along; `totals` are the sums of a fusion that has any.
+// Stores two neighbouring channels of a voxel, with what is taken along; `totals`: the sums of a fusion that has any.
 template <class Work>
 __device__ void store_channels(const Work& work, const Tile& tile, int channel, float first, float second,
                                typename Work::Storage* to, float (&totals)[4]) {
@@ -254,7 +254,7 @@ __device__ void store_rows(const Work& work, const Tile& tile, const Part& part,
   }
 }
 
-// Adds up the totals of the threads that computed a block of channels, in one order, and stores them as those of a tile.
+// Adds up the totals of the threads that computed a block of channels, in one order, and stores them: those of a tile.
 // Takes the memory of the planes: all must have passed a barrier since they read these, and must pass one before the
 // next copy. first_out: the block of the first warps.
 template <class Work>

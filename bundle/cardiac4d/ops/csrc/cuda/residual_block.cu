@@ -80,7 +80,7 @@ struct Steps {
   }
 };
 
-// out = conv(relu(norm(x))) + bias + residual (or null), and its sums. out may be the residual. y is another tensor that
+// out = conv(relu(norm(x))) + bias + residual (or null), and its sums. out may be the residual. y: another tensor that
 // may be written, or out, if that is not the residual.
 int half_forward(const c4d_cuda_block& b, const c4d_cuda_half_block& half, const Workspace& memory, const void* x,
                  const double* sums_x, const void* residual, void* y, void* out, double* sums_out, void* stream) {
@@ -171,7 +171,8 @@ int c4d_cuda_residual_block_grad(const c4d_cuda_block* b, const void* grad_out, 
   if (!is_block(b)) return C4D_CUDA_BAD_PROBLEM;
   const Workspace memory(*b, true, workspace);
   // The sum of what the second half gives is the gradient of the bias before its norm, that of the first convolution.
-  const int status = half_grad(*b, b->second, memory, grad_out, y, sums_y, nullptr, inner, *second, first->bias, stream);
+  const int status =
+      half_grad(*b, b->second, memory, grad_out, y, sums_y, nullptr, inner, *second, first->bias, stream);
   if (status != cudaSuccess || inner == nullptr) return status;
   return half_grad(*b, b->first, memory, inner, x, sums_x, grad_out, dx, *first, nullptr, stream);
 }
