@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a convolution on tensor cores takes along: a normalisation and ReLU of its input, in shared memory, by the thread
+// What a convolution on tensor cores takes along: a norm and ReLU of its input, applied in shared memory by the thread
 // that copied a vector, before the barrier that shows it to the others; and at the end of a tile what the next
 // layer needs of its output, while that is in registers.
 //
