@@ -189,6 +189,11 @@ def assert_rounded_once(actual: Tensor, right: Tensor) -> None:
     assert error <= 0.6 * torch.finfo(actual.dtype).eps * right.abs().max()
 
 
+def rounded_to_tf32(x: Tensor) -> Tensor:
+    """To the nearest number with 13 bits fewer, ties away from zero."""
+    return ((x.view(torch.int32) + 0x1000) & ~0x1FFF).view(torch.float32)
+
+
 def guarded(x: Tensor, guard: float) -> Tensor:
     """The numbers of a tensor between guards."""
     margin = torch.full([GUARD], guard, dtype=x.dtype)

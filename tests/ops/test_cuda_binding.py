@@ -109,7 +109,10 @@ def test_operators_take_views_that_begin_anywhere(operators: Any) -> None:
     view = from_frames(shifted.copy_(to_frames(x)))
     assert view.data_ptr() % 16 != 0
     arguments = _positional({"padding": 1})
-    assert torch.equal(operators.conv4d(view, weight, None, *arguments), operators.conv4d(x, weight, None, *arguments))
+    y = operators.conv4d(x, weight, None, *arguments)
+    assert torch.equal(operators.conv4d(view, weight, None, *arguments), y)
+    gradients = [operators.conv4d_weight(tensor, list(weight.shape), y, *arguments) for tensor in (view, x)]
+    assert torch.equal(*gradients)
 
 
 @needs_compiler

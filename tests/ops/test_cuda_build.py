@@ -21,13 +21,13 @@ WEAK = {"aoti_torch_get_current_cuda_stream"}
 REGISTERS = {
     "correlate": 128,
     "sum_pieces": 128,
-    "add_pieces": 48,
+    "add_pieces": 64,
     "correlate_on_tensor_cores": 255,  # shared memory allows two blocks of 128 threads at most, as 255 registers do
     "correlate_streamed": 255,
     "correlate_in_float32": 168,
     "pack_in_float32": 40,
     "pack": 40,
-    "sum_on_tensor_cores": 168,
+    "sum_on_tensor_cores": 200,
     "correlate_strided": 208,
     "spread_strided": 168,
     "correlate_image": 168,

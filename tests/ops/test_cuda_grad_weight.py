@@ -13,11 +13,12 @@ from torch import Tensor
 
 from tests.helpers.backends import needs_compiler
 from tests.helpers.cpu_kernels import Shape, reference
-from tests.helpers.cuda_kernels import EmulatedKernels, assert_rounded_once, build_with_bug, draw
+from tests.helpers.cuda_kernels import EmulatedKernels, assert_rounded_once, build_with_bug, draw, rounded_to_tf32
 
 pytestmark = needs_compiler
 
-HALVES = [torch.bfloat16, torch.float16]
+DTYPES = [torch.bfloat16, torch.float16, torch.float32]
+"""float32 is computed as TF32."""
 SHAPES = {
     "8_to_8": Shape((2, 5, 18, 6), (8, 8), padding=1),
     "16_to_16": Shape((2, 5, 5, 5), (16, 16), padding=1),
@@ -30,9 +31,9 @@ SHAPES = {
     "one_voxel_between_padding": Shape((1, 1, 1, 1), (8, 16), padding=2),
 }
 """Small problems, all of them ragged."""
-QUICK = {("8_to_8", torch.bfloat16), ("8_to_16_stride_2", torch.float16), ("one_voxel", torch.float16)}
+QUICK = {("8_to_8", torch.bfloat16), ("8_to_16_stride_2", torch.float16), ("1_to_8", torch.float32)}
 """Those that every run of the tests computes."""
-CASES = [pytest.param(n, t, marks=() if (n, t) in QUICK else pytest.mark.slow) for n in SHAPES for t in HALVES]
+CASES = [pytest.param(n, t, marks=() if (n, t) in QUICK else pytest.mark.slow) for n in SHAPES for t in DTYPES]
 MANY_TILES = Shape((10, 9, 22, 9), (8, 8), padding=(1, 0, 2, 1))
 """Tiles cut on every axis, and pieces that begin and end within a tile, more of them than blocks."""
 MANY = {
@@ -51,24 +52,32 @@ def kernels(cuda_library: Path) -> EmulatedKernels:
     return EmulatedKernels(cuda_library)
 
 
+def precision_of(dtype: torch.dtype) -> str:
+    return "tf32" if dtype == torch.float32 else "fast"
+
+
 def check(kernels: EmulatedKernels, shape: Shape, dtype: torch.dtype, **order: bool) -> Tensor:
     """Compute the weight gradient of a problem, and compare it with the reference."""
     operands = draw("grad_weight", shape, dtype)
-    actual = kernels.run("grad_weight", shape, *operands, **order)
-    assert_rounded_once(actual, reference("grad_weight", shape, *operands))
+    actual = kernels.run("grad_weight", shape, *operands, precision=precision_of(dtype), **order)
+    if dtype == torch.float32:
+        right = reference("grad_weight", shape, *map(rounded_to_tf32, operands))
+        assert (actual.double() - right).abs().max() <= 4e-6 * right.abs().max()
+    else:
+        assert_rounded_once(actual, reference("grad_weight", shape, *operands))
     return actual
 
 
 @pytest.mark.parametrize(("name", "dtype"), CASES)
 def test_tensor_cores_compute_the_reference(kernels: EmulatedKernels, name: str, dtype: torch.dtype) -> None:
-    assert kernels.algorithm("grad_weight", SHAPES[name], dtype) == "mma"
+    assert kernels.algorithm("grad_weight", SHAPES[name], dtype, precision=precision_of(dtype)) == "mma"
     late = check(kernels, SHAPES[name], dtype)
     eager = check(kernels, SHAPES[name], dtype, reverse=True, eager=True)
     assert torch.equal(late, eager)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dtype", HALVES)
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", MANY)
 def test_many_pieces_in_any_order_are_the_same_bits(kernels: EmulatedKernels, name: str, dtype: torch.dtype) -> None:
     results = [check(kernels, MANY[name], dtype, reverse=r, eager=e) for r in (False, True) for e in (False, True)]
@@ -87,8 +96,9 @@ def test_random_problems(kernels: EmulatedKernels, seed: int) -> None:
         stride=stride,
         padding=tuple(draw_from.randint(1, 2) for _ in range(4)),
     )
-    assert kernels.algorithm("grad_weight", shape, torch.bfloat16) == "mma"
-    check(kernels, shape, torch.bfloat16, reverse=seed % 2 == 0, eager=seed % 4 < 2)
+    for dtype in (torch.bfloat16, torch.float32):
+        assert kernels.algorithm("grad_weight", shape, dtype, precision=precision_of(dtype)) == "mma"
+        check(kernels, shape, dtype, reverse=seed % 2 == 0, eager=seed % 4 < 2)
 
 
 def test_empty_batch_has_a_gradient_of_zero(kernels: EmulatedKernels) -> None:
@@ -123,7 +133,7 @@ def test_large_axes_are_left_to_the_plain_path(kernels: EmulatedKernels) -> None
         assert kernels.algorithm("grad_weight", Shape((1, 1, size, 1), (8, 8), padding=1), torch.float16) == name
 
 
-CU, COPIES, NUMBERS = "mma_grad_weight.cu", "mma_grad_weight_copies.h", "mma_grad_weight.h"
+CU, COPIES, LOADS, NUMBERS = (f"mma_grad_weight{end}" for end in (".cu", "_copies.h", "_loads.h", ".h"))
 MUTANTS = {
     "copies that nobody waits for": (CU, "      wait_for_copies();\n", ""),
     "no barrier behind the copies": (CU, "__syncthreads();  // now the planes", "// now the planes"),
@@ -136,30 +146,48 @@ MUTANTS = {
     "no barrier before the sums of the parts": (CU, "__syncthreads();  // before the planes", "// before the planes"),
     "no barrier behind the sums of the parts": (CU, "    __syncthreads();\n#pragma", "#pragma"),
     "one part alone": (CU, "int other = 1; other < Work::kParts", "int other = 1; other < 1"),
-    "a part of the other's tap": (CU, "thread / 32 % 3, thread % 32", "(thread / 32 + thread / 96) % 3, thread % 32"),
-    "the rows of the first part for all": (CU, "int round = part.index * Work::kRounds", "int round = 0"),
-    "the first round alone": (
-        CU,
-        "round < (part.index + 1) * Work::kRounds;",
-        "round < part.index * Work::kRounds + 1;",
-    ),
+    "taps along H that are taken twice": (CU, "thread / 32 % 3, thread % 32", "thread / 64 % 3, thread % 32"),
+    "the rows of the first part for all": (CU, "(part.index * Work::kRounds + i / Work::kWide)", "(i / Work::kWide)"),
+    "the first round alone": (CU, "i < Work::kRounds * Work::kWide", "i < Work::kWide"),
+    "the first half of the depth alone": (CU, "i < Work::kRounds * Work::kWide", "i < Work::kRounds"),
+    "the first half of the depth twice": (CU, "d = i % Work::kWide * Work::kDepth", "d = 0"),
     "the plane of another tap": (CU, "if (!is_on(h - lag, work.dy.size[kH])) return;", ""),
     "a plane of the input that is not there": (CU, "if (!is_on(h * Work::kStride + plane", "if (!is_on(1 + 0 * plane"),
-    "the first tap twice": (CU, "voxel * kStride + eight :", "voxel * kStride :"),
-    "the first tap twice, of 16": (CU, "kStride + lane / 16;", "kStride;"),
-    "the first eight of 16 channels twice": (CU, "eight * Work::Out::kVectors + voxel", "voxel"),
+    "the first tap twice": (LOADS, "voxel * kStride + eight :", "voxel * kStride :"),
+    "the first tap twice, of 16": (LOADS, "kStride + lane / 16;", "kStride;"),
+    "the first eight of 16 channels twice": (LOADS, "eight * Work::Out::kVectors + voxel", "voxel"),
     "the row before along T is this one": (CU, "t > 0 ? t - 1 : 0", "t"),
     "the row before along W is this one": (CU, "rows[(w + 1) % 2][t]", "row"),
-    "two tap along W for one": (CU, "{row.third[0], 0, row.third[1], 0}", "{0, row.third[0], 0, row.third[1]}"),
+    "the tap that is alone in the other half": (
+        CU,
+        "{row.third[0], 0, row.third[1], 0}",
+        "{0, row.third[0], 0, row.third[1]}",
+    ),
     "a step too many": (CU, "rest < work.share ? rest : work.share", "rest < work.share ? rest : work.share + 1"),
-    "the last piece as long as the others": (CU, "rest < work.share ? rest : work.share", "work.share"),
+    "the last piece as long as the others": (CU, "rest < work.share ? rest", "rest < 1 ? rest"),
     "pieces in the order of channels": (CU, "first = job / work.jobs_of_a_piece", "first = job % work.pieces"),
     "the first block of channels for all": (CU, "static_cast<int>(channels % work.x.blocks)", "0"),
     "instructions that some lanes leave out": (
-        CU,
-        "      load_transposed(third + ",
-        "      if (lane != 5) load_transposed(third + ",
+        LOADS,
+        "    load_transposed(third + ",
+        "    if (threadIdx.x % 32 != 5) load_transposed(third + ",
     ),
+    "half of the words twice": (LOADS, "const int d = half * 4 * Work::kStride;", "const int d = half * 0;"),
+    "the word of the next voxel": (
+        LOADS,
+        "in[Work::In::place(w, d + 1, t) * 4]",
+        "in[Work::In::place(w, d, t) * 4 + 8]",
+    ),
+    "the channel of another lane": (LOADS, "place(0, lane % 4, 0)) * 4 + lane / 4", "place(0, lane % 4, 0)) * 4"),
+    "operands that are cut off": (CU, "      copier.round_step(count);\n", ""),
+    "rounded before it is there": (
+        CU,
+        "      wait_for_copies();\n      copier.round_step(count);\n",
+        "      copier.round_step(count);\n      wait_for_copies();\n",
+    ),
+    "planes before a piece that are cut off": (COPIES, "count == 0 && back", "count == -1 && back"),
+    "one channel that is cut off": (COPIES, "      round_to_tf32(word);\n", ""),
+    "the first four channels twice": (COPIES, "part * (kBlock / Plane::kWide)", "part * 0"),
     "a slot too few for the gradient": (NUMBERS, "kOutSlots = kLag + 2", "kOutSlots = kLag + 1"),
     "a slot too few for the input": (COPIES, "int to = count % 2 *", "int to = count % 1 *"),
     "too little shared memory": (
@@ -168,46 +196,41 @@ MUTANTS = {
         "kOutVectors * (kOutSlots - 1)) * kVector",
     ),
     "planes before a piece that are missing": (CU, "    copier.copy_earlier(next);\n", ""),
-    "one plane before a piece": (COPIES, "back <= Work::kLag; ++back", "back <= 1; ++back"),
+    "one plane before a piece": (COPIES, "back <= Work::kLag; ++back) copy_out", "back <= 1; ++back) copy_out"),
     "a voxel behind the row": (
         COPIES,
         "is_on(first[kD] + d, from.size[kD])",
-        "is_on(first[kD] + d, from.size[kD] + 1)",
+        "first[kD] + d <= from.size[kD]",
     ),
     "a voxel before the row": (COPIES, "is_on(first[kD] + d, from.size[kD])", "(first[kD] + d < from.size[kD])"),
     "a row behind the plane": (
         COPIES,
         "is_on(first[kW] + w, from.size[kW])",
-        "is_on(first[kW] + w, from.size[kW] + 1)",
+        "first[kW] + w <= from.size[kW]",
     ),
     "a frame behind the last": (
         COPIES,
         "is_on(first[kT] + t, from.size[kT])",
-        "is_on(first[kT] + t, from.size[kT] + 1)",
+        "first[kT] + t <= from.size[kT]",
     ),
     "the first half for both": (COPIES, "out_block + half,", "out_block,"),
-    "one channel that fills all": (COPIES, "ulonglong2{arriving[j], 0}", "ulonglong2{arriving[j] * 0x10001ull, 0}"),
-    "one channel beyond its plane": (COPIES, "if (i < Plane::kVectors) c4d", "c4d"),
+    "one channel beyond its plane": (COPIES, "    if (i >= kVoxelsOfPlane) continue;\n", ""),
     "padding that is forgotten": (COPIES, "* Work::kStride - work.padding[axis]", "* Work::kStride"),
     "steps that stay in the tile": (NUMBERS, "(step.at[kD] += kVoxels)", "(step.at[kD] += 0)"),
     "frames that do not go on": (NUMBERS, "(step.at[kT] += Work::kTileT)", "(step.at[kT] += 2 * Work::kTileT)"),
     "a batch that does not go on": (NUMBERS, "  ++step.n;\n", ""),
     "taps in another order": (NUMBERS, "half * 3 + product % 3) * 64", "product % 3 * 3 + half) * 64"),
     "taps of 16 channels in another order": (NUMBERS, "product % 3 * 3 + product / 3 % 3", "product % 9"),
-    "channels exchanged": (
-        NUMBERS,
-        "const int64_t in = kOuts == 8 ? row : column;",
-        "const int64_t in = kOuts == 8 ? column : row % 8;",
-    ),
+    "channels exchanged": (NUMBERS, "in = kOuts == 8 ? row : column;", "in = kOuts == 8 ? column : row % 8;"),
     "weights of channels that are not there": (NUMBERS, "return in < kIns ? (out", "return true ? (out"),
 }
 """Planted bugs: file, what stands there, what shall stand there."""
 
 
-def _is_wrong(kernels: EmulatedKernels, shape: Shape) -> bool:
+def _is_wrong(kernels: EmulatedKernels, shape: Shape, dtype: torch.dtype) -> bool:
     for backwards in (False, True):
         try:
-            check(kernels, shape, torch.bfloat16, reverse=backwards, eager=backwards)
+            check(kernels, shape, dtype, reverse=backwards, eager=backwards)
         except AssertionError:
             return True
     return False
@@ -215,6 +238,6 @@ def _is_wrong(kernels: EmulatedKernels, shape: Shape) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mutant", MUTANTS)
-def test_planted_bug_is_caught(mutant: str, cuda_library: Path, tmp_path: Path) -> None:
-    kernels = EmulatedKernels(build_with_bug(tmp_path, cuda_library, *MUTANTS[mutant]))
-    assert any(_is_wrong(kernels, shape) for shape in MANY.values())
+def test_planted_bug_is_caught(mutant: str, tmp_path: Path) -> None:
+    kernels = EmulatedKernels(build_with_bug(tmp_path, *MUTANTS[mutant]))
+    assert any(_is_wrong(kernels, shape, dtype) for dtype in (torch.bfloat16, torch.float32) for shape in MANY.values())

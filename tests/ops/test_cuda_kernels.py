@@ -10,14 +10,13 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from tests.helpers.backends import needs_compiler
 from tests.helpers.conv4d_cases import CASES
 from tests.helpers.conv4d_kernel_checks import check_problem_of_table
 from tests.helpers.conv4d_table import TABLE
 from tests.helpers.cpu_kernels import DTYPES, OPERATIONS, Shape, reference
-from tests.helpers.cuda_kernels import EmulatedKernels, assert_rounded_once, build_with_bug, draw
+from tests.helpers.cuda_kernels import EmulatedKernels, assert_rounded_once, build_with_bug, draw, rounded_to_tf32
 from tests.helpers.tolerances import assert_near
 
 pytestmark = needs_compiler
@@ -78,16 +77,11 @@ def test_tensor_cores_compute_the_reference(
     assert_rounded_once(late, right)
 
 
-def _rounded_to_tf32(x: Tensor) -> Tensor:
-    """To the nearest number with 13 bits fewer, ties away from zero."""
-    return ((x.view(torch.int32) + 0x1000) & ~0x1FFF).view(torch.float32)
-
-
 @pytest.mark.parametrize("operation", ["forward", "grad_input"])
 @pytest.mark.parametrize("name", ["8_to_24_unequal_padding", "32_to_8"])
 def test_tf32_rounds_the_operands_and_nothing_else(kernels: EmulatedKernels, name: str, operation: str) -> None:
     operands = draw(operation, MMA[name], torch.float32)
-    right = reference(operation, MMA[name], *map(_rounded_to_tf32, operands[:2]), *operands[2:])
+    right = reference(operation, MMA[name], *map(rounded_to_tf32, operands[:2]), *operands[2:])
     assert kernels.algorithm(operation, MMA[name], torch.float32, precision="tf32") == "mma"
     late, eager = (
         kernels.run(operation, MMA[name], *operands, reverse=e, eager=e, precision="tf32") for e in (False, True)
@@ -118,7 +112,7 @@ def test_any_number_of_channels_runs_on_tensor_cores(
     operands = draw(operation, shape, dtype)
     assert kernels.algorithm(operation, shape, dtype, precision=precision) == "mma"
     actual = kernels.run(operation, shape, *operands, eager=eager, reverse=eager, precision=precision)
-    operands = operands if dtype == torch.bfloat16 else [*map(_rounded_to_tf32, operands[:2]), *operands[2:]]
+    operands = operands if dtype == torch.bfloat16 else [*map(rounded_to_tf32, operands[:2]), *operands[2:]]
     right = reference(operation, shape, *operands)
     if precision == "fast":
         assert_rounded_once(actual, right)
@@ -354,7 +348,7 @@ def _catches(kernels: EmulatedKernels, file: str) -> bool:
         operands = draw(operation, shape, dtype)
         is_tf32 = file.startswith("mma_") and dtype == torch.float32
         if is_tf32:
-            right = reference(operation, shape, *map(_rounded_to_tf32, operands[:2]), *operands[2:])
+            right = reference(operation, shape, *map(rounded_to_tf32, operands[:2]), *operands[2:])
         else:
             right = reference(operation, shape, *operands)
         for backwards in (False, True):

@@ -48,7 +48,7 @@ def test_without_a_gpu_it_says_so_and_checks_nothing(
 @pytest.fixture
 def small(checks: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     tensors = checks._operands(0, (1, 8, 5, 4, 3, 5), (8, 8, 3, 3, 3, 3))
-    fixed = lambda device, dtype: (tuple(tensor.to(dtype) for tensor in tensors), {"padding": 1})  # noqa: E731
+    fixed = lambda device, dtype, *_: (tuple(tensor.to(dtype) for tensor in tensors), {"padding": 1})  # noqa: E731
     monkeypatch.setattr(checks, "_fixed", fixed)
     monkeypatch.setattr(checks, "NUM_RANDOM", 16)
 

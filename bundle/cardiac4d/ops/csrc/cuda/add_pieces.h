@@ -12,7 +12,7 @@ constexpr int64_t kMostBytes = int64_t(64) << 20;  // of the pieces' sums, unles
 constexpr int kAdded = 32;                         // weights of a block of threads
 constexpr int kSlices = 8;                         // threads that share a weight: each adds every kSlices-th piece
 
-// Work: pieces, one after the other, each with weights() numbers, of which number i is weight weight_at(i), or -1: none.
+// Work: pieces, one after the other, each with weights() numbers. Number i is weight weight_at(i); none, if that is -1.
 // In double: thousands of pieces lose nothing, and there are few numbers. The order is fixed.
 template <class Work>
 __global__ void __launch_bounds__(kAdded* kSlices) add_pieces(const Work work) {

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The path on tensor cores: 3x3x3x3, half types and TF32, see mma_correlate.cu and mma_grad_weight.cu. Each call returns
-// a status.
+// The path on tensor cores: 3x3x3x3, see mma_correlate.cu and mma_grad_weight.cu. Each call returns a status.
 #ifndef CARDIAC4D_CUDA_MMA_H
 #define CARDIAC4D_CUDA_MMA_H
 

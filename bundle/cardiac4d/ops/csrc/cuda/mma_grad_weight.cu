@@ -15,6 +15,7 @@
 #include "mma.h"
 #include "mma_grad_weight.h"
 #include "mma_grad_weight_copies.h"
+#include "mma_grad_weight_loads.h"
 #include "ptx.h"
 #include "storage.h"
 
@@ -39,12 +40,6 @@ __device__ Part part_of_warp() {
   return {thread / 96, thread / 32 % 3, thread % 32};
 }
 
-// Blocks of one row of the input: 8 + 8 voxels as the taps along D read them.
-struct Row {
-  uint32_t two[4];    // the first two taps: as a product's rows want them; with 16 output channels, as its columns
-  uint32_t third[2];  // the third
-};
-
 // Adds the products of one row of the input with one of the output's gradient, which the taps kw and kt join. With 8
 // output channels two taps make a product: the first two along D; of the third along D the first two along T, for which
 // `before_t` is the row before along T; what is left of it, the first two along W.
@@ -68,35 +63,23 @@ __device__ void multiply_rows(int kw, int kt, const Row& row, const Row& before_
   }
 }
 
-// The output's gradient of the warp's rows at w.
-template <class Work>
-__device__ void load_gradients(uint32_t out, int w, uint32_t (&grad)[Work::kRowsT][Work::kOuts / 4]) {
-#pragma unroll
-  for (int t = 0; t < Work::kRowsT; ++t) load_transposed(out + Work::Out::place(w, 0, t) * kVector, grad[t]);
-}
-
 // Adds the products of 27 taps; `in` and `out` are the first vectors of the warp's rows in shared memory.
 template <class Work>
 __device__ void add_plane(int in, int out, int lane, float (&sums)[Work::kProducts][4]) {
   constexpr int kStride = Work::kStride;
-  // Whose row a lane names, of four blocks: in pairs of halves of a row of voxels, or in pairs of taps or channels.
-  const int eight = lane / 8 % 2, voxel = lane % 8 + lane / 16 * 8;
-  const int read = Work::kOuts == 8 ? voxel * kStride + eight : lane % 16 * kStride + lane / 16;
-  const int written = Work::kOuts == 8 ? lane % 16 : eight * Work::Out::kVectors + voxel;
-  const uint32_t shared = shared_address(c4d_shared);
-  const uint32_t two = shared + (in + Work::In::place(0, read, 0)) * kVector;
-  const uint32_t third = shared + (in + Work::In::place(0, lane % 16 * kStride + 2, 0)) * kVector;
-  const uint32_t gradients = shared + (out + written) * kVector;
-  uint32_t grad[Work::kRowsW][Work::kRowsT][Work::kOuts / 4];  // voxels 0.., 8..; of 16 channels two blocks each
+  const Loader<Work> loader = loader_of<Work>(in, out, lane);
+  uint32_t grad[Work::kRowsW][Work::kRowsT][Work::kOuts / 4];
   Row rows[2][Work::kReadsT] = {};
 #pragma unroll
   for (int w = 0; w < Work::kReadsW; ++w) {
-    if (w % kStride == 0 && w / kStride < Work::kRowsW) load_gradients<Work>(gradients, w / kStride, grad[w / kStride]);
+    if (w % kStride == 0 && w / kStride < Work::kRowsW) {
+#pragma unroll
+      for (int t = 0; t < Work::kRowsT; ++t) loader.load_gradient(w / kStride, t, grad[w / kStride][t]);
+    }
 #pragma unroll
     for (int t = 0; t < Work::kReadsT; ++t) {
       Row& row = rows[w % 2][t];
-      load_transposed(two + Work::In::place(w, 0, t) * kVector, row.two);
-      load_transposed(third + Work::In::place(w, 0, t) * kVector, row.third);
+      loader.load_row(w, t, row);
 #pragma unroll
       for (int tap = 0; tap < 9; ++tap) {
         const int kw = tap / 3, kt = tap % 3, to_w = (w - kw) / kStride, to_t = (t - kt) / kStride;
@@ -118,9 +101,10 @@ __device__ void add_step(const Work& work, int h, int count, float (&sums)[Work:
   const int in_slot = count % 2 * Work::kStride + plane, out_slot = (count + Work::kOutSlots - lag) % Work::kOutSlots;
   const int in = in_slot * Work::In::kVectors, out = Work::kFirstOut + out_slot * Work::kOutVectors;
 #pragma unroll 1
-  for (int round = part.index * Work::kRounds; round < (part.index + 1) * Work::kRounds; ++round) {
-    const int w = round * Work::kRowsW;
-    add_plane<Work>(in + Work::In::place(w * Work::kStride, 0, 0), out + Work::Out::place(w, 0, 0), part.lane, sums);
+  for (int i = 0; i < Work::kRounds * Work::kWide; ++i) {
+    const int w = (part.index * Work::kRounds + i / Work::kWide) * Work::kRowsW, d = i % Work::kWide * Work::kDepth;
+    add_plane<Work>(in + Work::In::place(w * Work::kStride, d * Work::kStride, 0), out + Work::Out::place(w, d, 0),
+                    part.lane, sums);
   }
 }
 
@@ -169,6 +153,7 @@ __global__ void __launch_bounds__(Work::kThreads, Work::kBlocks) sum_on_tensor_c
 #pragma unroll 1
     for (int count = 0; count < steps; ++count) {
       wait_for_copies();
+      copier.round_step(count);
       __syncthreads();  // now the planes of this step are there, and nobody reads those that are overwritten next
       const int h = next.at[kH];
       advance(work, next);
@@ -185,7 +170,8 @@ __global__ void __launch_bounds__(Work::kThreads, Work::kBlocks) sum_on_tensor_c
 
 template <class Storage>
 Frames<Storage> frames(const void* first, const int64_t (&size)[4], int64_t channels) {
-  Frames<Storage> result{static_cast<const Storage*>(first), {}, static_cast<int>((channels + kBlock - 1) / kBlock), {}};
+  Frames<Storage> result{static_cast<const Storage*>(first), {}, 0, {}};
+  result.blocks = static_cast<int>((channels + kBlock - 1) / kBlock);
   int64_t stride = channels;
   for (const int axis : {kD, kW, kH, kT}) {
     result.size[axis] = static_cast<int>(size[axis]);
@@ -219,7 +205,7 @@ void plan(const c4d_problem& p, const void* x, const void* dy, Work& work) {
 
 // Calls call(Work) with the kernel's numbers for a problem.
 template <class Storage, class Call>
-auto with_tile(const c4d_problem& p, const Call& call) {
+auto with_halves(const c4d_problem& p, const Call& call) {
   const bool in_sixteens = p.out_channels % 16 == 0;
   if (p.in_channels == 1) return call(MmaGradWeight<Storage, 1, 1, 8, 4, 4, 1, 2>());
   if (p.stride[kH] == 2) {
@@ -232,13 +218,17 @@ auto with_tile(const c4d_problem& p, const Call& call) {
 
 template <class Call>
 auto with_work(const c4d_problem& p, const Call& call) {
-  return p.dtype == C4D_BFLOAT16 ? with_tile<__nv_bfloat16>(p, call) : with_tile<__half>(p, call);
+  if (p.dtype == C4D_BFLOAT16) return with_halves<__nv_bfloat16>(p, call);
+  if (p.dtype == C4D_FLOAT16) return with_halves<__half>(p, call);
+  if (p.in_channels == 1) return call(MmaGradWeight<float, 1, 1, 8, 4, 4, 1, 1>());
+  return p.stride[kH] == 2 ? call(MmaGradWeight<float, 2, 8, 8, 2, 2, 1, 1>())
+                           : call(MmaGradWeight<float, 1, 8, 8, 4, 4, 1, 1>());
 }
 
 }  // namespace
 
 bool mma_serves_grad_weight(const c4d_problem& p) {
-  if (p.dtype != C4D_BFLOAT16 && p.dtype != C4D_FLOAT16) return false;
+  if (p.dtype == C4D_FLOAT64 || (p.dtype == C4D_FLOAT32 && p.precision != C4D_TF32)) return false;
   if (p.out_channels % kBlock != 0 || (p.in_channels % kBlock != 0 && p.in_channels != 1)) return false;
   if (!is_cube(p, 1) && !(is_cube(p, 2) && p.in_channels > 1)) return false;
   return with_work(p, [](auto work) {

@@ -21,14 +21,14 @@ struct Frames {
 
 __device__ inline bool is_on(int position, int size) { return position >= 0 && position < size; }
 
-// A plane in shared memory, of one block of channels. Of a row, voxels kApart from each other are neighbours, so that
-// the rows of a block meet all banks whatever the stride.
-template <int kSpanW_, int kSpanD_, int kSpanT_, int kApart_>
+// A plane in shared memory, of one block of channels: kWide vectors per voxel. Of a row, voxels kApart from each other
+// are neighbours, so that what a warp loads at once meets all banks whatever the stride.
+template <int kSpanW_, int kSpanD_, int kSpanT_, int kApart_, int kWide_>
 struct Plane {
-  static constexpr int kSpanW = kSpanW_, kSpanD = kSpanD_, kSpanT = kSpanT_, kApart = kApart_;
-  static constexpr int kVectors = kSpanW * kSpanD * kSpanT;
+  static constexpr int kSpanW = kSpanW_, kSpanD = kSpanD_, kSpanT = kSpanT_, kApart = kApart_, kWide = kWide_;
+  static constexpr int kVectors = kSpanW * kSpanD * kSpanT * kWide;
   __device__ static constexpr int place(int w, int d, int t) {
-    return (t * kSpanW + w) * kSpanD + d % kApart * ((kSpanD + kApart - 1) / kApart) + d / kApart;
+    return ((t * kSpanW + w) * kSpanD + d % kApart * ((kSpanD + kApart - 1) / kApart) + d / kApart) * kWide;
   }
 };
 
@@ -40,11 +40,13 @@ struct MmaGradWeight {
   using Real = float;
   static constexpr int kStride = kStride_, kIns = kIns_, kOuts = kOuts_, kHalves = kOuts / kBlock;
   static constexpr int kRowsW = kRowsW_, kRowsT = kRowsT_, kRounds = kRounds_, kParts = kParts_;
-  static constexpr int kThreads = 32 * 3 * kParts, kBlocks = 384 / kThreads;  // that a multiprocessor holds
+  static constexpr int kWide = sizeof(Storage) / 2, kDepth = kVoxels / kWide;  // kDepth: voxels of a product
+  static constexpr int kThreads = 32 * 3 * kParts, kBlocks = 384 / kThreads / kWide;  // that a multiprocessor holds
   static constexpr int kTileW = kRowsW * kRounds * kParts, kTileT = kRowsT;
   static constexpr int kReadsW = kStride * (kRowsW - 1) + 3, kReadsT = kStride * (kRowsT - 1) + 3;
-  using In = Plane<kStride * (kTileW - 1) + 3, kStride * (kVoxels - 1) + 3, kStride * (kTileT - 1) + 3, kStride>;
-  using Out = Plane<kTileW, kVoxels, kTileT, 1>;
+  using In =
+      Plane<kStride * (kTileW - 1) + 3, kStride * (kVoxels - 1) + 3, kStride * (kTileT - 1) + 3, kStride, kWide>;
+  using Out = Plane<kTileW, kVoxels, kTileT, 1, kWide>;
   // Planes in shared memory: of the input those of a step, while the next one's arrive; of the output's gradient those
   // that the three taps along H want, and the next one.
   static constexpr int kLag = 2 / kStride, kInSlots = 2 * kStride, kOutSlots = kLag + 2;

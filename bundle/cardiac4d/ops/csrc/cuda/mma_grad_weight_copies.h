@@ -3,6 +3,10 @@
 #ifndef CARDIAC4D_CUDA_MMA_GRAD_WEIGHT_COPIES_H
 #define CARDIAC4D_CUDA_MMA_GRAD_WEIGHT_COPIES_H
 
+#include <string.h>
+
+#include <type_traits>
+
 #include "mma_grad_weight.h"
 #include "ptx.h"
 
@@ -32,28 +36,50 @@ __device__ void copy_plane(const Frames<Storage>& from, int n, const int (&first
   const uint32_t begin = shared_address(c4d_shared) + to * kVector;
 #pragma unroll 1
   for (int i = threadIdx.x; i < Plane::kVectors; i += kThreads) {
-    const Source source = source_of<Plane>(from, n, first, i);
-    copy_async(begin + source.place * kVector,
-               from.first + (source.is_inside ? source.position + block * kBlock : 0), source.is_inside);
+    const int part = i % Plane::kWide, channel = block * kBlock + part * (kBlock / Plane::kWide);
+    const Source source = source_of<Plane>(from, n, first, i / Plane::kWide);
+    copy_async(begin + (source.place + part) * kVector, from.first + (source.is_inside ? source.position + channel : 0),
+               source.is_inside);
   }
 }
 
 // The same for one channel; seven zeros join it. All numbers are on their way before the first is waited for.
 template <class Plane, int kThreads, class Storage>
 __device__ void fill_plane(const Frames<Storage>& from, int n, const int (&first)[4], int to) {
-  constexpr int kEach = (Plane::kVectors + kThreads - 1) / kThreads;
-  const uint16_t* numbers = reinterpret_cast<const uint16_t*>(from.first);
-  uint16_t arriving[kEach];
+  using Bits = std::conditional_t<Plane::kWide == 2, uint32_t, uint16_t>;
+  constexpr int kVoxelsOfPlane = Plane::kVectors / Plane::kWide, kEach = (kVoxelsOfPlane + kThreads - 1) / kThreads;
+  const Bits* numbers = reinterpret_cast<const Bits*>(from.first);
+  Bits arriving[kEach];
 #pragma unroll
   for (int j = 0; j < kEach; ++j) {
     const Source source = source_of<Plane>(from, n, first, threadIdx.x + j * kThreads);
-    arriving[j] = source.is_inside ? numbers[source.position] : uint16_t(0);
+    arriving[j] = source.is_inside ? numbers[source.position] : Bits(0);
   }
 #pragma unroll
   for (int j = 0; j < kEach; ++j) {
     const int i = threadIdx.x + j * kThreads;
-    const int place = source_of<Plane>(from, n, first, i).place;
-    if (i < Plane::kVectors) c4d_shared[to + place] = ulonglong2{arriving[j], 0};
+    if (i >= kVoxelsOfPlane) continue;
+    ulonglong2* vector = c4d_shared + to + source_of<Plane>(from, n, first, i).place;
+    uint32_t word[] = {arriving[j]};
+    if constexpr (Plane::kWide == 2) {
+      round_to_tf32(word);
+      vector[1] = ulonglong2{0, 0};
+    }
+    vector[0] = ulonglong2{word[0], 0};
+  }
+}
+
+// Rounds a plane of float32 to TF32, each thread what it copied: as soon as that is there.
+template <class Plane, int kThreads>
+__device__ void round_plane(int first) {
+#pragma unroll 1
+  for (int i = threadIdx.x; i < Plane::kVectors; i += kThreads) {
+    const int d = i / Plane::kWide % Plane::kSpanD, row = i / Plane::kWide / Plane::kSpanD;
+    const int place = Plane::place(row % Plane::kSpanW, d, row / Plane::kSpanW) + i % Plane::kWide;
+    uint32_t words[4];
+    memcpy(words, c4d_shared + first + place, kVector);
+    round_to_tf32(words);
+    memcpy(c4d_shared + first + place, words, kVector);
   }
 }
 
@@ -89,6 +115,19 @@ struct Copier {
       }
     }
     copy_out(step, step.at[kH], count % Work::kOutSlots);
+  }
+  // What was copied for a step, once this thread's copies are there.
+  __device__ void round_step(int count) const {
+    if constexpr (Work::kWide == 2) {
+      for (int plane = 0; plane < Work::kStride && Work::kIns > 1; ++plane) {
+        round_plane<typename Work::In, Work::kThreads>((count % 2 * Work::kStride + plane) * Work::In::kVectors);
+      }
+      round_plane<typename Work::Out, Work::kThreads>(Work::kFirstOut + count % Work::kOutSlots * Work::kOutVectors);
+      for (int back = 1; count == 0 && back <= Work::kLag; ++back) {
+        const int slot = Work::kOutSlots - back;
+        round_plane<typename Work::Out, Work::kThreads>(Work::kFirstOut + slot * Work::kOutVectors);
+      }
+    }
   }
   // What had arrived before the first step, of the same tile.
   __device__ void copy_earlier(const Step& step) const {
