@@ -19,6 +19,7 @@ from torch import Tensor
 from cardiac4d.ops import conv4d, use_backend
 
 from .gpu_floor import precision
+from .gpu_fused import check_fused
 
 NUM_RANDOM = 40
 LIMITS = {torch.float64: 1e-13, torch.float32: 5e-6, torch.float16: 2.0**-10, torch.bfloat16: 2.0**-7}
@@ -51,6 +52,7 @@ def run_all(device: str, *, small: bool = False) -> Iterator[Outcome]:
     if not small:
         checks |= {
             "values and gradients in TF32": check_tf32,
+            "fused layers": check_fused,
             "autocast": check_autocast,
             "torch.compile": check_compile,
             "opcheck": check_registration,

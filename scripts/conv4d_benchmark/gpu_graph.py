@@ -8,20 +8,18 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from cardiac4d.losses import temporal_smoothness_loss
 from cardiac4d.ops import use_backend
 
 from .gpu_floor import PRECISIONS, precision
 from .gpu_layers import time_ms
-from .gpu_network import NATIVE, NOT_ANNOTATED, WAYS, TrainingStep, build, draw
+from .gpu_network import NATIVE, WAYS, TrainingStep, build, draw
 from .plan import PAPER_SIZE, Size
 from .tables import number, table
 
 WARM_UP, COMPARED = 3, 5
 TOLERANCE = 1e-3
-"""Largest relative difference of the losses: torch's cross-entropy adds up in no fixed order."""
+"""Largest relative difference of the losses."""
 
 
 @dataclass(frozen=True)
@@ -31,13 +29,6 @@ class GraphTimes:
     precision: str
     launched_ms: float
     replayed_ms: float
-
-
-def loss_without_waiting(logits: Tensor, label: Tensor) -> Tensor:
-    """Cross-entropy and smoothness: the training's Dice waits for the GPU to say which frames are annotated."""
-    logits = logits.float()
-    entropy = functional.cross_entropy(logits, label[:, 0].long(), ignore_index=NOT_ANNOTATED)
-    return entropy + temporal_smoothness_loss(logits.softmax(1))
 
 
 def measure(device: str, size: Size = PAPER_SIZE) -> list[GraphTimes]:
@@ -64,7 +55,7 @@ def measure(device: str, size: Size = PAPER_SIZE) -> list[GraphTimes]:
 
 
 def _make_step(name: str, device: str, size: Size) -> TrainingStep:
-    return TrainingStep(build(WAYS[NATIVE], device), *draw(size, device), name, device, loss_without_waiting)
+    return TrainingStep(build(WAYS[NATIVE], device), *draw(size, device), name, device)
 
 
 def capture(step: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
@@ -84,4 +75,4 @@ def capture(step: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
 def to_table(rows: list[GraphTimes]) -> str:
     """Write a Markdown table."""
     body = [[f"training step, {row.precision}", number(row.launched_ms), number(row.replayed_ms)] for row in rows]
-    return table(["Milliseconds, with cross-entropy", "launched", "replayed as a CUDA graph"], body)
+    return table(["Milliseconds", "launched", "replayed as a CUDA graph"], body)

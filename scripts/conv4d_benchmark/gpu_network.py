@@ -118,20 +118,11 @@ class TrainingStep:
         label: the same, class indices and 255.
         name: of the precision.
         device: of all of them.
-        loss: of logits and label; the training's own if ``None``.
     """
 
-    def __init__(
-        self,
-        network: nn.Module,
-        image: Tensor,
-        label: Tensor,
-        name: str,
-        device: str,
-        loss: Callable[[Tensor, Tensor], Tensor] | None = None,
-    ) -> None:
+    def __init__(self, network: nn.Module, image: Tensor, label: Tensor, name: str, device: str) -> None:
         self.network, self.image, self.label = network, image, label
-        self.name, self.device, self.loss = name, device, loss or SparseSequenceLoss()
+        self.name, self.device, self.loss = name, device, SparseSequenceLoss()
         self.optimizer = torch.optim.Adam(network.parameters(), lr=1e-4, capturable=is_cuda(device))
 
     def __call__(self) -> Tensor:

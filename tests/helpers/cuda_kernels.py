@@ -7,9 +7,12 @@ Called through their C interface, without the torch binding; see ``test_cuda_ker
 from __future__ import annotations
 
 import ctypes
+import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -84,12 +87,12 @@ class EmulatedKernels:
         if not is_weight:
             size = size[0], size[5], *size[2:5], size[1]
         problem = shape.to_c(dtype, precision)
-        result = _guarded(torch.full(size, torch.nan, dtype=dtype), 77.0)
+        result = guarded(torch.full(size, torch.nan, dtype=dtype), 77.0)
         laid = [to_frames(t) if frames else t for t, frames in zip(tensors, LIE_AS_FRAMES[operation], strict=True)]
-        operands = [None if t is None else _guarded(t, torch.nan) for t in laid]
+        operands = [None if t is None else guarded(t, torch.nan) for t in laid]
         pointers = [None if t is None else t[GUARD:].data_ptr() for t in [*operands, result]]
         count = self.workspace(operation, shape, dtype, precision) // 8 + 1
-        workspace = _guarded(torch.full([count], torch.nan, dtype=torch.float64), 77.0)
+        workspace = guarded(torch.full([count], torch.nan, dtype=torch.float64), 77.0)
         pointers.append(workspace[GUARD:].data_ptr())
         self._library.c4d_emulation_reverse(int(reverse))
         self._library.c4d_emulation_eager(int(eager))
@@ -102,6 +105,23 @@ class EmulatedKernels:
             assert (written[-GUARD:] == 77).all(), "written behind the memory"
         values = result[GUARD:-GUARD].view(size)
         return values if is_weight else from_frames(values)
+
+
+@contextmanager
+def emulation_of(
+    library: Path, *, reverse: bool = False, eager: bool = False, architecture: int = 90
+) -> Iterator[None]:
+    """How a library with emulated kernels runs, see :meth:`EmulatedKernels.run`."""
+    functions = ctypes.CDLL(str(library))
+    functions.c4d_emulation_reverse(int(reverse))
+    functions.c4d_emulation_eager(int(eager))
+    functions.c4d_emulation_architecture(architecture)
+    try:
+        yield
+    finally:
+        functions.c4d_emulation_reverse(0)
+        functions.c4d_emulation_eager(0)
+        functions.c4d_emulation_architecture(90)
 
 
 def build(folder: Path, csrc: Path = CSRC) -> Path:
@@ -132,13 +152,20 @@ def build_with_bug(folder: Path, kernels: Path, file: str, right: str, wrong: st
     text = source.read_text()
     assert text.count(right) == 1
     source.write_text(text.replace(right, wrong))
-    include = f'#include "{file}"'
-    is_shared = any(include in header.read_text() for header in source.parent.glob("*.h"))
-    for unit in source.parent.glob("*.cu"):
-        if unit != source and not is_shared and include not in unit.read_text():
-            shutil.copy(kernels.parent / f"{unit.name}.o", folder)
-    shutil.copy(kernels.parent / "emulation.cpp.o", folder)
+    for unit in kernels.parent.glob("*.c*.o"):
+        if file not in _included(source.with_name(unit.stem)):
+            shutil.copy(unit, folder)
     return build(folder, folder / "csrc")
+
+
+def _included(source: Path) -> set[str]:
+    """The files of a folder that a source is compiled from, by name; none if there is no such source."""
+    if not source.exists():
+        return set()
+    names = {source.name}
+    for name in re.findall(r'#include "(\w+\.h)"', source.read_text()):
+        names |= _included(source.with_name(name))
+    return names
 
 
 def build_binding(kernels: Path) -> Path:
@@ -146,17 +173,9 @@ def build_binding(kernels: Path) -> Path:
     (torch_dir,) = torch.__path__
     folder, library = kernels.parent, kernels.with_name("binding.so")
     includes = [f"-I{CSRC}", "-isystem", f"{torch_dir}/include"]
-    command = [
-        "g++",
-        *FLAGS,
-        *TORCH_FLAGS,
-        *includes,
-        "-c",
-        str(EMULATION / "binding.cpp"),
-        "-o",
-        f"{folder}/binding.o",
-    ]
-    subprocess.run(command, check=True)
+    for unit in ("binding", "binding_fused"):
+        command = ["g++", *FLAGS, "-fvisibility=hidden", *TORCH_FLAGS, *includes, "-c", str(EMULATION / f"{unit}.cpp")]
+        subprocess.run([*command, "-o", f"{folder}/{unit}.o"], check=True)
     torch_libraries = ["-Wl,--no-as-needed", f"-L{torch_dir}/lib", "-ltorch", "-ltorch_cpu", "-Wl,-z,defs"]
     # Symbolic: what the emulation answers in torch's place is called here and nowhere else.
     command = ["g++", "-shared", "-Wl,-Bsymbolic", *map(str, folder.glob("*.o")), *torch_libraries, "-o", str(library)]
@@ -175,7 +194,7 @@ def rounded_to_tf32(x: Tensor) -> Tensor:
     return ((x.view(torch.int32) + 0x1000) & ~0x1FFF).view(torch.float32)
 
 
-def _guarded(x: Tensor, guard: float) -> Tensor:
+def guarded(x: Tensor, guard: float) -> Tensor:
     """The numbers of a tensor between guards."""
     margin = torch.full([GUARD], guard, dtype=x.dtype)
     return torch.cat([margin, x.flatten(), margin])

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 from tests.helpers import cuda_kernels
 from tests.helpers.cpu_kernels import Kernels, build, build_or_reuse, load
@@ -29,3 +31,17 @@ def kernels(library: Path) -> Kernels:
 def cuda_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The CUDA kernels for the emulation."""
     return cuda_kernels.build(tmp_path_factory.mktemp("cuda_kernels"))
+
+
+@pytest.fixture(scope="session")
+def cuda_binding(cuda_library: Path) -> Path:
+    """The CUDA binding, with emulated kernels behind it."""
+    library = cuda_kernels.build_binding(cuda_library)
+    torch.ops.load_library(str(library))
+    return library
+
+
+@pytest.fixture(scope="session")
+def operators(cuda_binding: Path) -> Any:
+    """The operators of the CUDA binding on tensors of the CPU."""
+    return torch.ops.cardiac4d_emulated

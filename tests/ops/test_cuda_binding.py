@@ -8,7 +8,6 @@ tensors.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,22 +15,40 @@ import torch
 from torch import Tensor
 from torch._subclasses import FakeTensorMode
 
-from cardiac4d.ops import BackendError, backend_info, conv4d, conv4d_input, conv4d_weight, native, sources, use_backend
+from cardiac4d.ops import (
+    BackendError,
+    backend_info,
+    conv4d,
+    conv4d_input,
+    conv4d_weight,
+    layout,
+    native,
+    sources,
+    use_backend,
+)
 from cardiac4d.ops.backend import TF32, precision_code, runs_native
-from cardiac4d.ops.fusion import fuses_sums, fuses_upsample_add
+from cardiac4d.ops.fusion import fuses_block, fuses_softmax, fuses_sums, fuses_upsample_add, fuses_upsample_conv
 from cardiac4d.ops.layout import from_frames, to_frames
 from cardiac4d.ops.reference import conv4d_reference
 from cardiac4d.ops.settings import PRECISIONS
 from tests.helpers.backends import needs_compiler, needs_cuda_library, needs_native
 from tests.helpers.conv4d_cases import CASES, make_problem
-from tests.helpers.cuda_kernels import build_binding
 from tests.helpers.tolerances import assert_near
 
-
-@pytest.fixture(scope="module")
-def operators(cuda_library: Path) -> Any:
-    torch.ops.load_library(str(build_binding(cuda_library)))
-    return torch.ops.cardiac4d_emulated
+NAMES = (
+    "conv4d",
+    "conv4d_input",
+    "conv4d_weight",
+    "conv4d_sums",
+    "residual_block",
+    "residual_block_",
+    "residual_block_backward",
+    "upsample_conv_add",
+    "upsample_add",
+    "upsample_backward",
+    "pointwise_softmax",
+)
+"""The operators on tensors."""
 
 
 def _positional(options: dict[str, Any]) -> list[Any]:
@@ -165,17 +182,41 @@ def test_missing_cuda_library_is_an_error_where_it_is_asked_for(
     assert info["cuda"] == native.CUDA_PROBLEM
 
 
-def test_fused_kernels_are_those_of_the_cpu_alone(cuda_tensor: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+@needs_native
+@pytest.mark.parametrize("autocast", [False, True])
+def test_fused_kernels_serve_where_they_are_asked_for(autocast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(native, "CUDA_PROBLEM", "")
-    with use_backend("native", fused=True), FakeTensorMode():
-        weight, skip = torch.empty(8, 8, 1, 1, 1, 1, device="cuda"), torch.empty(1, 8, 8, 8, 8, 8, device="cuda")
-        assert not fuses_sums(cuda_tensor, weight, None)
-        assert not fuses_upsample_add(cuda_tensor, skip)
+    # The context manager wants a GPU.
+    monkeypatch.setattr(torch, "is_autocast_enabled", lambda device: autocast and device == "cuda")
+    monkeypatch.setattr(torch, "get_autocast_dtype", lambda device: torch.bfloat16)
+
+    def answers(x: Tensor) -> list[bool]:
+        weight, norm = torch.empty(8, 8, 1, 1, 1, 1, device="cuda"), torch.empty(8, device="cuda")
+        skip = layout.new_empty_for_kernels(x, [1, 8, 8, 7, 8, 7])
+        with torch.no_grad():
+            return [
+                fuses_sums(x, weight, None),
+                fuses_block(x, 8, [norm], [weight]),
+                fuses_upsample_conv(x, weight, None, skip),
+                fuses_upsample_add(x, skip),
+                fuses_softmax(x, weight, None),
+            ]
+
+    with FakeTensorMode(), use_backend("native", fused=True):
+        plain, image = (torch.empty(1, channels, 4, 4, 4, 4, device="cuda") for channels in (8, 1))
+        frames = layout.new_empty_for_kernels(plain, plain.shape)
+        assert answers(plain) == [True, False, False, False, True]
+        assert answers(frames) == [True, not autocast, not autocast, True, True]
+        assert answers(frames.bfloat16()) == [autocast, autocast, autocast, True, autocast]
+        assert answers(frames.double()) == [False] * 5
+        assert fuses_sums(image, torch.empty(8, 1, 3, 3, 3, 3, device="cuda"), None)
+        with use_backend("auto"):
+            assert answers(frames) == [False] * 5
 
 
 @needs_cuda_library
 def test_library_registers_the_kernels_for_cuda_tensors() -> None:
-    for name in ("conv4d", "conv4d_input", "conv4d_weight"):
+    for name in NAMES:
         assert torch._C._dispatch_has_kernel_for_dispatch_key(f"cardiac4d::{name}", "CUDA")
     assert backend_info()["cuda"] == "loaded"
     assert backend_info()["cuda_architectures"]

@@ -100,6 +100,16 @@ def test_autocast_is_checked(checks: Any) -> None:
 
 
 @needs_native
+def test_fused_layers_are_checked(part: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    fused = part("fused")
+    monkeypatch.setattr(fused, "BLOCKS", fused.BLOCKS[-1:])
+    assert fused.check_fused("cpu").startswith("largest errors of values: torch.float32 ")
+    monkeypatch.setattr(fused, "LIMITS", {torch.float32: (1e-5, 1e-9)})
+    with pytest.raises(AssertionError, match=r"\(2, 6, 5, 4, 7, 3\) in torch.float32: error .* of 1"):
+        fused.check_fused("cpu")
+
+
+@needs_native
 @pytest.mark.slow
 def test_registration_is_checked(checks: Any) -> None:
     assert checks.check_registration("cpu") == "conv4d with gradients"

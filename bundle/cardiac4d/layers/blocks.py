@@ -90,7 +90,7 @@ class ResidualBlock(nn.Module):
 
     def _compute(self, x: Tensor, sums: Tensor | None) -> tuple[Tensor, Tensor | None]:
         halves = _fusible_halves(self)
-        if halves is not None and fuses_block(x, self.norm1.num_channels, [*halves[0], *halves[1]]):
+        if halves is not None and _fuses(x, self.norm1.num_channels, *halves):
             options = *halves, self.norm1.num_groups, self.norm1.eps, sums
             if sums is None or torch.is_grad_enabled() or torch.compiler.is_compiling():
                 return residual_block(x, *options)
@@ -117,6 +117,11 @@ def _fusible_halves(block: ResidualBlock) -> tuple[HalfBlock, HalfBlock] | None:
     if not _keeps_size(conv1) or not _keeps_size(conv2):
         return None
     return _half(norm1, conv1), _half(norm2, conv2)
+
+
+def _fuses(x: Tensor, channels: int, first: HalfBlock, second: HalfBlock) -> bool:
+    convolutions = first.weight, first.bias, second.weight, second.bias
+    return fuses_block(x, channels, [*first[:2], *second[:2]], convolutions)
 
 
 def _half(norm: GroupNorm, conv: Conv4d) -> HalfBlock:

@@ -1,12 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every loss does with its input first: plain tensors, checked shapes and labels, float32 probabilities."""
+"""What every loss does with its input first: plain tensors, checked shapes and labels, float32 probabilities.
+
+Nothing here waits for an accelerator or branches on its numbers, so that a training step can become a CUDA graph.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from ..conventions import NOT_ANNOTATED
+
+FRAMES = (0, 5, 2, 3, 4, 1)
+"""Views ``(N, C, H, W, D, T)`` as frames, ``(N, T, H, W, D, C)``, and back: as the kernels for CUDA leave logits."""
+
+
+def host_sees(x: Tensor) -> bool:
+    """Tell whether Python may look at the numbers of a tensor: on the CPU, and not while the compiler records."""
+    return x.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
 def as_sequence(scores: Tensor, name: str = "logits") -> Tensor:
@@ -40,10 +53,11 @@ def as_sparse_label(label: Tensor, scores: Tensor) -> Tensor:
         scores: ``(N, C, H, W, D, T)``, see :func:`as_sequence`.
 
     Returns:
-        ``(N, H, W, D, T)`` of an integer type.
+        ``(N, H, W, D, T)`` of an integer type; lies in memory as the scores do.
 
     Raises:
-        ValueError: if the shape differs, or a value is neither a class index nor 255.
+        ValueError: if the shape differs, or a value is neither a class index nor 255. Off the CPU a wrong value makes
+            the device fail an assertion instead, which is seen whenever something next waits for it.
     """
     label = as_sequence(label, "label")
     expected = (scores.shape[0], 1, *scores.shape[2:])
@@ -52,14 +66,13 @@ def as_sparse_label(label: Tensor, scores: Tensor) -> Tensor:
             f"`label` must have shape {expected} to match `logits` {_text(scores)}, got {_text(label)}; "
             "pass class indices, not one-hot channels"
         )
+    if scores.permute(FRAMES).is_contiguous():
+        label = label.permute(FRAMES).contiguous().permute(FRAMES)
     label = _whole_numbers(label.squeeze(1))
-    num_classes = scores.shape[1]
-    wrong = ((label < 0) | (label >= num_classes)) & (label != NOT_ANNOTATED)
-    if wrong.any():
-        raise ValueError(
-            f"`label` must hold 0 .. {num_classes - 1} or {NOT_ANNOTATED} (not annotated), "
-            f"got {sorted(label[wrong].unique().tolist())}"
-        )
+    last = scores.shape[1] - 1
+    wrong = ((label < 0) | (label > last)) & (label != NOT_ANNOTATED)
+    rule = f"`label` must hold 0 .. {last} or {NOT_ANNOTATED} (not annotated)"
+    _demand(~wrong.any(), rule, lambda: f", got {sorted(label[wrong].unique().tolist())}")
     return label
 
 
@@ -76,8 +89,15 @@ def annotated_frames(label: Tensor) -> Tensor:
 
 
 def softmax(logits: Tensor, dim: int = 1) -> Tensor:
-    """Softmax in float32 or wider, whatever autocast made of the logits."""
-    return torch.softmax(logits, dim=dim, dtype=torch.promote_types(logits.dtype, torch.float32))
+    """Softmax in float32 or wider, whatever autocast made of the logits.
+
+    Over the channels of ``(N, C, H, W, D, T)`` on an accelerator frames stay frames: torch's own operator would copy
+    them to plain memory, and the gradient back.
+    """
+    dtype = torch.promote_types(logits.dtype, torch.float32)
+    if dim == 1 and logits.dim() == 6 and not host_sees(logits) and logits.permute(FRAMES).is_contiguous():
+        return torch.softmax(logits.permute(FRAMES), dim=-1, dtype=dtype).permute(FRAMES)
+    return torch.softmax(logits, dim=dim, dtype=dtype)
 
 
 def _whole_numbers(label: Tensor) -> Tensor:
@@ -86,9 +106,17 @@ def _whole_numbers(label: Tensor) -> Tensor:
     if not label.is_floating_point():
         return label
     whole = label.to(torch.int16)
-    if not torch.equal(whole.to(label.dtype), label):
-        raise ValueError("`label` must hold whole numbers; resample label maps with nearest neighbour")
+    rule = "`label` must hold whole numbers; resample label maps with nearest neighbour"
+    _demand((whole.to(label.dtype) == label).all(), rule)
     return whole
+
+
+def _demand(holds: Tensor, rule: str, details: Callable[[], str] = lambda: "") -> None:
+    """Raise a ValueError if a scalar is false, or on an accelerator let it stop there, without waiting for it."""
+    if not host_sees(holds):
+        torch._assert_async(holds, rule)
+    elif not holds:
+        raise ValueError(rule + details())
 
 
 def _text(tensor: Tensor) -> str:

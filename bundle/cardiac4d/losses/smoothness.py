@@ -31,7 +31,8 @@ def temporal_smoothness_loss(
         values: ``(N, C, H, W, D, T)`` or ``(N, C, H, W, D)``; probabilities or logits.
         norm: see :class:`TemporalSmoothnessLoss`.
         divide_by: see :class:`TemporalSmoothnessLoss`.
-        cyclic: the last frame precedes the first; one flag for all samples, or one per sample.
+        cyclic: the last frame precedes the first; one flag for all samples, or one per sample. Flags in a tensor on an
+            accelerator are waited for.
 
     Returns:
         Scalar, float32 (float64 for float64 values); 0 with its graph kept for a single frame.
@@ -41,7 +42,7 @@ def temporal_smoothness_loss(
     """
     values = as_sequence(values)
     values = values.to(torch.promote_types(values.dtype, torch.float32))
-    flags = torch.as_tensor(cyclic).flatten().tolist()
+    flags = _flags(cyclic)
     flags = flags * len(values) if len(flags) == 1 else flags
     if len(flags) != len(values):
         raise ValueError(f"`cyclic` must be one flag or one per sample ({len(values)}), got {len(flags)}")
@@ -129,6 +130,12 @@ class TemporalSmoothnessLoss(nn.Module):
             divide_by=self.divide_by,
             cyclic=self.cyclic if full_cycle is None else full_cycle,
         )
+
+
+def _flags(cyclic: bool | Sequence[bool] | Tensor) -> list[bool]:
+    if isinstance(cyclic, Tensor):
+        return cyclic.flatten().tolist()
+    return [bool(flag) for flag in cyclic] if isinstance(cyclic, Sequence) else [bool(cyclic)]
 
 
 def _of_one(sample: Tensor, norm: Norm, divide_by: Divisor, cyclic: bool) -> Tensor:

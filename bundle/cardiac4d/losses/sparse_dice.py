@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
 from ..conventions import NOT_ANNOTATED
-from .sequences import annotated_frames, as_sequence, as_sparse_label, softmax
+from .sequences import annotated_frames, as_sequence, as_sparse_label, host_sees, softmax
 
 
 def sparse_dice_loss(
@@ -39,11 +41,31 @@ def sparse_dice_loss(
         Scalar, float32 (float64 for float64 scores); 0 with its graph kept if no sample has an annotated frame.
 
     Raises:
-        ValueError: if shapes disagree or the label holds something else than class indices and 255.
+        ValueError: if shapes disagree, or the label on the CPU holds something else than class indices and 255; on an
+            accelerator see :func:`cardiac4d.losses.sequences.as_sparse_label`.
     """
     scores = as_sequence(scores)
     classes = as_sparse_label(label, scores)
-    first = 0 if include_background else 1
+    options = _Options(0 if include_background else 1, squared_denominator, pooled, smooth_nr, smooth_dr, probabilities)
+    return (_of_chosen_frames if host_sees(scores) else _of_all_frames)(scores, classes, options)
+
+
+class _Options(NamedTuple):
+    """Those of :func:`sparse_dice_loss`; ``first`` is the first channel that counts."""
+
+    first: int
+    squared: bool
+    pooled: bool
+    smooth_nr: float
+    smooth_dr: float
+    probabilities: bool
+
+    def dice(self, overlap: Tensor, size: Tensor) -> Tensor:
+        return (2 * overlap + self.smooth_nr) / (size + self.smooth_dr)
+
+
+def _of_chosen_frames(scores: Tensor, classes: Tensor, options: _Options) -> Tensor:
+    """The loss where the host knows which frames are annotated; the others cost nothing."""
     losses = []
     for sample, sample_label, is_annotated in zip(scores, classes, annotated_frames(classes), strict=True):
         frames = is_annotated.nonzero().squeeze(1)
@@ -51,14 +73,29 @@ def sparse_dice_loss(
             continue
         # Frames without annotation leave here: they get a gradient of exactly zero and cost nothing below.
         chosen, target = sample.index_select(-1, frames), sample_label.index_select(-1, frames)
-        overlap, size = _sums(chosen if probabilities else softmax(chosen, dim=0), target, first, squared_denominator)
-        if pooled:
+        overlap, size = _sums(chosen, target, options)
+        if options.pooled:
             overlap, size = overlap.sum(dim=1), size.sum(dim=1)
-        losses.append(1 - ((2 * overlap + smooth_nr) / (size + smooth_dr)).mean())
+        losses.append(1 - options.dice(overlap, size).mean())
     if not losses:
         # An empty sum: exactly zero, never NaN, and still a function of the scores for DDP and the gradient scaler.
         return scores[..., :0].sum(dtype=torch.promote_types(scores.dtype, torch.float32))
     return torch.stack(losses).mean()
+
+
+def _of_all_frames(scores: Tensor, classes: Tensor, options: _Options) -> Tensor:
+    """The same without asking a device which frames are annotated: those that are not count with weight zero."""
+    weights = annotated_frames(classes)
+    losses = []
+    for sample, target, is_annotated in zip(scores, classes, weights, strict=True):
+        overlap, size = _sums(sample, target, options)
+        if options.pooled:
+            losses.append(1 - options.dice(overlap.sum(dim=1), size.sum(dim=1)).mean())
+        else:
+            dice = options.dice(overlap, size).mean(dim=0) * is_annotated
+            losses.append(1 - dice.sum() / is_annotated.sum().clamp(min=1))
+    is_counted = weights.any(dim=1)
+    return (torch.stack(losses) * is_counted).sum() / is_counted.sum().clamp(min=1)
 
 
 class SparseDiceLoss(nn.Module):
@@ -128,14 +165,15 @@ class SparseDiceLoss(nn.Module):
         )
 
 
-def _sums(probability: Tensor, target: Tensor, first: int, squared: bool) -> tuple[Tensor, Tensor]:
+def _sums(scores: Tensor, target: Tensor, options: _Options) -> tuple[Tensor, Tensor]:
     """Overlap and size per channel and frame: ``(C, H, W, D, S)`` and ``(H, W, D, S)`` to two ``(C - first, S)``."""
+    probability = scores if options.probabilities else softmax(scores, dim=0)
     missing = target == NOT_ANNOTATED
-    if missing.any():
+    if not host_sees(missing) or missing.any():
         probability = probability.masked_fill(missing, 0)
     overlaps, sizes = [], []
-    for channel in range(first, len(probability)):  # one channel at a time: no one-hot copy of the label
+    for channel in range(options.first, len(probability)):  # one channel at a time: no one-hot copy of the label
         p, g = probability[channel], target == channel
         overlaps.append(p.masked_fill(~g, 0).sum(dim=(0, 1, 2)))
-        sizes.append((p.square() if squared else p).sum(dim=(0, 1, 2)) + g.sum(dim=(0, 1, 2)))
+        sizes.append((p.square() if options.squared else p).sum(dim=(0, 1, 2)) + g.sum(dim=(0, 1, 2)))
     return torch.stack(overlaps), torch.stack(sizes)

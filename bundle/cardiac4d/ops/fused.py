@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Several layers in one native operator. Ask :mod:`cardiac4d.ops.fusion` first whether it serves the tensors."""
+"""Several layers in one native operator. Ask :mod:`cardiac4d.ops.fusion` first whether it serves the tensors.
+
+The layout of tensors is that of the native kernels for their device, see :mod:`cardiac4d.ops.layout`. What is said of
+rounding and bits below holds on the CPU; on CUDA devices half types round every result that is stored, and no more.
+"""
 
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from .autocast import autocast
 from .backend import precision_code
 
 
@@ -17,6 +22,11 @@ class HalfBlock(NamedTuple):
     weight: Tensor
     bias: Tensor | None
 
+    def for_kernels(self, x: Tensor) -> tuple[Tensor | None, ...]:
+        """The parameters in the dtypes of the kernels for ``x``: norms float32, convolutions that of ``x``."""
+        bias = None if self.bias is None else self.bias.to(x.dtype)
+        return self.norm_weight.float(), self.norm_bias.float(), self.weight.to(x.dtype), bias
+
 
 def conv4d_sums(
     x: Tensor, weight: Tensor, bias: Tensor | None, stride: list[int], padding: list[int]
@@ -24,8 +34,8 @@ def conv4d_sums(
     """Compute ``conv4d`` and, as it is written, what a normalisation of the result needs.
 
     Args:
-        x: ``(N, C_in, H, W, D, T)``, plain contiguous, not float64.
-        weight: ``(C_out, C_in, KH, KW, KD, KT)``, of the same dtype.
+        x: ``(N, C_in, H, W, D, T)``, not float64.
+        weight: ``(C_out, C_in, KH, KW, KD, KT)``, of the same dtype, or of another one under autocast.
         bias: ``(C_out,)`` or ``None``.
         stride: step per axis.
         padding: zeros on each side per axis.
@@ -34,6 +44,7 @@ def conv4d_sums(
         The convolution with the bits of :func:`cardiac4d.ops.conv4d`, and ``(N, C_out, 2)`` in float64: sum and sum of
         squares of each channel, without gradient.
     """
+    x, weight, bias = autocast(x, weight, bias)
     return torch.ops.cardiac4d.conv4d_sums(x, weight, bias, stride, padding, [1, 1, 1, 1], 1, precision_code(x))
 
 
@@ -51,7 +62,7 @@ def residual_block(
     normalised value is so near zero that rounding decides its ReLU, which no computation in float32 avoids.
 
     Args:
-        x: ``(N, C, H, W, D, T)``, float32, plain contiguous.
+        x: ``(N, C, H, W, D, T)``, float32; on CUDA devices half types, too.
         first: parameters of the first half.
         second: parameters of the second half.
         num_groups: groups of both normalisations; divides ``C``.
@@ -61,7 +72,8 @@ def residual_block(
     Returns:
         A tensor like ``x``, differentiable any number of times, and its sums for the next block.
     """
-    results = torch.ops.cardiac4d.residual_block(x, sums, *first, *second, num_groups, eps, precision_code(x))
+    parameters = *first.for_kernels(x), *second.for_kernels(x)
+    results = torch.ops.cardiac4d.residual_block(x, sums, *parameters, num_groups, eps, precision_code(x))
     return results[0], results[-1]
 
 
@@ -69,21 +81,23 @@ def residual_block_(
     x: Tensor, first: HalfBlock, second: HalfBlock, num_groups: int, eps: float, sums: Tensor | None = None
 ) -> Tensor:
     """Compute :func:`residual_block` in the memory of ``x``, without gradient; returns the sums of the result."""
-    return torch.ops.cardiac4d.residual_block_(x, sums, *first, *second, num_groups, eps, precision_code(x))
+    parameters = *first.for_kernels(x), *second.for_kernels(x)
+    return torch.ops.cardiac4d.residual_block_(x, sums, *parameters, num_groups, eps, precision_code(x))
 
 
 def upsample_conv_add(x: Tensor, weight: Tensor, bias: Tensor | None, skip: Tensor) -> tuple[Tensor, Tensor]:
     """Convolve with 1x1x1x1, repeat every voxel and frame twice, crop to ``skip`` and add it, in one pass.
 
     Args:
-        x: ``(N, C_in, *ceil(size / 2))``, float32, plain contiguous.
-        weight: ``(C, C_in, 1, 1, 1, 1)``, float32.
+        x: ``(N, C_in, *ceil(size / 2))``, float32; on CUDA devices half types, too.
+        weight: ``(C, C_in, 1, 1, 1, 1)``, of the same dtype, or of another one under autocast.
         bias: ``(C,)`` or ``None``.
-        skip: ``(N, C, *size)`` with four axes, float32, plain contiguous.
+        skip: ``(N, C, *size)`` with four axes, of the dtype of ``x``, or of autocast.
 
     Returns:
         A tensor like ``skip``, with the bits of the separate layers, and its sums as :func:`conv4d_sums` returns them.
     """
+    x, weight, bias = autocast(x, weight, bias)
     return torch.ops.cardiac4d.upsample_conv_add(x, weight, bias, skip)
 
 
@@ -91,14 +105,15 @@ def pointwise_softmax(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """Convolve with 1x1x1x1 and take the softmax over the channels, in one pass, without gradient.
 
     Args:
-        x: ``(N, C, H, W, D, T)``, float32, plain contiguous.
-        weight: ``(classes, C, 1, 1, 1, 1)``, float32, at most 8 classes.
+        x: ``(N, C, H, W, D, T)``, float32; on CUDA devices half types, too.
+        weight: ``(classes, C, 1, 1, 1, 1)``, of the same dtype, or of another one under autocast; at most 8 classes.
         bias: ``(classes,)`` or ``None``.
 
     Returns:
-        ``(N, classes, H, W, D, T)``, within 1e-6 of the separate layers; a class of probability below 1e-37 gets about
-        that.
+        ``(N, classes, H, W, D, T)``, float32, within 1e-6 of the separate layers; a class of probability below 1e-37
+        gets about that.
     """
+    x, weight, bias = autocast(x, weight, bias)
     return torch.ops.cardiac4d.pointwise_softmax(x, weight, bias)
 
 
@@ -106,8 +121,8 @@ def upsample_add(x: Tensor, skip: Tensor) -> Tensor:
     """Repeat every voxel and frame of ``x`` twice, crop to ``skip`` and add it, in one pass.
 
     Args:
-        x: ``(N, C, *ceil(size / 2))``, plain contiguous.
-        skip: ``(N, C, *size)`` with four axes, plain contiguous, of the same dtype; not float64.
+        x: ``(N, C, *ceil(size / 2))``, not float64.
+        skip: ``(N, C, *size)`` with four axes, of the same dtype.
 
     Returns:
         A tensor like ``skip``, with the bits of the separate layers; the gradient of ``x`` sums in float32 for half

@@ -16,6 +16,7 @@ from . import derivatives
 from .arguments import output_size
 from .autograd_kernels import register_derivative, register_in_place
 from .call import call
+from .layout import as_kernels_want, new_empty_for_kernels
 
 _ONES = [1, 1, 1, 1]
 _POINTWISE = (_ONES, [0, 0, 0, 0], _ONES, 1, 0)
@@ -39,7 +40,8 @@ def register_fused() -> None:
     register_in_place("residual_block_")
     torch.library.register_fake("cardiac4d::residual_block_", lambda x, *others: _fake_sums(x, x.shape[1]))
     torch.library.register_fake(
-        "cardiac4d::pointwise_softmax", lambda x, weight, bias: x.new_empty([x.shape[0], weight.shape[0], *x.shape[2:]])
+        "cardiac4d::pointwise_softmax",
+        lambda x, weight, bias: new_empty_for_kernels(x, [x.shape[0], weight.shape[0], *x.shape[2:]], torch.float32),
     )
 
 
@@ -57,7 +59,8 @@ def _fake_sums(x: Tensor, channels: int) -> Tensor:
 
 def _fake_conv_sums(input: Tensor, weight: Tensor, bias: Tensor | None, *options: Any) -> tuple[Tensor, Tensor]:
     extents = output_size(list(input.shape[2:]), list(weight.shape[2:]), *options[:3])
-    return input.new_empty([input.shape[0], weight.shape[0], *extents]), _fake_sums(input, weight.shape[0])
+    y = new_empty_for_kernels(input, [input.shape[0], weight.shape[0], *extents])
+    return y, _fake_sums(input, weight.shape[0])
 
 
 def _setup_conv_sums(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
@@ -74,7 +77,8 @@ def _backward_conv_sums(ctx: Any, h: Tensor, unused: Any) -> tuple[Tensor | None
 
 
 def _fake_block(x: Tensor, *others: Any) -> tuple[Tensor, ...]:
-    return x.new_empty(x.shape), x.new_empty(x.shape), *(_fake_sums(x, x.shape[1]) for _ in range(3))
+    out, y = (new_empty_for_kernels(x, x.shape) for _ in range(2))
+    return out, y, *(_fake_sums(x, x.shape[1]) for _ in range(3))
 
 
 def _setup_block(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -93,7 +97,8 @@ def _backward_block(ctx: Any, h: Tensor | None, *unused: Any) -> tuple[Tensor | 
     bits = sum(1 << place for place, is_needed in enumerate(needed) if is_needed)
     gradients = [None] * 8
     if bits:
-        gradients = torch.ops.cardiac4d.residual_block_backward(h.contiguous(), *ctx.saved_tensors, *ctx.options, bits)
+        h = as_kernels_want(h)
+        gradients = torch.ops.cardiac4d.residual_block_backward(h, *ctx.saved_tensors, *ctx.options, bits)
     second_bias = h.sum((0, 2, 3, 4, 5)) if needs_second_bias else None
     by_x, *wanted = [g if is_needed else None for g, is_needed in zip(gradients, needed, strict=True)]
     return by_x, None, *wanted, second_bias, *[None] * len(ctx.options)
@@ -106,8 +111,10 @@ def _backward_block(ctx: Any, h: Tensor | None, *unused: Any) -> tuple[Tensor | 
 
 def _fake_block_gradient(h: Tensor, x: Tensor, *others: Any) -> tuple[Tensor, ...]:
     norm1_weight, norm1_bias, weight1, _, norm2_weight, norm2_bias, weight2 = others[3:10]
-    alike = x, norm1_weight, norm1_bias, weight1, norm1_bias, norm2_weight, norm2_bias, weight2
-    return tuple(like.new_empty(like.shape if others[-1] >> place & 1 else [0]) for place, like in enumerate(alike))
+    by_x = new_empty_for_kernels(x, x.shape) if others[-1] & 1 else x.new_empty([0])
+    alike = norm1_weight, norm1_bias, weight1, norm1_bias, norm2_weight, norm2_bias, weight2
+    parts = (like.new_empty(like.shape if others[-1] >> place & 1 else [0]) for place, like in enumerate(alike, 1))
+    return by_x, *parts
 
 
 def _setup_block_gradient(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -137,8 +144,8 @@ def _layers(x: Tensor, parameters: Sequence[Any], options: Sequence[Any]) -> Ten
     groups, eps, precision = options
 
     def half(x: Tensor, norm_weight: Tensor, norm_bias: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        z = functional.group_norm(x, groups, norm_weight, norm_bias, eps).relu()
-        return call("conv4d", z, weight, bias, _ONES, _ONES, _ONES, 1, precision)
+        normal = functional.group_norm(x.to(norm_weight.dtype), groups, norm_weight, norm_bias, eps)
+        return call("conv4d", normal.relu().to(x.dtype), weight, bias, _ONES, _ONES, _ONES, 1, precision)
 
     norm_weight, norm_bias, weight = parameters[4:]
     return half(half(x, *parameters[:4]), norm_weight, norm_bias, weight, None) + x
@@ -148,7 +155,7 @@ def _layers(x: Tensor, parameters: Sequence[Any], options: Sequence[Any]) -> Ten
 
 
 def _fake_upsample_add(x: Tensor, skip: Tensor) -> Tensor:
-    return skip.new_empty(skip.shape)
+    return new_empty_for_kernels(skip, skip.shape)
 
 
 def _setup_upsample_add(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -157,12 +164,12 @@ def _setup_upsample_add(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> No
 
 def _backward_upsample_add(ctx: Any, h: Tensor) -> tuple[Tensor | None, ...]:
     needs_x, needs_skip = ctx.needs_input_grad[:2]
-    by_x = torch.ops.cardiac4d.upsample_backward(h.contiguous()) if needs_x else None
+    by_x = torch.ops.cardiac4d.upsample_backward(as_kernels_want(h)) if needs_x else None
     return by_x, h if needs_skip else None
 
 
 def _fake_upsample_gradient(h: Tensor) -> Tensor:
-    return h.new_empty([*h.shape[:2], *((extent + 1) // 2 for extent in h.shape[2:])])
+    return new_empty_for_kernels(h, [*h.shape[:2], *((extent + 1) // 2 for extent in h.shape[2:])])
 
 
 def _setup_upsample_gradient(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -170,14 +177,14 @@ def _setup_upsample_gradient(ctx: Any, inputs: tuple[Any, ...], output: Tensor) 
 
 
 def _backward_upsample_gradient(ctx: Any, h: Tensor) -> Tensor:
-    return torch.ops.cardiac4d.upsample_add(h.contiguous(), h.new_zeros(ctx.size))
+    return torch.ops.cardiac4d.upsample_add(as_kernels_want(h), as_kernels_want(h.new_zeros(ctx.size)))
 
 
 # The same behind a 1x1x1x1 convolution: (x, weight, bias, skip) -> (skip + repeated convolution of x, its sums).
 
 
 def _fake_upsample_conv(x: Tensor, weight: Tensor, bias: Tensor | None, skip: Tensor) -> tuple[Tensor, Tensor]:
-    return skip.new_empty(skip.shape), _fake_sums(skip, skip.shape[1])
+    return new_empty_for_kernels(skip, skip.shape), _fake_sums(skip, skip.shape[1])
 
 
 def _setup_upsample_conv(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
@@ -193,7 +200,7 @@ def _backward_upsample_conv(ctx: Any, h: Tensor, unused: Any) -> tuple[Tensor | 
     needs_x, needs_weight, needs_bias, needs_skip = ctx.needs_input_grad
     by_x = by_weight = by_bias = None
     if needs_x or needs_weight or needs_bias:
-        g = torch.ops.cardiac4d.upsample_backward(h.contiguous())
+        g = torch.ops.cardiac4d.upsample_backward(as_kernels_want(h))
         by_x = call("conv4d_input", ctx.input_size, weight, g, *_POINTWISE) if needs_x else None
         by_weight = call("conv4d_weight", x, ctx.weight_size, g, *_POINTWISE) if needs_weight else None
         by_bias = g.sum((0, 2, 3, 4, 5)) if needs_bias else None

@@ -10,6 +10,7 @@ convolving it, so what stands between two convolutions follows the layout of wha
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 
@@ -33,12 +34,22 @@ def from_frames(frames: Tensor) -> Tensor:
 
 def as_kernels_want(x: Tensor) -> Tensor:
     """Bring ``(N, C, H, W, D, T)`` into the layout of the native kernels for its device; copies only if need be."""
-    return from_frames(to_frames(x)) if x.device.type == "cuda" else x.contiguous()
+    return from_frames(to_frames(x)) if kernels_want_frames(x) else x.contiguous()
 
 
-def new_empty_for_kernels(like: Tensor, size: Sequence[int]) -> Tensor:
+def lies_as_kernels_want(x: Tensor) -> bool:
+    """Tell whether :func:`as_kernels_want` would copy nothing."""
+    return (x.permute(0, 5, 2, 3, 4, 1) if kernels_want_frames(x) else x).is_contiguous()
+
+
+def kernels_want_frames(x: Tensor) -> bool:
+    """Tell which of the two layouts the native kernels for the device of ``x`` work on."""
+    return x.device.type == "cuda"
+
+
+def new_empty_for_kernels(like: Tensor, size: Sequence[int], dtype: torch.dtype | None = None) -> Tensor:
     """Allocate ``(N, C, H, W, D, T)`` as the native kernels for the device of ``like`` allocate their results."""
-    if like.device.type != "cuda":
-        return like.new_empty(list(size))
+    if not kernels_want_frames(like):
+        return like.new_empty(list(size), dtype=dtype)
     batch, channels, *space, frames = size
-    return from_frames(like.new_empty([batch, frames, *space, channels]))
+    return from_frames(like.new_empty([batch, frames, *space, channels], dtype=dtype))

@@ -12,6 +12,7 @@
 
 #include "cpu/conv4d_cpu_fused.h"
 #include "schemas.h"
+#include "schemas_fused.h"
 
 namespace {
 
@@ -100,9 +101,7 @@ std::string cpu_isa() { return c4d_cpu_isa(); }
 
 STABLE_TORCH_LIBRARY(cardiac4d, m) {
   m.def(kConv4d);
-  m.def(
-      "conv4d_sums(Tensor input, Tensor weight, Tensor? bias, int[4] stride, int[4] padding, int[4] dilation, "
-      "int groups, int precision) -> (Tensor, Tensor)");
+  m.def(kConv4dSums);
   m.def(kConv4dInput);
   m.def(kConv4dWeight);
   m.def(

@@ -9,6 +9,7 @@
 
 #include "cpu/conv4d_cpu_fused.h"
 #include "cpu/residual_block.h"
+#include "schemas_fused.h"
 
 namespace {
 
@@ -137,9 +138,6 @@ Tensor residual_block_(const Tensor& input, const std::optional<Tensor>& input_s
 
 using EightTensors = std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor>;
 
-// Bits of `wanted`, in the order of the results.
-enum : int64_t { kInput = 1, kNorm1 = 2 + 4, kWeight1 = 8, kBias1 = 16, kNorm2 = 32 + 64, kWeight2 = 128 };
-
 // The gradients of input, norm1 weight and bias, conv1 weight and bias, norm2 weight and bias, conv2 weight. That of
 // the second bias is the sum of grad_output. A gradient whose bit in `wanted` is 0 comes as an empty tensor, and is not
 // computed if it takes a pass of its own. The derivative of this operator needs the first bias, the operator itself
@@ -158,9 +156,9 @@ EightTensors residual_block_backward(const Tensor& grad_output, const Tensor& in
   const HalfBlock first(norm1_weight, norm1_bias, conv1_weight, conv1_bias, size[1]);
   const HalfBlock second(norm2_weight, norm2_bias, conv2_weight, std::nullopt, size[1]);
   const c4d_residual_block block = describe(size, first, second, groups, eps, precision);
-  const HalfGradients grad1(first, wanted & kWeight1), grad2(second, wanted & kWeight2);
+  const HalfGradients grad1(first, wanted & kWantsWeight1), grad2(second, wanted & kWantsWeight2);
   const auto none = [&x] { return torch::stable::new_empty(x, {0}); };
-  const bool needs_dx = wanted & (kInput | kNorm1), needs_work = wanted & ~kWeight2;
+  const bool needs_dx = wanted & (kWantsInput | kWantsNorm1), needs_work = wanted & ~kWantsWeight2;
   const Tensor dx = needs_dx ? torch::stable::new_empty(x, size) : none();
   const Tensor work = needs_work ? torch::stable::new_empty(x, size) : none();
   const c4d_half_gradients pointers1 = grad1.pointers(), pointers2 = grad2.pointers();
@@ -239,24 +237,13 @@ Tensor upsample_backward(const Tensor& grad_output) {
 }  // namespace
 
 STABLE_TORCH_LIBRARY_FRAGMENT(cardiac4d, m) {
-  m.def(
-      "residual_block(Tensor input, Tensor? input_sums, Tensor norm1_weight, Tensor norm1_bias, "
-      "Tensor conv1_weight, Tensor? conv1_bias, "
-      "Tensor norm2_weight, Tensor norm2_bias, Tensor conv2_weight, Tensor? conv2_bias, int groups, float eps, "
-      "int precision) -> (Tensor, Tensor, Tensor, Tensor, Tensor)");
-  m.def(
-      "residual_block_(Tensor(a!) input, Tensor? input_sums, Tensor norm1_weight, Tensor norm1_bias, Tensor "
-      "conv1_weight, Tensor? conv1_bias, Tensor norm2_weight, Tensor norm2_bias, Tensor conv2_weight, Tensor? "
-      "conv2_bias, int groups, float eps, int precision) -> Tensor");
-  m.def(
-      "residual_block_backward(Tensor grad_output, Tensor input, Tensor hidden, Tensor input_sums, Tensor hidden_sums, "
-      "Tensor norm1_weight, Tensor norm1_bias, Tensor conv1_weight, Tensor? conv1_bias, Tensor norm2_weight, "
-      "Tensor norm2_bias, Tensor conv2_weight, int groups, float eps, int precision, int wanted) "
-      "-> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)");
-  m.def("upsample_conv_add(Tensor input, Tensor weight, Tensor? bias, Tensor skip) -> (Tensor, Tensor)");
-  m.def("pointwise_softmax(Tensor input, Tensor weight, Tensor? bias) -> Tensor");
-  m.def("upsample_add(Tensor input, Tensor skip) -> Tensor");
-  m.def("upsample_backward(Tensor grad_output) -> Tensor");
+  m.def(kResidualBlock);
+  m.def(kResidualBlockInPlace);
+  m.def(kResidualBlockBackward);
+  m.def(kUpsampleConvAdd);
+  m.def(kPointwiseSoftmax);
+  m.def(kUpsampleAdd);
+  m.def(kUpsampleBackward);
 }
 
 STABLE_TORCH_LIBRARY_IMPL(cardiac4d, CPU, m) {

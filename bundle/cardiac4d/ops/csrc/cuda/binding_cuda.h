@@ -45,15 +45,21 @@ inline bool lies_as_frames(const Tensor& tensor, const Sizes& size) {
   return true;
 }
 
-inline Tensor empty_frames(const Tensor& like, const Sizes& size) {
-  int32_t dtype, device_type;
-  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_dtype(like.get(), &dtype));
+// dtype: as the stable interface numbers it.
+inline Tensor empty_frames(const Tensor& like, const Sizes& size, int32_t dtype) {
+  int32_t device_type;
   STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_device_type(like.get(), &device_type));
   const Sizes strides = frame_strides(size);
   AtenTensorHandle result;
   STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(6, size.data(), strides.data(), dtype, device_type,
                                                          like.get_device_index(), &result));
   return Tensor(result);
+}
+
+inline Tensor empty_frames(const Tensor& like, const Sizes& size) {
+  int32_t dtype;
+  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_dtype(like.get(), &dtype));
+  return empty_frames(like, size, dtype);
 }
 
 // The kernels load 16 bytes at once. torch's memory is aligned so; a view may begin anywhere.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a warp does with planes in shared memory, for the kernels of mma_correlate.cu.
+// What a warp does with planes in shared memory, for the kernels of mma_kernels.h.
 //
 // A block is a row of 16 bytes per voxel: 8 channels of a half type, 4 of float32. Blocks of eight neighbours along D
 // are one register of a tensor-core operand. The three taps along D are the same rows of shared memory, shifted by one
@@ -10,6 +10,7 @@
 #define CARDIAC4D_CUDA_MMA_TILE_H
 
 #include "frames.h"
+#include "mma_fusion.h"
 #include "ptx.h"
 #include "storage.h"
 #include "tensor_cores.h"
@@ -49,9 +50,10 @@ inline bool is_cube_of_octets(const c4d_problem& p) {
   return is_cube(p, 1) && p.in_channels % 8 == 0 && p.out_channels % 8 == 0;
 }
 
-template <class Storage_, int kTileW_, int kTileT_>
+template <class Storage_, int kTileW_, int kTileT_, class Fusion_ = NotFused>
 struct MmaCorrelate {
   using Storage = Storage_;
+  using Fusion = Fusion_;
   static constexpr int kTileW = kTileW_, kTileT = kTileT_;
   static constexpr int kWarpsW = kTileW / kRows, kWarpsT = kTileT / kRows, kWarpsOut = kWarps / kWarpsW / kWarpsT;
   static constexpr int kSpanD = kVoxels + 2, kSpanW = kTileW + 2, kSpanT = kTileT + 2;
@@ -61,12 +63,14 @@ struct MmaCorrelate {
   const Storage *from, *bias;  // no bias: null
   const uint32_t* weights;     // packed, see mma_weights.h
   Storage* to;
+  Fusion fusion;
 
   __host__ __device__ int64_t tiles(int axis) const {
     const int extents[] = {kSteps, kTileW, kVoxels, kTileT};
     return (sizes.to[axis] + extents[axis] - 1) / extents[axis];
   }
-  __host__ __device__ int64_t jobs() const { return sizes.batch * tiles(kH) * tiles(kW) * tiles(kD) * tiles(kT); }
+  __host__ __device__ int64_t tiles_of_a_sample() const { return tiles(kH) * tiles(kW) * tiles(kD) * tiles(kT); }
+  __host__ __device__ int64_t jobs() const { return sizes.batch * tiles_of_a_sample(); }
 };
 
 // The first voxel of a job's tile.
@@ -112,17 +116,54 @@ __device__ void copy_plane(const Work& work, const Tile& tile, int h, int first_
   });
 }
 
-// Prepares a plane once this thread's copies are there and before the others read them: rounds float32 to TF32.
+// Which of this thread's vectors of a plane are inside of the source along W, D and T: a bit for each, as visit_plane
+// deals them out. Where nobody needs them: 0.
 template <class Work>
-__device__ void prepare_plane(int count, int first_vector) {
-  if constexpr (sizeof(typename Work::Storage) == 4) {
+__device__ uint32_t inside_of_planes(const Work& work, const Tile& tile, int count) {
+  uint32_t inside = 0, bit = 1;
+  if constexpr (Work::Fusion::kNormalises) {
+    visit_plane(work, tile, 0, count, [&](int, int, int64_t voxel) {
+      if (voxel >= 0) inside |= bit;
+      bit <<= 1;
+    });
+  }
+  return inside;
+}
+
+// Four words of shared memory as numbers, normalised and behind the ReLU.
+template <class Storage>
+__device__ void normalise(const float* scale, const float* shift, uint32_t (&words)[4]) {
+  constexpr int kCount = kVector / sizeof(Storage);
+  Storage stored[kCount];
+  memcpy(stored, words, kVector);
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) {
+    const float normal = value(stored[i]) * scale[i] + shift[i];
+    store(normal < 0 ? 0.0f : normal, stored + i);  // a NaN passes
+  }
+  memcpy(words, stored, kVector);
+}
+
+// Prepares a plane, that of position h, once this thread's copies are there and before the others read them: normalises
+// it, and rounds float32 to TF32. `inside`: see inside_of_planes; what is outside is zero and stays so.
+template <class Work>
+__device__ void prepare_plane(const Work& work, const Tile& tile, int h, uint32_t inside, int first_block, int count,
+                              int first_vector) {
+  constexpr bool kNormalises = Work::Fusion::kNormalises, kRounds = sizeof(typename Work::Storage) == 4;
+  if constexpr (kNormalises || kRounds) {
+    if (kNormalises && (h < 0 || h >= work.sizes.from[kH])) return;
 #pragma unroll 1
-    for (int i = threadIdx.x; i < count * Work::kPlane; i += kThreads) {
-      const int vector = i % count * Work::kPlane + i / count;  // as visit_plane deals them out
+    for (int i = threadIdx.x; i < count * Work::kPlane; i += kThreads, inside >>= 1) {
+      if (kNormalises && (inside & 1) == 0) continue;
+      const int block = i % count, vector = first_vector + block * Work::kPlane + i / count;
       uint32_t words[4];
-      memcpy(words, c4d_shared + first_vector + vector, kVector);
-      round_to_tf32(words);
-      memcpy(c4d_shared + first_vector + vector, words, kVector);
+      memcpy(words, c4d_shared + vector, kVector);
+      if constexpr (kNormalises) {
+        const int64_t number = (int64_t(tile.n) * work.sizes.in_blocks + block + first_block) * Work::kBlock;
+        normalise<typename Work::Storage>(work.fusion.scale + number, work.fusion.shift + number, words);
+      }
+      if constexpr (kRounds) round_to_tf32(words);
+      memcpy(c4d_shared + vector, words, kVector);
     }
   }
 }
@@ -175,10 +216,26 @@ __device__ void add_plane(uint32_t plane, const uint32_t* taps, int lane, float 
   }
 }
 
+// Stores two neighbouring channels of a voxel, with what is taken along; `totals`: the sums of a fusion that has any.
+template <class Work>
+__device__ void store_channels(const Work& work, const Tile& tile, int channel, float first, float second,
+                               typename Work::Storage* to, float (&totals)[4]) {
+  if constexpr (Work::Fusion::kSums) {
+    const int64_t place = to - work.to, number = int64_t(tile.n) * work.sizes.out_blocks * kOut + channel;
+    float pair[2] = {first, second};
+    work.fusion.finish(place, pair);
+    store_pair(pair[0], pair[1], to);
+    pair[0] = rounded<typename Work::Storage>(pair[0]), pair[1] = rounded<typename Work::Storage>(pair[1]);
+    work.fusion.add(place, number, pair, totals);
+  } else {
+    store_pair(first, second, to);
+  }
+}
+
 // Stores two neighbouring channels of voxels d and d + 8 of each row, where they are inside.
 template <class Work>
 __device__ void store_rows(const Work& work, const Tile& tile, const Part& part, int h, int channel,
-                           const float (&sums)[kRows][kRows][4]) {
+                           const float (&sums)[kRows][kRows][4], float (&totals)[4]) {
   const int(&size)[4] = work.sizes.to;
   const int w = tile.w + part.w, t = tile.t + part.t, d = tile.d + part.lane / 4;
   const int64_t voxel = work.sizes.out_blocks * kOut, row = voxel * size[kD], frame = row * size[kW] * size[kH];
@@ -191,9 +248,33 @@ __device__ void store_rows(const Work& work, const Tile& tile, const Part& part,
     for (int j = 0; j < kRows; ++j) {
       if (t + i >= size[kT] || w + j >= size[kW]) continue;
       const float(&four)[4] = sums[j][i];
-      if (d < size[kD]) store_pair(four[0], four[1], to + j * row);
-      if (d + 8 < size[kD]) store_pair(four[2], four[3], to + j * row + 8 * voxel);
+      if (d < size[kD]) store_channels(work, tile, channel, four[0], four[1], to + j * row, totals);
+      if (d + 8 < size[kD]) store_channels(work, tile, channel, four[2], four[3], to + j * row + 8 * voxel, totals);
     }
+  }
+}
+
+// Adds up the totals of the threads that computed a block of channels, in one order, and stores them: those of a tile.
+// Takes the memory of the planes: all must have passed a barrier since they read these, and must pass one before the
+// next copy. first_out: the block of the first warps.
+template <class Work>
+__device__ void store_totals(const Work& work, int64_t tile, int first_out, const float (&totals)[4]) {
+  if constexpr (Work::Fusion::kSums) {
+    double* shared = reinterpret_cast<double*>(c4d_shared);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) shared[i * kThreads + threadIdx.x] = totals[i];
+    __syncthreads();
+    // 16 threads per block: a channel and one of its two sums each.
+    constexpr int kWarpsOfBlock = Work::kWarpsW * Work::kWarpsT;
+    const int place = threadIdx.x / 16, channel = threadIdx.x % 8, square = threadIdx.x / 8 % 2;
+    const int out = first_out + place;
+    if (place < Work::kWarpsOut && out < work.sizes.out_blocks) {
+      const double* from = shared + (square * 2 + channel % 2) * kThreads + place * kWarpsOfBlock * 32 + channel / 2;
+      double total = 0;
+      for (int i = 0; i < kWarpsOfBlock * 8; ++i) total += from[i * 4];
+      work.fusion.pieces[((tile * work.sizes.out_blocks + out) * kOut + channel) * 2 + square] = total;
+    }
+    __syncthreads();
   }
 }
 

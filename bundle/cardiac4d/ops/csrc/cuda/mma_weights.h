@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Weights in the order in which the lanes of mma_correlate.cu read them. An input gradient is a correlation with weights
+// Weights in the order in which the lanes of mma_kernels.h read them. An input gradient is a correlation with weights
 // whose channels are exchanged and whose taps are flipped.
 #ifndef CARDIAC4D_CUDA_MMA_WEIGHTS_H
 #define CARDIAC4D_CUDA_MMA_WEIGHTS_H

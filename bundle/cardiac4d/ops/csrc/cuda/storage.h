@@ -25,6 +25,14 @@ __device__ inline void store(float number, float* to) { *to = number; }
 __device__ inline void store(float number, __nv_bfloat16* to) { *to = __float2bfloat16_rn(number); }
 __device__ inline void store(float number, __half* to) { *to = __float2half_rn(number); }
 
+// A number as it comes back from memory.
+template <class Storage>
+__device__ inline float rounded(float number) {
+  Storage stored;
+  store(number, &stored);
+  return value(stored);
+}
+
 // Two neighbouring half numbers at once; the address is a multiple of 4.
 template <class Half>
 __device__ inline void store_pair(float first, float second, Half* to) {
@@ -34,6 +42,19 @@ __device__ inline void store_pair(float first, float second, Half* to) {
   uint32_t bits;
   memcpy(&bits, pair, sizeof bits);
   *reinterpret_cast<uint32_t*>(to) = bits;
+}
+
+// Reads what store_pair stored.
+template <class Half>
+__device__ inline void load_pair(const Half* from, float (&pair)[2]) {
+  const uint32_t bits = *reinterpret_cast<const uint32_t*>(from);
+  Half stored[2];
+  memcpy(stored, &bits, sizeof bits);
+  pair[0] = value(stored[0]), pair[1] = value(stored[1]);
+}
+__device__ inline void load_pair(const float* from, float (&pair)[2]) {
+  const float2 stored = *reinterpret_cast<const float2*>(from);
+  pair[0] = stored.x, pair[1] = stored.y;
 }
 
 // Two float32 numbers; the address is a multiple of 8.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Forward and input gradient in float32 by fused multiply-adds: what tensor cores would round to TF32 stays as it is.
 //
-// The planes are those of mma_correlate.cu, three of four input channels at a time, the next three on their way. A warp
+// The planes are those of mma_kernels.h, three of four input channels at a time, the next three on their way. A warp
 // sums 4 x 4 rows (W x T) of 16 voxels in eight channels; a lane of it eight voxels of one row: a voxel that it reads
 // from shared memory serves three taps along D, and a weight eight voxels, 64 products for two loads of weights.
 #include <math.h>

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// The C interface of the single passes: a check, then the pass.
+#include "fused.h"
+
+#include "channel_sums.h"
+#include "pointwise_softmax.h"
+#include "upsampling.h"
+
+namespace {
+
+bool are_frames(const c4d_frames* f) {
+  if (f == nullptr || f->batch < 0 || f->channels < 1) return false;
+  for (const int64_t extent : f->size) {
+    if (extent < 1) return false;
+  }
+  return f->dtype == C4D_FLOAT32 || f->dtype == C4D_BFLOAT16 || f->dtype == C4D_FLOAT16;
+}
+
+}  // namespace
+
+int c4d_cuda_channel_sums(const c4d_frames* f, const void* x, double* sums, void* workspace, void* stream) {
+  return are_frames(f) ? c4d_cuda::channel_sums(*f, x, sums, workspace, stream) : C4D_CUDA_BAD_PROBLEM;
+}
+
+int c4d_cuda_upsample_add(const c4d_frames* f, const void* x, const void* skip, void* y, void* stream) {
+  return are_frames(f) ? c4d_cuda::upsample_add(*f, x, skip, y, stream) : C4D_CUDA_BAD_PROBLEM;
+}
+
+int c4d_cuda_upsample_grad(const c4d_frames* f, const void* dy, void* dx, void* stream) {
+  return are_frames(f) ? c4d_cuda::upsample_grad(*f, dy, dx, stream) : C4D_CUDA_BAD_PROBLEM;
+}
+
+int c4d_cuda_upsample_conv_add(const c4d_frames* f, int64_t in_channels, const void* x, const void* w,
+                               const void* bias, const void* skip, void* y, double* sums, void* workspace,
+                               void* stream) {
+  if (!are_frames(f) || in_channels < 1) return C4D_CUDA_BAD_PROBLEM;
+  return c4d_cuda::upsample_conv_add(*f, in_channels, x, w, bias, skip, y, sums, workspace, stream);
+}
+
+int c4d_cuda_pointwise_softmax(const c4d_frames* f, int64_t classes, const void* x, const void* w, const void* bias,
+                               float* y, void* stream) {
+  if (!are_frames(f) || classes < 1 || classes > C4D_CUDA_MAX_CLASSES) return C4D_CUDA_BAD_PROBLEM;
+  return c4d_cuda::pointwise_softmax(*f, classes, x, w, bias, y, stream);
+}
+
+int64_t c4d_cuda_fused_workspace(const c4d_frames* f) {
+  if (!are_frames(f)) return 0;
+  const int64_t sums = c4d_cuda::channel_sums_workspace(*f), upsampling = c4d_cuda::upsample_conv_add_workspace(*f);
+  return sums > upsampling ? sums : upsampling;
+}

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// The C interface of what stands around the convolutions: group normalisation, ReLU, the sum with a residual or a skip
+// connection, up-sampling, softmax, and whole residual blocks of these. What conv4d_cuda.h says holds here as well.
+#ifndef CARDIAC4D_CUDA_FUSED_H
+#define CARDIAC4D_CUDA_FUSED_H
+
+#include "conv4d_cuda.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// A dense tensor of frames, physically N, T, H, W, D, C, that is aligned to 16 bytes.
+typedef struct {
+  int64_t batch, channels, size[4];  // H, W, D, T
+  int32_t dtype;                     // not C4D_FLOAT64
+} c4d_frames;
+
+// Tensors, weights and bias are of one dtype; what belongs to a normalisation is float, sums are double (N, C, 2): of
+// each channel its sum, and its sum of squares. Every workspace has c4d_cuda_fused_workspace bytes.
+
+int c4d_cuda_channel_sums(const c4d_frames*, const void* x, double* sums, void* workspace, void* stream);
+// y = skip + x repeated twice along H, W, D and T; the frames are those of y, x has half their size, rounded up.
+int c4d_cuda_upsample_add(const c4d_frames*, const void* x, const void* skip, void* y, void* stream);
+// dx = the sums of dy over the copies of each element; the frames are those of dy.
+int c4d_cuda_upsample_grad(const c4d_frames*, const void* dy, void* dx, void* stream);
+// y = skip + the 1x1x1x1 convolution of x, of in_channels, repeated as by upsample_add, and the sums of y.
+int c4d_cuda_upsample_conv_add(const c4d_frames*, int64_t in_channels, const void* x, const void* w,
+                               const void* bias /* or NULL */, const void* skip, void* y, double* sums,
+                               void* workspace, void* stream);
+enum { C4D_CUDA_MAX_CLASSES = 8 };
+// y (float) = the softmax over `classes` of the 1x1x1x1 convolution of x; the frames are those of x.
+int c4d_cuda_pointwise_softmax(const c4d_frames*, int64_t classes, const void* x, const void* w,
+                               const void* bias /* or NULL */, float* y, void* stream);
+int64_t c4d_cuda_fused_workspace(const c4d_frames*);  // bytes, for each of these
+
+// GN, ReLU and a 3x3x3x3 convolution that keeps channels and size.
+typedef struct {
+  const float *norm_weight, *norm_bias;
+  const void *weight, *bias;  // no bias: NULL
+} c4d_cuda_half_block;
+// Two of them in a row, plus the identity.
+typedef struct {
+  c4d_frames x;
+  int64_t groups;
+  int32_t precision;
+  double eps;
+  c4d_cuda_half_block first, second;
+} c4d_cuda_block;
+// Memory for the sums of the input, of the first convolution and of the output.
+typedef struct {
+  double *x, *y, *out;
+} c4d_cuda_block_sums;
+// Memory for the gradients of a half block; that of a weight may be NULL, and is not computed then.
+typedef struct {
+  float *norm_weight, *norm_bias;
+  void* weight;
+  float* bias;
+} c4d_cuda_half_gradients;
+
+// out (or x itself) and y, the output of the first convolution; sums->x is read if it is known, else computed.
+int c4d_cuda_residual_block(const c4d_cuda_block*, const void* x, int x_sums_known, void* out, void* y,
+                            const c4d_cuda_block_sums* sums, void* workspace, void* stream);
+// The gradients from grad_out, and from what residual_block had and gave. Without memory for dx it is left out, as are
+// the gradients of the first norm. first->bias takes the gradient of the first convolution's bias; that of the second,
+// the sum of grad_out, is nobody's, and second->bias is not used. Without both dx and `inner` (NULL if nothing but
+// the weight of the second convolution is wanted) the rest is left out, too.
+int c4d_cuda_residual_block_grad(const c4d_cuda_block*, const void* grad_out, const void* x, const void* y,
+                                 const double* sums_x, const double* sums_y, void* inner, void* dx,
+                                 const c4d_cuda_half_gradients* first, const c4d_cuda_half_gradients* second,
+                                 void* workspace, void* stream);
+int64_t c4d_cuda_block_workspace(const c4d_cuda_block*, int is_for_gradient);  // bytes
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif  // CARDIAC4D_CUDA_FUSED_H

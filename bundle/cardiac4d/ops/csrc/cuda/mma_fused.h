@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// Convolutions on tensor cores that take normalisation, ReLU, residual and sums along. Each call returns a status.
+#ifndef CARDIAC4D_CUDA_MMA_FUSED_H
+#define CARDIAC4D_CUDA_MMA_FUSED_H
+
+#include "conv4d_cuda.h"
+
+namespace c4d_cuda {
+
+// They serve a problem with as many channels on both sides that mma_serves, forward and backward. scale and shift are
+// (N, C), sums (N, C, 2); the workspace is that of mma.h, `pieces` has mma_pieces_bytes.
+int64_t mma_pieces_bytes(const c4d_problem& p);
+// y = conv(max(0, x * scale + shift), w) + bias + residual (or null), and the sums of y. y may be the residual.
+int mma_norm_relu_forward(const c4d_problem& p, const void* x, const float* scale, const float* shift, const void* w,
+                          const void* bias, const void* residual, void* y, double* sums, void* workspace, void* pieces,
+                          void* stream);
+// dz = the gradient behind the ReLU; with g = dz where x * scale + shift > 0, else 0: the sums of g and of g * x.
+int mma_norm_relu_grad_input(const c4d_problem& p, const void* dy, const void* w, const void* x, const float* scale,
+                             const float* shift, void* dz, double* sums, void* workspace, void* pieces, void* stream);
+
+}  // namespace c4d_cuda
+
+#endif  // CARDIAC4D_CUDA_MMA_FUSED_H

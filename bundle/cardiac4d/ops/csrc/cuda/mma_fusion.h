@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a convolution on tensor cores takes along: a norm and ReLU of its input, applied in shared memory by the thread
+// that copied a vector, before the barrier that shows it to the others; and at the end of a tile what the next
+// layer needs of its output, while that is in registers.
+//
+// A fusion may have two parts, which its constants announce:
+//   kNormalises: the input is max(0, x * scale + shift); scale and shift are (N, C). Padding stays zero.
+//   kSums: `finish` may change two neighbouring channels of a voxel before they are stored, `add` gets them as stored
+//     and adds to a thread's four sums, two per channel; `pieces` takes those of each tile, (N, tiles, C, 2).
+#ifndef CARDIAC4D_CUDA_MMA_FUSION_H
+#define CARDIAC4D_CUDA_MMA_FUSION_H
+
+#include "storage.h"
+
+namespace c4d_cuda {
+
+struct NotFused {
+  static constexpr bool kNormalises = false, kSums = false;
+};
+
+// Sums of what is stored, and of its squares.
+template <class Storage>
+struct NormReluForward {
+  static constexpr bool kNormalises = true, kSums = true;
+  const float *scale, *shift;
+  const Storage* residual;  // nothing to add: null
+  double* pieces;
+
+  __device__ void finish(int64_t place, float (&pair)[2]) const {
+    if (residual == nullptr) return;
+    float more[2];
+    load_pair(residual + place, more);
+    pair[0] += more[0], pair[1] += more[1];
+  }
+  __device__ void add(int64_t place, int64_t number, const float (&pair)[2], float (&sums)[4]) const {
+    static_cast<void>(place), static_cast<void>(number);
+    for (int i = 0; i < 2; ++i) sums[i] += pair[i], sums[2 + i] += pair[i] * pair[i];
+  }
+};
+
+// The input gradient of such a layer before its ReLU: sums of it where the ReLU lets it pass, and of it times x.
+template <class Storage>
+struct NormReluGradient {
+  static constexpr bool kNormalises = false, kSums = true;
+  const float *scale, *shift;
+  const Storage* x;
+  double* pieces;
+
+  __device__ void finish(int64_t, float (&)[2]) const {}
+  // number: where the scale of the first channel is.
+  __device__ void add(int64_t place, int64_t number, const float (&pair)[2], float (&sums)[4]) const {
+    float from[2];
+    load_pair(x + place, from);
+    for (int i = 0; i < 2; ++i) {
+      const float normal = from[i] * scale[number + i] + shift[number + i];
+      const float gradient = normal <= 0 ? 0.0f : pair[i];
+      sums[i] += gradient, sums[2 + i] += gradient * from[i];
+    }
+  }
+};
+
+}  // namespace c4d_cuda
+
+#endif  // CARDIAC4D_CUDA_MMA_FUSION_H

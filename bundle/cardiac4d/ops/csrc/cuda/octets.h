@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// Eight channels of a voxel at once: what a thread of a fused kernel reads, computes in float, and writes.
+#ifndef CARDIAC4D_CUDA_OCTETS_H
+#define CARDIAC4D_CUDA_OCTETS_H
+
+#include <cuda_runtime.h>
+
+#include "storage.h"
+
+namespace c4d_cuda {
+
+constexpr int kOctet = 8;
+
+// Where an octet begins among the channels of a voxel. The last one may have fewer channels, and then no octet of the
+// tensor is known to be aligned.
+struct Octet {
+  int64_t first;
+  int count;        // of its channels, up to kOctet
+  bool is_aligned;  // to 16 bytes, in every voxel
+};
+
+inline __host__ __device__ int64_t octets_of(int64_t channels) { return (channels + kOctet - 1) / kOctet; }
+
+inline __device__ Octet octet_at(int64_t index, int64_t channels) {
+  const int64_t rest = channels - index * kOctet;
+  return {index * kOctet, static_cast<int>(rest < kOctet ? rest : kOctet), channels % kOctet == 0};
+}
+
+// `from` and `to`: the first channel of the octet. Channels that it does not have are read as zeros.
+template <class Storage>
+__device__ inline void load_octet(const Storage* from, const Octet& octet, float (&numbers)[kOctet]) {
+  if (octet.is_aligned) {
+    ulonglong2 words[kOctet * sizeof(Storage) / 16];
+#pragma unroll
+    for (int i = 0; i < static_cast<int>(kOctet * sizeof(Storage) / 16); ++i) {
+      words[i] = reinterpret_cast<const ulonglong2*>(from)[i];
+    }
+    Storage stored[kOctet];
+    memcpy(stored, words, sizeof stored);
+#pragma unroll
+    for (int i = 0; i < kOctet; ++i) numbers[i] = value(stored[i]);
+  } else {
+#pragma unroll
+    for (int i = 0; i < kOctet; ++i) numbers[i] = i < octet.count ? value(from[i]) : 0.0f;
+  }
+}
+
+// Stores the numbers, and leaves in them what was stored.
+template <class Storage>
+__device__ inline void store_octet(float (&numbers)[kOctet], const Octet& octet, Storage* to) {
+  Storage stored[kOctet];
+#pragma unroll
+  for (int i = 0; i < kOctet; ++i) store(numbers[i], stored + i);
+  if (octet.is_aligned) {
+    ulonglong2 words[kOctet * sizeof(Storage) / 16];
+    memcpy(words, stored, sizeof stored);
+#pragma unroll
+    for (int i = 0; i < static_cast<int>(kOctet * sizeof(Storage) / 16); ++i) {
+      reinterpret_cast<ulonglong2*>(to)[i] = words[i];
+    }
+  } else {
+#pragma unroll
+    for (int i = 0; i < kOctet; ++i) {
+      if (i < octet.count) to[i] = stored[i];
+    }
+  }
+#pragma unroll
+  for (int i = 0; i < kOctet; ++i) numbers[i] = value(stored[i]);
+}
+
+// One number per channel of a sample, such as a factor (N, C).
+__device__ inline void load_numbers(const float* from, const Octet& octet, float (&numbers)[kOctet]) {
+#pragma unroll
+  for (int i = 0; i < kOctet; ++i) numbers[i] = i < octet.count ? from[i] : 0.0f;
+}
+
+// Calls call(Storage{}) with the type that a dtype names, one of those of the fused kernels.
+template <class Call>
+auto with_fused_storage(int32_t dtype, const Call& call) {
+  switch (dtype) {
+    case C4D_FLOAT32:
+      return call(float());
+    case C4D_BFLOAT16:
+      return call(__nv_bfloat16());
+    default:
+      return call(__half());
+  }
+}
+
+}  // namespace c4d_cuda
+
+#endif  // CARDIAC4D_CUDA_OCTETS_H

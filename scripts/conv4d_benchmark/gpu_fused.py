@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether the fused layers are right on a GPU: against the composed backend in float64 on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cardiac4d.layers import ResidualBlock
+from cardiac4d.networks import EncoderDecoder
+from cardiac4d.ops import use_backend
+
+BLOCKS = (
+    ((2, 8, 9, 10, 18, 5), 8),
+    ((1, 16, 5, 9, 20, 6), 1),
+    ((1, 32, 9, 3, 5, 5), 4),
+    ((1, 40, 3, 5, 4, 2), 5),
+    ((2, 6, 5, 4, 7, 3), 3),
+)
+"""Shapes and groups: ragged, on every tile of the tensor cores and without them."""
+LIMITS = {torch.float32: (1e-5, 1e-3), torch.float16: (3e-3, 5e-2), torch.bfloat16: (2e-2, 1.5e-1)}
+"""Largest error of values and of gradients, as a whole, relative to what is expected. A value near zero that rounding
+moves over it changes its gradient altogether, so that these have the root of the share of such values."""
+
+
+def check_fused(device: str) -> str:
+    """Compare blocks, up-sampling and softmax, their gradients included, and ask for the same bits again."""
+    dtypes = LIMITS if device == "cuda" else {torch.float32: LIMITS[torch.float32]}  # the CPU fuses these alone
+    worst = dict.fromkeys(dtypes, 0.0)
+    for dtype in dtypes:
+        for number, (shape, groups) in enumerate(BLOCKS):
+            torch.manual_seed(number)
+            worst[dtype] = max(worst[dtype], _check_block(shape, groups, dtype, device), _check_ends(dtype, device))
+    return "largest errors of values: " + ", ".join(f"{dtype} {error:.1e}" for dtype, error in worst.items())
+
+
+def _check_block(shape: tuple[int, ...], groups: int, dtype: torch.dtype, device: str) -> float:
+    block, x = ResidualBlock(4, shape[1], groups, bias=True), torch.randn(shape).to(dtype)
+
+    def compute(block: ResidualBlock, x: Tensor) -> Tensor:
+        out, sums = block.forward_with_sums(x, None)
+        assert sums is not None or x.dtype == torch.float64, f"{shape} in {dtype} is not fused"
+        return out
+
+    return _compare(compute, block, x, dtype, device)
+
+
+def _check_ends(dtype: torch.dtype, device: str) -> float:
+    """A network without blocks: convolutions with sums, up-sampling with its 1x1x1x1 convolution, and softmax."""
+    network, image = EncoderDecoder(blocks_down=(0, 0), blocks_up=(0,)), torch.randn(2, 1, 9, 4, 17, 6)
+    error = _compare(lambda network, x: network(x), network, image, dtype, device)
+    with torch.no_grad():
+        return max(error, _compare(lambda network, x: network.probabilities(x), network, image, dtype, device))
+
+
+def _compare(
+    compute: Callable[[Any, Tensor], Tensor], layer: nn.Module, x: Tensor, dtype: torch.dtype, device: str
+) -> float:
+    """The error of the value; raises an AssertionError if it or that of a gradient is too large."""
+    with use_backend("composed"):
+        expected = _with_gradients(compute, deepcopy(layer).double(), x.double())
+    results = []
+    with use_backend("native", precision="exact"), torch.autocast(device, dtype, enabled=dtype != torch.float32):
+        for _ in range(2):
+            results.append(_with_gradients(compute, deepcopy(layer).to(device), _as_kernels_want(x, device)))
+    assert all(torch.equal(*pair) for pair in zip(*results, strict=True)), f"{dtype}: other bits the second time"
+    errors = [
+        ((actual.cpu().double() - right).norm() / right.norm()).item()
+        for actual, right in zip(results[0], expected, strict=True)
+    ]
+    for number, error in enumerate(errors):
+        limit = LIMITS[dtype][min(number, 1)]
+        assert error <= limit, f"{tuple(x.shape)} in {dtype}: error {error:.1e} of {number or 'the value'}"
+    return errors[0]
+
+
+def _as_kernels_want(x: Tensor, device: str) -> Tensor:
+    """On the device, as the layer before would leave it."""
+    if device == "cpu":
+        return x
+    return x.to(device).permute(0, 5, 2, 3, 4, 1).contiguous().permute(0, 5, 2, 3, 4, 1)
+
+
+def _with_gradients(compute: Callable[[Any, Tensor], Tensor], layer: nn.Module, x: Tensor) -> list[Tensor]:
+    if not torch.is_grad_enabled():
+        return [compute(layer, x)]
+    x = x.detach().requires_grad_()
+    out = compute(layer, x)
+    seed = torch.randn(out.shape, generator=torch.Generator().manual_seed(1)).to(out)
+    return [out.detach(), *torch.autograd.grad(out, [x, *layer.parameters()], seed)]
