@@ -57,18 +57,21 @@ __device__ inline void load_transposed(uint32_t address, uint32_t (&blocks)[2]) 
 
 // sums (16 x 8) += a (16 x 16, blocks in the order top left, bottom left, top right, bottom right) * b (16 x 8).
 // Lane l has of the sums two neighbours at 2 * (l % 4) of rows l / 4 and l / 4 + 8; of b those of column l / 4.
-#define C4D_MULTIPLY(storage, name)                                                                              \
-  __device__ inline void multiply(storage, float(&sums)[4], const uint32_t(&a)[4], uint32_t b0, uint32_t b1) {   \
-    asm("mma.sync.aligned.m16n8k16.row.col.f32." name "." name ".f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "    \
-        "{%0,%1,%2,%3};"                                                                                         \
-        : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])                                             \
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));                                         \
-  }                                                                                                              \
-  /* The same with a of 16 x 8 and b of 8 x 8. */                                                                \
-  __device__ inline void multiply(storage, float(&sums)[4], const uint32_t(&a)[2], uint32_t b) {                 \
-    asm("mma.sync.aligned.m16n8k8.row.col.f32." name "." name ".f32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};" \
-        : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])                                             \
-        : "r"(a[0]), "r"(a[1]), "r"(b));                                                                         \
+// Volatile, or the compiler may move a product behind the condition under which its sums are stored: not all lanes of a
+// warp need to fulfil that, but all must take part in the product.
+#define C4D_MULTIPLY(storage, name)                                                                            \
+  __device__ inline void multiply(storage, float(&sums)[4], const uint32_t(&a)[4], uint32_t b0, uint32_t b1) { \
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32." name "." name                                        \
+                 ".f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"                                  \
+                 : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])                                  \
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));                              \
+  }                                                                                                            \
+  /* The same with a of 16 x 8 and b of 8 x 8. */                                                              \
+  __device__ inline void multiply(storage, float(&sums)[4], const uint32_t(&a)[2], uint32_t b) {               \
+    asm volatile("mma.sync.aligned.m16n8k8.row.col.f32." name "." name                                         \
+                 ".f32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};"                                           \
+                 : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])                                  \
+                 : "r"(a[0]), "r"(a[1]), "r"(b));                                                              \
   }
 C4D_MULTIPLY(__nv_bfloat16, "bf16")
 C4D_MULTIPLY(__half, "f16")
@@ -76,14 +79,15 @@ C4D_MULTIPLY(__half, "f16")
 
 // The same in TF32, with half as many columns of a and rows of b: words hold one number each.
 __device__ inline void multiply(float, float (&sums)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
-  asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+  asm volatile(
+      "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
       : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 __device__ inline void multiply(float, float (&sums)[4], const uint32_t (&a)[2], uint32_t b) {
-  asm("mma.sync.aligned.m16n8k4.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};"
-      : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
-      : "r"(a[0]), "r"(a[1]), "r"(b));
+  asm volatile("mma.sync.aligned.m16n8k4.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};"
+               : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
+               : "r"(a[0]), "r"(a[1]), "r"(b));
 }
 
 // Rounds float32 numbers to TF32, to the nearest; a product would cut them off.
