@@ -70,7 +70,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def machine(device: str) -> dict[str, str]:
     """What the numbers belong to."""
     name = torch.cuda.get_device_name() if device == "cuda" else "a dry run on the CPU: the numbers mean nothing"
-    return {**backend_info(), "gpu": name, "cuda_of_torch": str(torch.version.cuda)}
+    # Which of cuDNN's kernels torch uses for bfloat16 and TF32 in 3D depends on its version.
+    versions = {"cuda_of_torch": str(torch.version.cuda), "cudnn": str(torch.backends.cudnn.version())}
+    return {**backend_info(), "gpu": name, **versions}
 
 
 def build_and_go_on() -> int:

@@ -6,6 +6,7 @@ Each check raises an ``AssertionError`` that says what is wrong, or returns what
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import subprocess
@@ -150,11 +151,15 @@ def check_values(device: str, count: int, limits: Mapping[torch.dtype, float] | 
         for dtype, limit in limits.items():
             operands = tuple(tensor.to(device, dtype) for tensor in case.tensors)
             _leave_poison([tensor.to(device, dtype) for tensor in expected])
-            found = _with_gradients(operands, case.options)
+            what = f"{case.options}, {operands[0].shape}"
+            try:
+                found = [tensor.cpu() for tensor in _with_gradients(operands, case.options)]
+            except RuntimeError as broken:  # what breaks a kernel comes with the first result, and names no call
+                raise RuntimeError(f"{dtype}, {what}: {broken}") from broken
             for name, actual, right in zip(("value", "input", "weight", "bias"), found, expected, strict=True):
                 scale = max(right.abs().max().item(), 1e-3)
-                error = (actual.double().cpu() - right).abs().max().item() / scale
-                assert error <= limit, f"{name} in {dtype} is off by {error:.1e}: {case.options}, {operands[0].shape}"
+                error = (actual.double() - right).abs().max().item() / scale
+                assert error <= limit, f"{name} in {dtype} is off by {error:.1e}: {what}"
                 worst[dtype] = max(worst[dtype], error)
     errors = ", ".join(f"{str(dtype)[6:]} {error:.1e}" for dtype, error in worst.items())
     return f"{count} problems, largest errors: {errors}"
@@ -281,9 +286,15 @@ def run_sanitizers(script: str, seconds: float) -> Iterator[Outcome]:
             yield Outcome(name, True, "not checked: compute-sanitizer was not found")
             continue
         command = [program, "--tool", tool, "--error-exitcode", "9", sys.executable, script, "--small"]
+        # Else torch gives tensors parts of large pieces of memory, and no access next to a tensor is out of bounds.
+        environment = {**os.environ, "PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=max(seconds, 1.0))
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=max(seconds, 1.0))
         except subprocess.TimeoutExpired:
             yield Outcome(name, True, f"not finished in {seconds:.0f} s; by itself: {' '.join(command)}")
             continue
-        yield Outcome(name, done.returncode == 0, (done.stdout + done.stderr).strip()[-300:])
+        said = (done.stdout + done.stderr).strip()
+        if "Device not supported" in said:  # in some virtual machines
+            yield Outcome(name, True, "not checked: compute-sanitizer does not support the device here")
+            continue
+        yield Outcome(name, done.returncode == 0, said[-300:])
