@@ -20,6 +20,10 @@ from .plan import PAPER_SIZE, Size
 from .tables import number, table, times
 
 REPETITIONS, WARM_UP = 20, 3
+ENOUGH, LIMIT_S = 5, 4.0
+"""So many repetitions are enough where all of them would take longer."""
+HEAD_START = 2_000_000
+"""Cycles that a GPU waits before a repetition, about a millisecond."""
 DTYPES = (("float32", torch.float32, False), ("tf32", torch.float32, True), ("bfloat16", torch.bfloat16, False))
 """What is timed: name, dtype, and whether cuDNN and the native kernels may use TF32."""
 TOLERANCE = {torch.float32: 1e-2, torch.bfloat16: 3e-2}
@@ -112,7 +116,9 @@ def _runner(method: Method, problem: Problem, mode: str, device: str) -> Callabl
 def time_ms(run: Callable[[], object], device: str) -> float:
     """Time one call in milliseconds, by the device's own clock: the median of several.
 
-    A CPU, which is there to try the scripts out, takes what the host's clock says of one call.
+    The device is kept waiting before each, so that the host has queued the first kernels when its clock starts: else a
+    short call would take as long as its launch. A CPU, which is there to try the scripts out, takes what the host's
+    clock says of one call.
     """
     if torch.device(device).type == "cpu":
         start = time.perf_counter()
@@ -120,9 +126,11 @@ def time_ms(run: Callable[[], object], device: str) -> float:
         return 1e3 * (time.perf_counter() - start)
     for _ in range(WARM_UP):
         run()
-    measured = []
-    for _ in range(REPETITIONS):
+    measured: list[float] = []
+    start = time.perf_counter()
+    while len(measured) < (REPETITIONS if time.perf_counter() - start < LIMIT_S else ENOUGH):
         begin, end = (torch.Event(device, enable_timing=True) for _ in range(2))
+        torch.cuda._sleep(HEAD_START)
         begin.record()
         run()
         end.record()
