@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Check the kernels for CUDA on a GPU, and time them: ``python scripts/gpu_check.py --json gpu.json --table gpu.md``.
 
-Builds what is not built, with nvcc. Then, as long as ten minutes last: the operators' checks; the whole network against
-cuDNN and the floor, inference and training step; real training steps with loading; every layer by itself; a training
-step as a CUDA graph; NVIDIA's sanitizers. Results are written as they come. Needs torch with CUDA and nothing else;
+Builds what is not built, with nvcc. Then, as long as ten minutes last: the operators' checks; real training steps with
+loading; a training step as a CUDA graph; the whole network against cuDNN and the floor, inference and training step;
+every layer by itself; NVIDIA's sanitizers. Results are written as they come. Needs torch with CUDA and nothing else;
 with MONAI and Ignite the training steps load their crops as the bundle does.
 
 Exit code 0: all checks passed; 1: one failed, or nothing could be built; 2: there is no GPU, and nothing was checked.

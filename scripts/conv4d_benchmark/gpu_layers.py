@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -58,40 +59,63 @@ class LayerTimes:
     dtype: str
     mode: str
     milliseconds: dict[str, float] = field(default_factory=dict)
+    problems: dict[str, str] = field(default_factory=dict)
 
     @property
     def ratio(self) -> float:
-        """How many times faster than the best formulation on cuDNN the native kernels are."""
-        best = min(taken for name, taken in self.milliseconds.items() if name != NATIVE.name)
-        return best / self.milliseconds[NATIVE.name]
+        """How many times faster than the best formulation on cuDNN the native kernels are; NaN if one side failed."""
+        theirs = [taken for name, taken in self.milliseconds.items() if name != NATIVE.name]
+        return min(theirs, default=math.nan) / self.milliseconds.get(NATIVE.name, math.nan)
 
 
 def measure(device: str, size: Size = PAPER_SIZE) -> Iterator[LayerTimes]:
     """Time all layers, forward and forward + backward, in float32, with TF32 allowed, and in bfloat16.
 
-    Raises:
-        RuntimeError: if two methods do not agree.
+    A method that fails, or computes something else, is noted and passed over.
     """
     for label, dtype, tf32 in DTYPES:
         torch.backends.cudnn.allow_tf32, torch.backends.cudnn.benchmark = tf32, True
         for problem in problems(size):
             methods = [replace(method, dtype=dtype) for method in (NATIVE, *CUDNN)]
-            check_agreement(methods, problem, device)
+            wrong = find_problems(methods, problem, device)
             for mode in ("forward", "forward + backward"):
-                row = LayerTimes(problem.name, label, mode)
+                row = LayerTimes(problem.name, label, mode, problems=dict(wrong))
                 for method in methods:
-                    row.milliseconds[method.name] = time_ms(_runner(method, problem, mode, device), device)
+                    if method.name not in wrong:
+                        _time(row, method, problem, device)
                 yield row
 
 
-def check_agreement(methods: list[Method], problem: Problem, device: str) -> None:
-    """Compare the results of all methods before any is timed."""
+def find_problems(methods: list[Method], problem: Problem, device: str) -> dict[str, str]:
+    """Compare the results of all methods before any is timed; returns what is wrong, by the names of methods.
+
+    They are compared with the first one that gives a result.
+    """
     x, weight = (tensor.to(device) for tensor in problem.tensors(methods[0].dtype))
-    results = [method.forward(x, weight, problem.stride).float() for method in methods]
-    for method, result in zip(methods[1:], results[1:], strict=True):
-        error = ((result - results[0]).abs().max() / results[0].abs().max()).item()
-        if not error <= TOLERANCE[method.dtype]:
-            raise RuntimeError(f"{problem.name}, {method.name}: differs from the native kernels by {error:.1e}")
+    first: Tensor | None = None
+    wrong = {}
+    for method in methods:
+        try:
+            result = method.forward(x, weight, problem.stride).float()
+        except RuntimeError as error:
+            wrong[method.name] = _first_line(error)
+            continue
+        first = result if first is None else first
+        difference = ((result - first).abs().max() / first.abs().max()).item()
+        if not difference <= TOLERANCE[method.dtype]:
+            wrong[method.name] = f"differs by {difference:.1e} from the others"
+    return wrong
+
+
+def _time(row: LayerTimes, method: Method, problem: Problem, device: str) -> None:
+    try:
+        row.milliseconds[method.name] = time_ms(_runner(method, problem, row.mode, device), device)
+    except RuntimeError as error:
+        row.problems[method.name] = _first_line(error)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _runner(method: Method, problem: Problem, mode: str, device: str) -> Callable[[], None]:
@@ -142,8 +166,14 @@ def time_ms(run: Callable[[], object], device: str) -> float:
 def to_table(rows: list[LayerTimes]) -> str:
     """Write a Markdown table."""
     names = [NATIVE.name, *(method.name for method in CUDNN)]
-    body = [
-        [f"{row.layer}, {row.dtype}, {row.mode}", *(number(row.milliseconds[name]) for name in names), times(row.ratio)]
-        for row in rows
-    ]
-    return table(["Milliseconds", *names, "native against the best"], body)
+    body = [[f"{row.layer}, {row.dtype}, {row.mode}", *(_cell(row, name) for name in names), _ratio(row)] for row in rows]
+    notes = [f"- {row.layer}, {row.dtype}, {row.mode}, {way}: {text}" for row in rows for way, text in row.problems.items()]
+    return table(["Milliseconds", *names, "native against the best"], body) + "".join(f"\n{note}" for note in notes)
+
+
+def _cell(row: LayerTimes, name: str) -> str:
+    return number(row.milliseconds[name]) if name in row.milliseconds else "failed"
+
+
+def _ratio(row: LayerTimes) -> str:
+    return "–" if math.isnan(row.ratio) else times(row.ratio)

@@ -59,6 +59,8 @@ def sections(device: str, scale: Scale, end: float) -> dict[str, Section]:
         return asdict(ceiling[0]), f"Ceiling: product of matrices, TFLOP/s: {rates}; copy, TB/s: {copied:.2f}\n"
 
     def network() -> tuple[Any, str]:
+        if not ceiling:
+            raise RuntimeError("the ceiling was not measured, so there is no floor to compare with")
         rows = list(_in_time(gpu_network.measure(device, ceiling[0], scale.crop), end))
         return [asdict(row) for row in rows], gpu_network.to_table(rows)
 
@@ -77,8 +79,11 @@ def sections(device: str, scale: Scale, end: float) -> dict[str, Section]:
         rows = list(_in_time(gpu_layers.measure(device, scale.crop), end))
         return [asdict(row) for row in rows], gpu_layers.to_table(rows)
 
-    parts = {"ceiling": measure_ceiling, "network": network, "training": training, "layers": layers}
-    return {**parts, "graph": graph} if device == "cuda" else parts
+    # cuDNN tries many kernels for every shape before the first is timed: what does without it comes first.
+    without_cudnn = {"ceiling": measure_ceiling, "training": training}
+    if device == "cuda":
+        without_cudnn["graph"] = graph
+    return {**without_cudnn, "network": network, "layers": layers}
 
 
 def _in_time(rows: Iterable[T], end: float) -> Iterator[T]:

@@ -10,11 +10,13 @@ import runpy
 import subprocess
 import sys
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from cardiac4d import Conv4d
 from cardiac4d.networks import EncoderDecoder
@@ -125,6 +127,26 @@ def test_layers_agree_and_make_a_table(script: dict[str, Any], monkeypatch: pyte
     assert len(rows) == 9 * 3 * 2
     assert json.loads(json.dumps([vars(row) for row in rows]))[0]["milliseconds"]["native"] == 1.0
     assert layers.to_table(rows).count(" 1.0x |") == len(rows)
+
+
+@needs_native
+def test_layer_that_fails_or_differs_is_noted_and_costs_no_other(
+    script: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(x: Tensor, weight: Tensor, stride: int) -> Tensor:
+        raise torch.OutOfMemoryError("no memory left\nand more")
+
+    layers = importlib.import_module("conv4d_benchmark.gpu_layers")
+    tap_by_tap, stacked_inputs, stacked_outputs = layers.CUDNN
+    wrong = replace(stacked_outputs, compute=lambda *operands: 2 * stacked_outputs.compute(*operands))
+    monkeypatch.setattr(layers, "CUDNN", (tap_by_tap, replace(stacked_inputs, compute=fail), wrong))
+    monkeypatch.setattr(layers, "time_ms", lambda run, device: run() or 1.0)
+    with torch.backends.cudnn.flags():
+        row = next(layers.measure("cpu", (4, 4, 4, 4)))
+    assert row.milliseconds == {"native": 1.0, "tap by tap": 1.0}
+    assert row.problems["stacked inputs"] == "no memory left"
+    assert "differs by" in row.problems["stacked outputs"]
+    assert layers.to_table([row]).count("failed") == 2
 
 
 @pytest.fixture
