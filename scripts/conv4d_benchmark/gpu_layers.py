@@ -166,8 +166,12 @@ def time_ms(run: Callable[[], object], device: str) -> float:
 def to_table(rows: list[LayerTimes]) -> str:
     """Write a Markdown table."""
     names = [NATIVE.name, *(method.name for method in CUDNN)]
-    body = [[f"{row.layer}, {row.dtype}, {row.mode}", *(_cell(row, name) for name in names), _ratio(row)] for row in rows]
-    notes = [f"- {row.layer}, {row.dtype}, {row.mode}, {way}: {text}" for row in rows for way, text in row.problems.items()]
+    body = [
+        [f"{row.layer}, {row.dtype}, {row.mode}", *(_cell(row, name) for name in names), _ratio(row)] for row in rows
+    ]
+    notes = [
+        f"- {row.layer}, {row.dtype}, {row.mode}, {way}: {text}" for row in rows for way, text in row.problems.items()
+    ]
     return table(["Milliseconds", *names, "native against the best"], body) + "".join(f"\n{note}" for note in notes)
 
 
@@ -176,4 +180,4 @@ def _cell(row: LayerTimes, name: str) -> str:
 
 
 def _ratio(row: LayerTimes) -> str:
-    return "–" if math.isnan(row.ratio) else times(row.ratio)
+    return "-" if math.isnan(row.ratio) else times(row.ratio)
