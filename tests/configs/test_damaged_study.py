@@ -41,7 +41,7 @@ def _infer(studies: Path, output_dir: Path, *, processes: int = 1) -> str:
     return "\n".join(err.strip().splitlines()[-20:])
 
 
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_the_other_studies_are_segmented_and_the_damaged_one_is_named(studies, tmp_path, processes):
     screen = _infer(studies, tmp_path / "out", processes=processes)
     for name in ("case0", "case2"):

@@ -71,7 +71,9 @@ def test_network_keeps_the_format_of_the_metadata(elsewhere: bool, bundle: Path,
     assert "data shape of network is verified with no error" in printed
 
 
-@PLACES
+@pytest.mark.parametrize(
+    "elsewhere", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["bundle root", "elsewhere"]
+)
 def test_export_runs_without_the_package_and_gives_the_same_numbers(
     elsewhere: bool, bundle: Path, tmp_path: Path
 ) -> None:

@@ -77,6 +77,7 @@ def test_records_summary_and_voxels_agree(written: Path) -> None:
     assert function.ef_percent == pytest.approx(float(rows[0]["ef_percent"]), abs=6)  # voxels of 6 x 6 x 8 mm
 
 
+@pytest.mark.slow
 def test_two_workers_write_the_same_bytes(written: Path, tmp_path: Path) -> None:
     parallel = write_dataset(tmp_path / "two", TINY, seed=3, num_workers=2, progress=False).parent
     assert contents(parallel) == contents(written)

@@ -21,7 +21,7 @@ FRAMES_BESIDE_THE_RESULT = 6
 
 
 @NO_PROC
-@pytest.mark.parametrize("stage", ["preprocessing", "prepared"])
+@pytest.mark.parametrize("stage", ["preprocessing", pytest.param("prepared", marks=pytest.mark.slow)])
 def test_a_stage_needs_less_than_three_times_its_result(stage: str, repo_root: Path, tmp_path: Path) -> None:
     study = write_nifti(tmp_path / "study.nii", np.zeros(SMALL_SHAPE, np.int16), np.eye(4))
     code = "import sys; from measure_memory import run_and_measure as run; print(*run(*sys.argv[1:], (1.0, 1.0, 1.0)))"
