@@ -30,6 +30,20 @@ GUARD = 4096
 """Elements before and behind every tensor: more than a row, so that a planted bug harms nothing but its test."""
 LIE_AS_FRAMES = {"forward": (True, False, False), "grad_input": (True, False), "grad_weight": (True, True)}
 """Which operands lie as frames: not weight and bias."""
+OPERATORS = (
+    "conv4d",
+    "conv4d_input",
+    "conv4d_weight",
+    "conv4d_sums",
+    "residual_block",
+    "residual_block_",
+    "residual_block_backward",
+    "upsample_conv_add",
+    "upsample_add",
+    "upsample_backward",
+    "pointwise_softmax",
+)
+"""The torch operators that have CUDA kernels."""
 MAX_BLOCKS = 7
 """So few blocks per launch, that each has several jobs: no test could reach the limit of a GPU."""
 

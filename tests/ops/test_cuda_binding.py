@@ -33,22 +33,8 @@ from cardiac4d.ops.reference import conv4d_reference
 from cardiac4d.ops.settings import PRECISIONS
 from tests.helpers.backends import needs_compiler, needs_cuda_library, needs_native
 from tests.helpers.conv4d_cases import CASES, make_problem
+from tests.helpers.cuda_kernels import OPERATORS
 from tests.helpers.tolerances import assert_near
-
-NAMES = (
-    "conv4d",
-    "conv4d_input",
-    "conv4d_weight",
-    "conv4d_sums",
-    "residual_block",
-    "residual_block_",
-    "residual_block_backward",
-    "upsample_conv_add",
-    "upsample_add",
-    "upsample_backward",
-    "pointwise_softmax",
-)
-"""The operators on tensors."""
 
 
 def _positional(options: dict[str, Any]) -> list[Any]:
@@ -217,7 +203,7 @@ def test_fused_kernels_serve_where_they_are_asked_for(autocast: bool, monkeypatc
 
 @needs_cuda_library
 def test_library_registers_the_kernels_for_cuda_tensors() -> None:
-    for name in NAMES:
+    for name in OPERATORS:
         assert torch._C._dispatch_has_kernel_for_dispatch_key(f"cardiac4d::{name}", "CUDA")
     assert backend_info()["cuda"] == "loaded"
     assert backend_info()["cuda_architectures"]

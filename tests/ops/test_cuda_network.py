@@ -17,22 +17,9 @@ from cardiac4d.layers import ResidualBlock
 from cardiac4d.networks import EncoderDecoder
 from cardiac4d.ops import fusion, layout, use_backend
 from tests.helpers.backends import needs_compiler, needs_native
+from tests.helpers.cuda_kernels import OPERATORS
 
 pytestmark = [needs_compiler, needs_native]
-
-OPERATORS = (
-    "conv4d",
-    "conv4d_input",
-    "conv4d_weight",
-    "conv4d_sums",
-    "residual_block",
-    "residual_block_",
-    "residual_block_backward",
-    "upsample_conv_add",
-    "upsample_add",
-    "upsample_backward",
-    "pointwise_softmax",
-)
 
 
 @pytest.fixture

@@ -277,6 +277,18 @@ inline Tensor cuda_pointwise_softmax(const Tensor& input, const Tensor& weight, 
   return y;
 }
 
+// Registers them all, for one kind of device.
+inline void implement_cuda_fused(torch::stable::detail::StableLibrary& m) {
+  m.impl("conv4d_sums", TORCH_BOX(&cuda_conv4d_sums));
+  m.impl("residual_block", TORCH_BOX(&cuda_residual_block));
+  m.impl("residual_block_", TORCH_BOX(&cuda_residual_block_));
+  m.impl("residual_block_backward", TORCH_BOX(&cuda_residual_block_backward));
+  m.impl("upsample_conv_add", TORCH_BOX(&cuda_upsample_conv_add));
+  m.impl("pointwise_softmax", TORCH_BOX(&cuda_pointwise_softmax));
+  m.impl("upsample_add", TORCH_BOX(&cuda_upsample_add));
+  m.impl("upsample_backward", TORCH_BOX(&cuda_upsample_backward));
+}
+
 }  // namespace c4d_binding
 
 #endif  // CARDIAC4D_BINDING_CUDA_FUSED_H

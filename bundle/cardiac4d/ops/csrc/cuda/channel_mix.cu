@@ -9,6 +9,7 @@
 #include "frames.h"
 #include "launch.h"
 #include "storage.h"
+#include "vectors.h"
 
 namespace c4d_cuda {
 namespace {
@@ -16,7 +17,6 @@ namespace {
 constexpr int kThreads = 128, kVoxels = 2;  // of a thread
 constexpr int kVoxelsOfJob = kThreads * kVoxels;
 constexpr int kOctet = 8;                   // channels of the source that are read at once
-constexpr int kVector = 16;                 // bytes
 constexpr int64_t kSharedBytes = 48 << 10;  // that every launch gets
 
 template <class Storage_, int kTargets_>
@@ -40,27 +40,6 @@ struct ChannelMix {
     return matrix_size() * int64_t(sizeof(Real)) + results;
   }
 };
-
-// Copies between numbers and vectors of 16 bytes; the address of the vectors is a multiple of 16.
-template <class Number, int kCount>
-__device__ void load_vectors(const void* from, Number (&numbers)[kCount]) {
-  ulonglong2 vectors[kCount * sizeof(Number) / kVector];
-#pragma unroll
-  for (int i = 0; i < static_cast<int>(kCount * sizeof(Number) / kVector); ++i) {
-    vectors[i] = static_cast<const ulonglong2*>(from)[i];
-  }
-  memcpy(numbers, vectors, sizeof numbers);
-}
-
-template <class Number, int kCount>
-__device__ void store_vectors(const Number (&numbers)[kCount], void* to) {
-  ulonglong2 vectors[kCount * sizeof(Number) / kVector];
-  memcpy(vectors, numbers, sizeof vectors);
-#pragma unroll
-  for (int i = 0; i < static_cast<int>(kCount * sizeof(Number) / kVector); ++i) {
-    static_cast<ulonglong2*>(to)[i] = vectors[i];
-  }
-}
 
 template <class Work>
 __device__ void load_matrix(const Work& work, typename Work::Real* matrix) {

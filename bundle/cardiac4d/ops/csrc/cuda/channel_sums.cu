@@ -70,7 +70,7 @@ int add_pieces_of_samples(int64_t batch, int64_t pieces, int64_t channels, const
 }
 
 int channel_sums(const c4d_frames& f, const void* x, double* sums, void* workspace, void* stream) {
-  return with_fused_storage(f.dtype, [&](auto type) {
+  return with_half_or_float(f.dtype, [&](auto type) {
     using S = decltype(type);
     const ChannelSums<S> work{cut_for(f.batch, f.channels, volume(f.size)), static_cast<const S*>(x), nullptr};
     return sum_up(work, sums, workspace, stream);

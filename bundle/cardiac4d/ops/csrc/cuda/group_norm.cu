@@ -236,7 +236,7 @@ int norm_gradients(const GroupNorm& norm, const double* gradient_sums, float* ab
 }
 
 int norm_relu(const c4d_frames& f, const void* x, const float* scale, const float* shift, void* z, void* stream) {
-  return with_fused_storage(f.dtype, [&](auto type) {
+  return with_half_or_float(f.dtype, [&](auto type) {
     using S = decltype(type);
     return visit(NormRelu<S>{cut_of(f), static_cast<const S*>(x), scale, shift, static_cast<S*>(z)}, stream);
   });
@@ -244,7 +244,7 @@ int norm_relu(const c4d_frames& f, const void* x, const float* scale, const floa
 
 int add_and_sum(const c4d_frames& f, const void* from, const void* residual, void* y, double* sums, void* workspace,
                 void* stream) {
-  return with_fused_storage(f.dtype, [&](auto type) {
+  return with_half_or_float(f.dtype, [&](auto type) {
     using S = decltype(type);
     const AddAndSum<S> work{cut_of(f), static_cast<const S*>(from), static_cast<const S*>(residual),
                             static_cast<S*>(y), nullptr};
@@ -254,7 +254,7 @@ int add_and_sum(const c4d_frames& f, const void* from, const void* residual, voi
 
 int norm_gradient_sums(const c4d_frames& f, const void* dz, const void* x, const float* scale, const float* shift,
                        double* sums, void* workspace, void* stream) {
-  return with_fused_storage(f.dtype, [&](auto type) {
+  return with_half_or_float(f.dtype, [&](auto type) {
     using S = decltype(type);
     const GradientSums<S> work{cut_of(f), static_cast<const S*>(dz), static_cast<const S*>(x), scale, shift, nullptr};
     return sum_up(work, sums, workspace, stream);
@@ -263,7 +263,7 @@ int norm_gradient_sums(const c4d_frames& f, const void* dz, const void* x, const
 
 int norm_relu_grad(const c4d_frames& f, const void* dz, const void* x, const float* scale, const float* shift,
                    const float* abc, const void* add, void* dx, void* stream) {
-  return with_fused_storage(f.dtype, [&](auto type) {
+  return with_half_or_float(f.dtype, [&](auto type) {
     using S = decltype(type);
     return visit(NormReluGrad<S>{cut_of(f), static_cast<const S*>(dz), static_cast<const S*>(x),
                                  static_cast<const S*>(add), scale, shift, abc, static_cast<S*>(dx)},

@@ -8,16 +8,6 @@
 
 namespace c4d_cuda {
 
-template <class Half>
-__device__ inline uint32_t pack_pair(float first, float second) {
-  Half pair[2];
-  store(first, pair);
-  store(second, pair + 1);
-  uint32_t word;
-  memcpy(&word, pair, sizeof word);
-  return word;
-}
-
 // Four numbers at once; the address is a multiple of 8.
 __device__ inline void store_words(uint32_t first, uint32_t second, void* to) {
   *static_cast<uint64_t*>(to) = uint64_t(second) << 32 | first;

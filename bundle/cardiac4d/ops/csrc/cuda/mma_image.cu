@@ -208,7 +208,7 @@ __device__ void walk(const Work& work, const TileOfGrid& tile, uint32_t* shared)
 
 template <class Work>
 __global__ void __launch_bounds__(kThreads, kResident) correlate_image(const Work work) {
-#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
+#ifdef C4D_HAS_TENSOR_CORES
   uint32_t* shared = reinterpret_cast<uint32_t*>(c4d_shared);
   for (int64_t job = blockIdx.x; job < work.grid.jobs(); job += gridDim.x) {
     walk(work, tile_at(work.grid, job), shared);

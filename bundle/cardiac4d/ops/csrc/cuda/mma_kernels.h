@@ -161,12 +161,6 @@ auto with_work(int in_blocks, const Call& call) {
   return call(Streamed<MmaCorrelate<Storage, 4, 4, Fusion>>());
 }
 
-template <class Call>
-auto with_half_or_float(int32_t dtype, const Call& call) {
-  if (dtype == C4D_FLOAT32) return call(float());
-  return dtype == C4D_BFLOAT16 ? call(__nv_bfloat16()) : call(__half());
-}
-
 // With what a fusion takes along.
 template <class Storage, class Fusion>
 int correlate(const c4d_problem& p, bool is_gradient, const void* from, const void* w, const void* bias, void* to,

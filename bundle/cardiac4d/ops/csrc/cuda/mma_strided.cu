@@ -143,7 +143,7 @@ __device__ void walk(const Work& work, const TileOfGrid& tile, uint32_t shared) 
 
 template <class Work>
 __global__ void __launch_bounds__(kThreads, kResident) correlate_strided(const Work work) {
-#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
+#ifdef C4D_HAS_TENSOR_CORES
   const uint32_t shared = shared_address(c4d_shared);
   for (int64_t job = blockIdx.x; job < work.grid.jobs(); job += gridDim.x) {
     walk(work, tile_at(work.grid, job), shared);

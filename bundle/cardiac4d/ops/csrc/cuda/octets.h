@@ -6,6 +6,7 @@
 #include <cuda_runtime.h>
 
 #include "storage.h"
+#include "vectors.h"
 
 namespace c4d_cuda {
 
@@ -30,13 +31,8 @@ inline __device__ Octet octet_at(int64_t index, int64_t channels) {
 template <class Storage>
 __device__ inline void load_octet(const Storage* from, const Octet& octet, float (&numbers)[kOctet]) {
   if (octet.is_aligned) {
-    ulonglong2 words[kOctet * sizeof(Storage) / 16];
-#pragma unroll
-    for (int i = 0; i < static_cast<int>(kOctet * sizeof(Storage) / 16); ++i) {
-      words[i] = reinterpret_cast<const ulonglong2*>(from)[i];
-    }
     Storage stored[kOctet];
-    memcpy(stored, words, sizeof stored);
+    load_vectors(from, stored);
 #pragma unroll
     for (int i = 0; i < kOctet; ++i) numbers[i] = value(stored[i]);
   } else {
@@ -52,12 +48,7 @@ __device__ inline void store_octet(float (&numbers)[kOctet], const Octet& octet,
 #pragma unroll
   for (int i = 0; i < kOctet; ++i) store(numbers[i], stored + i);
   if (octet.is_aligned) {
-    ulonglong2 words[kOctet * sizeof(Storage) / 16];
-    memcpy(words, stored, sizeof stored);
-#pragma unroll
-    for (int i = 0; i < static_cast<int>(kOctet * sizeof(Storage) / 16); ++i) {
-      reinterpret_cast<ulonglong2*>(to)[i] = words[i];
-    }
+    store_vectors(stored, to);
   } else {
 #pragma unroll
     for (int i = 0; i < kOctet; ++i) {
@@ -72,19 +63,6 @@ __device__ inline void store_octet(float (&numbers)[kOctet], const Octet& octet,
 __device__ inline void load_numbers(const float* from, const Octet& octet, float (&numbers)[kOctet]) {
 #pragma unroll
   for (int i = 0; i < kOctet; ++i) numbers[i] = i < octet.count ? from[i] : 0.0f;
-}
-
-// Calls call(Storage{}) with the type that a dtype names, one of those of the fused kernels.
-template <class Call>
-auto with_fused_storage(int32_t dtype, const Call& call) {
-  switch (dtype) {
-    case C4D_FLOAT32:
-      return call(float());
-    case C4D_BFLOAT16:
-      return call(__nv_bfloat16());
-    default:
-      return call(__half());
-  }
 }
 
 }  // namespace c4d_cuda

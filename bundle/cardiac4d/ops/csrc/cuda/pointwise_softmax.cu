@@ -52,7 +52,7 @@ __global__ void __launch_bounds__(kThreads) softmax(const Work work) {
 
 int pointwise_softmax(const c4d_frames& f, int64_t classes, const void* x, const void* w, const void* bias, float* y,
                       void* stream) {
-  return with_fused_storage(f.dtype, [&](auto type) {
+  return with_half_or_float(f.dtype, [&](auto type) {
     using S = decltype(type);
     const Octet all{0, static_cast<int>(classes), false};
     const Pointwise<S> conv{f.channels, static_cast<const S*>(w), static_cast<const S*>(bias)};

@@ -33,15 +33,21 @@ __device__ inline float rounded(float number) {
   return value(stored);
 }
 
-// Two neighbouring half numbers at once; the address is a multiple of 4.
+// Two half numbers in a word.
 template <class Half>
-__device__ inline void store_pair(float first, float second, Half* to) {
+__device__ inline uint32_t pack_pair(float first, float second) {
   Half pair[2];
   store(first, pair);
   store(second, pair + 1);
-  uint32_t bits;
-  memcpy(&bits, pair, sizeof bits);
-  *reinterpret_cast<uint32_t*>(to) = bits;
+  uint32_t word;
+  memcpy(&word, pair, sizeof word);
+  return word;
+}
+
+// Two neighbouring half numbers at once; the address is a multiple of 4.
+template <class Half>
+__device__ inline void store_pair(float first, float second, Half* to) {
+  *reinterpret_cast<uint32_t*>(to) = pack_pair<Half>(first, second);
 }
 
 // Reads what store_pair stored.
@@ -62,19 +68,17 @@ __device__ inline void store_pair(float first, float second, float* to) {
   *reinterpret_cast<float2*>(to) = make_float2(first, second);
 }
 
-// Calls call(Storage{}) with the type that a dtype names.
+// Calls call(Storage{}) with the type that a dtype names: float32 or a half type.
+template <class Call>
+auto with_half_or_float(int32_t dtype, const Call& call) {
+  if (dtype == C4D_FLOAT32) return call(float());
+  return dtype == C4D_BFLOAT16 ? call(__nv_bfloat16()) : call(__half());
+}
+
+// The same for all of them.
 template <class Call>
 auto with_storage(int32_t dtype, const Call& call) {
-  switch (dtype) {
-    case C4D_FLOAT64:
-      return call(double());
-    case C4D_FLOAT32:
-      return call(float());
-    case C4D_BFLOAT16:
-      return call(__nv_bfloat16());
-    default:
-      return call(__half());
-  }
+  return dtype == C4D_FLOAT64 ? call(double()) : with_half_or_float(dtype, call);
 }
 
 }  // namespace c4d_cuda

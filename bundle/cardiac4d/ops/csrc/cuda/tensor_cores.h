@@ -5,6 +5,7 @@
 
 #include "conv4d_cuda.h"
 #include "launch.h"
+#include "vectors.h"
 
 // Kernels for sm_80 and newer are compiled for sm_75 as well, without their content, but not called there.
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
@@ -13,8 +14,7 @@
 
 namespace c4d_cuda {
 
-constexpr int kVector = 16;                   // bytes of a block's row
-constexpr int kBlock = 8;                     // channels of a half type in it
+constexpr int kBlock = 8;                     // channels of a half type in a block's row, a vector
 constexpr int kTapsOfPlane = 27, kTaps = 81;  // kernel 3x3x3 at one tap along H, and whole
 
 // Positions on one axis have 32 bits, positions in memory 64.

@@ -38,36 +38,17 @@ __device__ Run run_of_lane() {
   return {lane % kRows, lane / (2 * kRows), lane / kRows % 2 * kRun};
 }
 
-// Copies numbers 16 bytes at a time; both addresses are multiples of that.
-template <int kCount>
-__device__ void load(const float* from, float (&to)[kCount]) {
-#pragma unroll
-  for (int i = 0; i < kCount; i += 4) {
-    const ulonglong2 four = *reinterpret_cast<const ulonglong2*>(from + i);
-    memcpy(to + i, &four, kVector);
-  }
-}
-template <int kCount>
-__device__ void store(const float (&from)[kCount], float* to) {
-#pragma unroll
-  for (int i = 0; i < kCount; i += 4) {
-    ulonglong2 four;
-    memcpy(&four, from + i, kVector);
-    *reinterpret_cast<ulonglong2*>(to + i) = four;
-  }
-}
-
 // Adds the products of the three taps along D of one row: kRun + 2 voxels from `row` on, four channels each.
 __device__ void add_row(const float* row, const float* taps, float (&sums)[kRun][kOut]) {
   float voxels[kRun + 2][kIn];
 #pragma unroll
-  for (int i = 0; i < kRun + 2; ++i) load(row + i * kIn, voxels[i]);
+  for (int i = 0; i < kRun + 2; ++i) load_vectors(row + i * kIn, voxels[i]);
 #pragma unroll
   for (int tap = 0; tap < 3; ++tap) {
 #pragma unroll
     for (int c = 0; c < kIn; ++c) {
       float weights[kOut];
-      load(taps + (tap * kIn + c) * kOut, weights);
+      load_vectors(taps + (tap * kIn + c) * kOut, weights);
 #pragma unroll
       for (int i = 0; i < kRun * kOut; ++i) {
         float& sum = sums[i / kOut][i % kOut];
@@ -103,7 +84,7 @@ __device__ void store_run(const Tiled& work, const Tile& tile, const Run& run, i
   float* to = work.to + ((row * size[kD] + d) * work.sizes.out_blocks + out) * kOut;
 #pragma unroll
   for (int i = 0; i < kRun; ++i, to += int64_t(work.sizes.out_blocks) * kOut) {
-    if (d + i < size[kD]) store(sums[i], to);
+    if (d + i < size[kD]) store_vectors(sums[i], to);
   }
 }
 

@@ -135,14 +135,14 @@ UpsampleAdd<Storage, kConvolves> forward_work(const c4d_frames& large, const voi
 }  // namespace
 
 int upsample_add(const c4d_frames& large, const void* x, const void* skip, void* y, void* stream) {
-  return with_fused_storage(large.dtype, [&](auto type) {
+  return with_half_or_float(large.dtype, [&](auto type) {
     return visit(forward_work<decltype(type), false>(large, x, skip, y), stream);
   });
 }
 
 int upsample_conv_add(const c4d_frames& large, int64_t in_channels, const void* x, const void* w, const void* bias,
                       const void* skip, void* y, double* sums, void* workspace, void* stream) {
-  return with_fused_storage(large.dtype, [&](auto type) {
+  return with_half_or_float(large.dtype, [&](auto type) {
     using S = decltype(type);
     auto work = forward_work<S, true>(large, x, skip, y);
     work.conv = {in_channels, static_cast<const S*>(w), static_cast<const S*>(bias)};
@@ -153,7 +153,7 @@ int upsample_conv_add(const c4d_frames& large, int64_t in_channels, const void* 
 int64_t upsample_conv_add_workspace(const c4d_frames& large) { return pieces_bytes(forward_cut(large)); }
 
 int upsample_grad(const c4d_frames& large, const void* dy, void* dx, void* stream) {
-  return with_fused_storage(large.dtype, [&](auto type) {
+  return with_half_or_float(large.dtype, [&](auto type) {
     using S = decltype(type);
     const Extents e = extents_of(large);
     const Cut cut = cut_for(large.batch, large.channels, volume(e.small));
