@@ -65,7 +65,7 @@ const Path kPaths[] = {
     {"mma", mma_serves_any, mma_workspace_of, mma_forward, mma_grad_input, mma_grad_weight, mma_pieces_bytes,
      mma_forward_sums},
     {"mma_strided", mma_strided_serves_any, mma_strided_workspace_of, mma_strided_forward, mma_strided_grad_input,
-     nullptr},
+     nullptr, mma_strided_pieces_bytes, mma_strided_forward_sums},
     {"mma_image", mma_image_serves_any, mma_image_workspace_of, mma_image_forward, nullptr, nullptr},
     {"tiled", tiled_serves_any, tiled_workspace_of, tiled_forward, tiled_grad_input, nullptr},
     {"plain", plain_serves_any, plain_workspace_of, plain_forward_of, plain_grad_input_of, plain_grad_weight},
