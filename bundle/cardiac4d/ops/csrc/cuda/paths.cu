@@ -8,6 +8,8 @@
 #include "mma_strided.h"
 #include "plain.h"
 #include "tiled.h"
+#include "tiled_strided.h"
+#include "tiled_weights.h"
 
 namespace c4d_cuda {
 namespace {
@@ -48,6 +50,12 @@ bool tiled_serves_any(const c4d_problem& p, int operation) {
 }
 int64_t tiled_workspace_of(const c4d_problem& p, int) { return tiled_workspace(p); }
 
+bool tiled_strided_serves_any(const c4d_problem& p, int operation) {
+  if (operation == C4D_CUDA_GRAD_WEIGHT) return false;
+  return operation == C4D_CUDA_FORWARD ? tiled_strided_serves(p) : tiled_strided_serves_gradient(p);
+}
+int64_t tiled_strided_workspace_of(const c4d_problem& p, int) { return pack_float32_bytes(p); }
+
 bool plain_serves_any(const c4d_problem&, int) { return true; }
 int64_t plain_workspace_of(const c4d_problem& p, int operation) {
   return operation == C4D_CUDA_GRAD_WEIGHT ? plain_grad_weight_workspace(p) : 0;
@@ -68,6 +76,8 @@ const Path kPaths[] = {
      nullptr, mma_strided_pieces_bytes, mma_strided_forward_sums},
     {"mma_image", mma_image_serves_any, mma_image_workspace_of, mma_image_forward, nullptr, nullptr},
     {"tiled", tiled_serves_any, tiled_workspace_of, tiled_forward, tiled_grad_input, nullptr},
+    {"tiled_strided", tiled_strided_serves_any, tiled_strided_workspace_of, tiled_strided_forward,
+     tiled_strided_grad_input, nullptr},
     {"plain", plain_serves_any, plain_workspace_of, plain_forward_of, plain_grad_input_of, plain_grad_weight},
 };
 
