@@ -7,6 +7,7 @@
 #include "mma_strided.h"
 #include "plain.h"
 #include "tiled.h"
+#include "tiled_image.h"
 
 namespace c4d_cuda {
 namespace {
@@ -42,6 +43,14 @@ bool mma_image_serves_any(const c4d_problem& p, int operation) {
 }
 int64_t mma_image_workspace_of(const c4d_problem& p, int) { return mma_image_workspace(p); }
 
+bool tiled_image_serves_any(const c4d_problem& p, int operation) {
+  return operation == C4D_CUDA_FORWARD && tiled_image_serves(p);
+}
+int tiled_image_forward_of(const c4d_problem& p, const void* x, const void* w, const void* bias, void* y, void*,
+                           void* stream) {
+  return tiled_image_forward(p, x, w, bias, y, stream);
+}
+
 bool tiled_serves_any(const c4d_problem& p, int operation) {
   return operation != C4D_CUDA_GRAD_WEIGHT && tiled_serves(p);
 }
@@ -65,6 +74,7 @@ const Path kPaths[] = {
     {"mma_strided", mma_strided_serves_any, mma_strided_workspace_of, mma_strided_forward, mma_strided_grad_input,
      nullptr},
     {"mma_image", mma_image_serves_any, mma_image_workspace_of, mma_image_forward, nullptr, nullptr},
+    {"tiled_image", tiled_image_serves_any, nullptr, tiled_image_forward_of, nullptr, nullptr},
     {"tiled", tiled_serves_any, tiled_workspace_of, tiled_forward, tiled_grad_input, nullptr},
     {"plain", plain_serves_any, plain_workspace_of, plain_forward_of, plain_grad_input_of, plain_grad_weight},
 };
