@@ -3,6 +3,7 @@
 
 #include "channel_mix.h"
 #include "mma.h"
+#include "mma_fused.h"
 #include "mma_image.h"
 #include "mma_strided.h"
 #include "plain.h"
@@ -70,7 +71,8 @@ int plain_grad_input_of(const c4d_problem& p, const void* dy, const void* w, voi
 
 const Path kPaths[] = {
     {"channel_mix", channel_mix_serves_any, nullptr, channel_mix_forward_of, channel_mix_grad_input_of, nullptr},
-    {"mma", mma_serves_any, mma_workspace_of, mma_forward, mma_grad_input, mma_grad_weight},
+    {"mma", mma_serves_any, mma_workspace_of, mma_forward, mma_grad_input, mma_grad_weight, mma_pieces_bytes,
+     mma_forward_sums},
     {"mma_strided", mma_strided_serves_any, mma_strided_workspace_of, mma_strided_forward, mma_strided_grad_input,
      nullptr},
     {"mma_image", mma_image_serves_any, mma_image_workspace_of, mma_image_forward, nullptr, nullptr},
