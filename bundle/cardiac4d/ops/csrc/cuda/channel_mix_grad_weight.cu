@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Weight gradient of 1x1x1x1, for every dtype and any channels: one small matrix, summed over all voxels. Memory is what
-// limits it, so both tensors are read once.
+// Weight gradient of 1x1x1x1, for every dtype and any channels: one small matrix, summed over all voxels. Memory is
+// what limits it for the few channels of a last layer, so both tensors are read once.
 //
 // A tile is eight input channels times eight output channels, or four of these; a thread keeps its sums in registers
 // and goes from voxel to voxel. Tiles lie side by side in a block of threads: neighbouring threads read neighbouring
-// channels of a voxel, and what two of them read comes from memory once. The voxels are cut into pieces; a block sums
-// one piece, and a second kernel adds up the pieces. How the work is cut depends on the shape alone.
+// channels of a voxel, and what two of them read comes from memory once. More than 16 tiles are shared by blocks, which
+// read the voxels again. The voxels are cut into pieces; a block sums one piece, and a second kernel adds up the pieces.
+// How the work is cut depends on the shape alone.
 #include "add_pieces.h"
 #include "channel_mix.h"
 #include "frames.h"
@@ -15,11 +16,11 @@ namespace c4d_cuda {
 namespace {
 
 constexpr int kThreads = 128, kResident = 3;
-constexpr int kIns = 8;                  // input channels of a tile
-constexpr int kMostColumns = 16;         // tiles of a block
-constexpr int64_t kWantedPieces = 512;   // enough for any GPU of today
-constexpr int64_t kFewestVoxels = 8;     // of a thread: below it the end of a block dominates
-constexpr int64_t kMostVoxels = 512;     // of a thread, unless the pieces take too much memory
+constexpr int kIns = 8;                 // input channels of a tile
+constexpr int kMostColumns = 16;        // tiles of a block
+constexpr int64_t kWantedPieces = 512;  // enough for any GPU of today
+constexpr int64_t kFewestVoxels = 8;    // of a thread: below it the end of a block dominates
+constexpr int64_t kMostVoxels = 512;    // of a thread, unless the pieces take too much memory
 
 template <class Storage_, int kOuts_>
 struct MixGradWeight {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Forward with one input channel in float32, by fused multiply-adds: nothing is rounded to TF32, whether that is allowed
-// or not. They are 648 for the eight channels of a voxel, an eighth of what a layer 8 -> 8 takes: not much beside the
-// time that memory takes, which tensor cores could not shorten.
+// Forward with one input channel in float32, by fused multiply-adds: nothing is rounded to TF32, be that allowed or not.
+// They are 648 for the eight channels of a voxel, an eighth of what a layer 8 -> 8 takes: not much beside the time that
+// memory takes, which tensor cores could not shorten.
 //
 // A lane computes four channels of 16 voxels of a row; its neighbour the other four, so that both together store 32
 // bytes of a voxel at once. The 18 voxels that it reads of a row serve three taps along D: 192 products for eight loads
