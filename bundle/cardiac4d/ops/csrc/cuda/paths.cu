@@ -83,7 +83,7 @@ const Path kPaths[] = {
     {"mma", mma_serves_any, mma_workspace_of, mma_forward, mma_grad_input, mma_grad_weight, mma_pieces_bytes,
      mma_forward_sums},
     {"mma_strided", mma_strided_serves_any, mma_strided_workspace_of, mma_strided_forward, mma_strided_grad_input,
-     nullptr},
+     nullptr, mma_strided_pieces_bytes, mma_strided_forward_sums},
     {"mma_image", mma_image_serves_any, mma_image_workspace_of, mma_image_forward, nullptr, nullptr,
      mma_image_pieces_bytes, mma_image_forward_sums},
     {"tiled_image", tiled_image_serves_any, nullptr, tiled_image_forward_of, nullptr, nullptr, tiled_image_pieces_bytes,
