@@ -32,8 +32,10 @@ REGISTERS = {
     "correlate_strided": 224,  # two blocks of 128 threads have 255
     "spread_strided": 168,
     "correlate_image": 168,
+    "correlate_image_in_float32": 168,
     "pack_words": 40,
     "mix_channels": 96,
+    "sum_channel_pairs": 168,
     "visit_channels": 128,
     "sum_channels": 96,
     "add_sums": 64,

@@ -107,8 +107,7 @@ def test_algorithm(kernels: EmulatedKernels, change: dict[str, Any], algorithms:
     for dtype in HALF:
         assert [kernels.algorithm(operation, shape, dtype) for operation in ("forward", "grad_input")] == algorithms
     if algorithms[0] != "channel_mix":
-        for dtype in (torch.float32, torch.float64):
-            assert kernels.algorithm("forward", shape, dtype) == "plain"
+        assert kernels.algorithm("forward", shape, torch.float64) == "plain"
 
 
 @pytest.mark.parametrize(("architecture", "strided"), [(75, "plain"), (80, "mma_strided"), (86, "mma_strided")])
@@ -125,23 +124,25 @@ def test_tensor_cores_need_code_for_them_and_shared_memory(
 MUTANTS = {
     ("image", "mma_image.cu"): {
         "no barrier behind the copies": ("__syncthreads();  // now the planes", "// now the planes"),
-        "no barrier before the next job": ("__syncthreads();  // before the next job", "//"),
-        "a slot too few": ("kSlots = 4,", "kSlots = 3,"),
+        "no barrier before the next job": ("__syncthreads();  // before the next job overwrites the planes", "//"),
         "slots that do not go round": ("(step + row.kh) % kSlots", "row.kh"),
         "the last plane left out": ("has_next = step + 1 < steps", "has_next = step + 2 < steps"),
         "a plane twice": ("words, step + 3, fetched", "words, step + 2, fetched"),
-        "a plane behind the input": ("h < work.from[kH]", "h <= work.from[kH]"),
-        "a voxel before the row": ("d + 1 >= 0 &&", ""),
-        "a voxel behind the row": ("d + 1 < from[kD]", "d + 1 <= from[kD]"),
         "the first voxel of the pair twice": ("place - column / 4;", "place;"),
         "a row of the input twice": ("row.is_repeated || ", ""),
-        "a row too many": ("w - 2 < rows_inside", "w - 2 <= rows_inside"),
+        "a row too many": ("w - 2 >= rows_inside", "w - 2 > rows_inside"),
         "a voxel too many": ("half * kTileD / 2 >= room", "half * kTileD / 2 > room"),
         "one bias for two pairs": ("first[i / 4 * 2 + i % 2]", "first[i % 2]"),
         "channels that are not dealt out": (
             "column / 2 % 2 * 4 + part * 2 +",
             "column / 2 % 2 * 2 + part * 4 +",
         ),
+    },
+    ("image", "mma_image_planes.h"): {
+        "a slot too few": ("kSlots = 4,", "kSlots = 3,"),
+        "a plane behind the input": ("h < work.from[kH]", "h <= work.from[kH]"),
+        "a voxel before the row": ("d + 1 >= 0 &&", ""),
+        "a voxel behind the row": ("d + 1 < from[kD]", "d + 1 <= from[kD]"),
     },
     ("8_to_3", "channel_mix.cu"): {
         "no barrier behind the matrix": ("__syncthreads();  // now the matrix", "// now the matrix"),
