@@ -25,8 +25,8 @@ SMALL = Shape((4, 5, 6, 5), (8, 16), padding=1, stride=2)
 NETWORK = Shape((96, 96, 64, 16), (8, 16), padding=1, stride=2)
 OPERATIONS = ["forward", "grad_input"]
 LARGE = {
-    "forward": Case("forward", Shape((9, 9, 33, 9), (16, 24), **UNEQUAL), "exact"),
-    "gradient": Case("grad_input", Shape((24, 9, 32, 6), (16, 8), **UNEQUAL), "exact"),
+    "forward": Case("forward", Shape((9, 7, 33, 9), (16, 24), **UNEQUAL), "exact"),
+    "gradient": Case("grad_input", Shape((23, 5, 32, 6), (16, 8), **UNEQUAL), "exact"),
     "gradient_in_parts": Case("grad_input", Shape((9, 5, 33, 5), (8, 40), **UNEQUAL), "exact"),
     "many_channels": Case("forward", Shape((3, 3, 5, 3), (40, 24), batch=2, padding=2, stride=2), "exact", 86),
     "one_voxel": Case("forward", Shape((1, 1, 1, 1), (8, 8), padding=1, stride=2), "exact"),
@@ -58,7 +58,6 @@ def test_float32_stays_float32_unless_torch_allows_tf32(cuda_library: Path, oper
 
 MUTANTS = {
     ("forward", "tiled_strided.cu"): {
-        "no barrier before the next job": ("__syncthreads();  // before the next job", "//"),
         "operands that are rounded": ("kRounds = false;", "kRounds = true;"),
         "the first tap twice": ("i / kOut * 2 + tap][c]", "i / kOut * 2][c]"),
         "rows beside each other": ("2 * run.w + i / 3;", "run.w + i / 3;"),

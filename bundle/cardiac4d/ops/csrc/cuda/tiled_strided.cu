@@ -113,7 +113,7 @@ __global__ void __launch_bounds__(kThreads, kResident) correlate_strided_in_floa
 #ifdef C4D_HAS_TENSOR_CORES  // and asynchronous copies
   for (int64_t job = blockIdx.x; job < work.grid.jobs(); job += gridDim.x) {
     walk(work, tile_at(work.grid, job));
-    __syncthreads();  // before the next job overwrites the planes
+    // Stages are even in number, as the blocks of eight channels are: the next job begins where nobody reads any more.
   }
 #endif
 }
