@@ -40,7 +40,7 @@ REGISTERS = {
     "softmax": 80,
 }
 """The most registers that a thread of each kernel may take, on any architecture and for any dtype."""
-WITHOUT_KERNELS = {"conv4d_cuda.cu", "fused.cu", "paths.cu", "residual_block.cu"}
+WITHOUT_KERNELS = {"conv4d_cuda.cu", "fused.cu", "kernel_on_device.cu", "paths.cu", "residual_block.cu"}
 UNITS = sorted({path.name for path in (sources.CSRC / "cuda").glob("*.cu")} - WITHOUT_KERNELS)
 """The files that have kernels, be it from a header."""
 
