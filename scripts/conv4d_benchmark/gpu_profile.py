@@ -90,7 +90,7 @@ def _events(events: Iterable[Any], on_gpu: bool) -> list[Event]:
     return [
         (event.name, event.time_range.start, event.time_range.end)
         for event in events
-        if event.device_type == wanted and not event.is_user_annotation and not event.cpu_children
+        if event.device_type == wanted and not getattr(event, "is_user_annotation", False) and not event.cpu_children
     ]
 
 
