@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shutil
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from cardiac4d.ops import build, cuda_build, native, sources, toolchain
+from cardiac4d.ops import build, cuda_build, cuda_registers, native, sources, toolchain
 from tests.helpers.backends import needs_cuda_library, needs_nm
 from tests.helpers.elf import KNOWN, undefined_symbols
 from tests.helpers.process import run_python
@@ -40,9 +41,6 @@ REGISTERS = {
     "softmax": 80,
 }
 """The most registers that a thread of each kernel may take, on any architecture and for any dtype."""
-WITHOUT_KERNELS = {"conv4d_cuda.cu", "fused.cu", "paths.cu", "residual_block.cu"}
-UNITS = sorted({path.name for path in (sources.CSRC / "cuda").glob("*.cu")} - WITHOUT_KERNELS)
-"""The files that have kernels, be it from a header."""
 
 needs_nvcc = pytest.mark.skipif(toolchain.find_nvcc() is None, reason="needs nvcc")
 
@@ -85,7 +83,7 @@ def _left(toolkit: Path) -> list[str]:
 def test_nvcc_compiles_the_kernels_and_its_runtime_is_kept_inside(toolkit: Path) -> None:
     out = toolkit.parent / "out"
     assert _say(toolkit) == f"cardiac4d: built {out}/_native.so and {out}/_native_cuda.so"
-    assert _left(toolkit) == ["_native.so", "_native_cuda.so"]
+    assert _left(toolkit) == ["_native.so", "_native_cuda.so", "_native_cuda_registers.json"]
     lines = (toolkit.parent / "log").read_text().splitlines()
     compiled = [line for line in lines if line.startswith(f"{toolkit}/bin/nvcc")]
     assert len(compiled) == len(list((sources.CSRC / "cuda").glob("*.cu")))
@@ -216,20 +214,41 @@ def test_library_builds_from_scratch_and_loads_without_cuda(tmp_path: Path, monk
     assert run_python("-c", code, cwd=tmp_path) == f"True {torch.version.cuda}\n"
 
 
-@needs_nvcc
-@pytest.mark.slow
-@pytest.mark.parametrize("architecture", ["75", "80", "90"])
-@pytest.mark.parametrize("unit", UNITS)
-def test_no_kernel_spills_registers(unit: str, architecture: str, tmp_path: Path) -> None:
-    flags = [*sources.NVCC_FLAGS, *cuda_build.architecture_flags(architecture), "-Xptxas", "-v"]
-    said = toolchain.run(
-        [str(toolchain.find_nvcc()), *flags, "-c", str(sources.CSRC / "cuda" / unit), "-o", str(tmp_path / "unit.o")]
-    )
-    kernels = re.findall(
-        r"Compiling entry function '(\w+)'.*?(\d+) bytes spill stores.*?Used (\d+) registers", said, re.S
-    )
-    assert len(kernels) == len(re.findall("Compiling entry function", said)) > 0
-    for name, spilled, registers in kernels:
-        (kernel,) = (kernel for kernel in REGISTERS if f"{len(kernel)}{kernel}" in name)
-        assert int(spilled) == 0, name
-        assert int(registers) <= REGISTERS[kernel], name
+@needs_cuda_library
+def test_no_kernel_spills_registers() -> None:
+    kernels = cuda_registers.registers_of_library()
+    named = sources.architectures_of_library(sources.CUDA_LIBRARY)
+    built_for = {f"sm_{number}" for number in re.findall(r"\d+[af]?", named)}
+    seen = set()
+    for kernel in kernels:
+        (name,) = (name for name in REGISTERS if f"{len(name)}{name}" in kernel["kernel"])
+        seen.add((name, kernel["architecture"]))
+        assert kernel["spilled_bytes"] == 0, kernel
+        assert kernel["registers"] <= REGISTERS[name], kernel
+    assert seen == set(itertools.product(REGISTERS, built_for))
+
+
+SPILLING = """ptxas info    : 0 bytes gmem
+ptxas info    : Compiling entry function '_Z4goodi' for 'sm_80'
+ptxas info    : Function properties for _Z4goodi
+    0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads
+ptxas info    : Used 40 registers, used 0 barriers, 380 bytes cmem[0]
+ptxas info    : Compiling entry function '_Z3badi' for 'sm_90'
+ptxas info    : Function properties for _Z3badi
+    96 bytes stack frame, 96 bytes spill stores, 64 bytes spill loads
+ptxas info    : Used 255 registers, used 1 barriers
+"""
+
+
+def test_words_of_nvcc_are_kept_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    library = tmp_path / "_native_cuda.so"
+    cuda_registers.write_registers(tmp_path, ["", SPILLING])
+    good, bad = cuda_registers.registers_of_library(library)
+    assert good == {"kernel": "_Z4goodi", "architecture": "sm_80", "registers": 40, "spilled_bytes": 0}
+    assert bad == {"kernel": "_Z3badi", "architecture": "sm_90", "registers": 255, "spilled_bytes": 160}
+    cuda_registers.write_registers(tmp_path, [SPILLING.replace("Used 255", "Takes 255")])
+    with pytest.raises(ValueError, match="registers of 1 of 2 kernels"):
+        cuda_registers.registers_of_library(library)
+    monkeypatch.setattr(cuda_registers, "cuda_digest", lambda: "other")
+    with pytest.raises(ValueError, match="of other sources; build the library again"):
+        cuda_registers.registers_of_library(library)

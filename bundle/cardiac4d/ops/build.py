@@ -28,6 +28,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .cuda_build import build_cuda, find_wanted_nvcc
+from .cuda_registers import REGISTERS_FILE
 from .sources import CUDA_LIBRARY, LIBRARY, digest, units
 from .toolchain import BuildError, compile_units, find_compiler, host_options, link
 
@@ -115,9 +116,9 @@ def build_if_possible(output_dir: Path = LIBRARY.parent) -> str:
 
 
 def _remove(output_dir: Path) -> None:
-    """Remove the libraries of an earlier build."""
-    for library in (LIBRARY, CUDA_LIBRARY):
-        (output_dir / library.name).unlink(missing_ok=True)
+    """Remove what an earlier build left."""
+    for file in (LIBRARY, CUDA_LIBRARY, REGISTERS_FILE):
+        (output_dir / file.name).unlink(missing_ok=True)
 
 
 def find_torch() -> Path:
@@ -145,7 +146,7 @@ def find_torch() -> Path:
 def _compile(scratch: Path, torch_dir: Path, compiler: str) -> list[Path]:
     """Compile every translation unit; returns the object files."""
     common = host_options(torch_dir, digest())
-    return compile_units({unit: [compiler, *flags, *common] for unit, flags in units().items()}, scratch)
+    return list(compile_units({unit: [compiler, *flags, *common] for unit, flags in units().items()}, scratch))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

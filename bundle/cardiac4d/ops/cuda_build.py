@@ -11,6 +11,7 @@ import re
 import tempfile
 from pathlib import Path
 
+from .cuda_registers import ASK, write_registers
 from .sources import CUDA_LIBRARY, cuda_digest, cuda_units
 from .toolchain import BuildError, compile_units, find_cuda_runtime, find_nvcc, host_options, link
 
@@ -52,7 +53,7 @@ def architecture_flags(architectures: str) -> list[str]:
 
 
 def build_cuda(output_dir: Path, torch_dir: Path, compiler: str, nvcc: str) -> Path:
-    """Compile and link the CUDA library.
+    """Compile and link the CUDA library, and keep beside it what nvcc said of its kernels, see ``cuda_registers.py``.
 
     Args:
         output_dir: the folder that receives it; there must be none of an earlier build.
@@ -68,12 +69,14 @@ def build_cuda(output_dir: Path, torch_dir: Path, compiler: str, nvcc: str) -> P
     """
     library = output_dir / CUDA_LIBRARY.name
     architectures = os.environ.get("CARDIAC4D_CUDA_ARCHS") or ARCHITECTURES
-    device = [nvcc, "-ccbin", compiler, *architecture_flags(architectures)]
+    device = [nvcc, "-ccbin", compiler, ASK, *architecture_flags(architectures)]
     host = [compiler, f'-DC4D_ARCHITECTURES="{architectures}"', *host_options(torch_dir, cuda_digest())]
     commands = {unit: [*(device if unit.suffix == ".cu" else host), *flags] for unit, flags in cuda_units().items()}
     with tempfile.TemporaryDirectory(dir=output_dir, prefix=".build-") as scratch:
         linked = Path(scratch) / library.name
         runtime = str(find_cuda_runtime(nvcc))  # kept inside
-        link(compiler, compile_units(commands, Path(scratch)), linked, torch_dir, cuda_digest(), runtime)
+        objects = compile_units(commands, Path(scratch))
+        link(compiler, objects, linked, torch_dir, cuda_digest(), runtime)
+        write_registers(output_dir, objects.values())
         linked.replace(library)
     return library

@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -70,7 +70,7 @@ def host_options(torch_dir: Path, digest: str) -> list[str]:
     return [f'-DC4D_SOURCES="{digest}"', "-isystem", str(torch_dir / "include"), *names]
 
 
-def compile_units(commands: Mapping[Path, Sequence[str]], scratch: Path) -> list[Path]:
+def compile_units(commands: Mapping[Path, Sequence[str]], scratch: Path) -> dict[Path, str]:
     """Compile translation units, as many at a time as there are cores.
 
     Args:
@@ -78,22 +78,21 @@ def compile_units(commands: Mapping[Path, Sequence[str]], scratch: Path) -> list
         scratch: the folder that receives the object files.
 
     Returns:
-        The object files.
+        The object files, and what the compiler said of each.
 
     Raises:
         BuildError: if a compiler fails.
     """
 
-    def compile_unit(source: Path) -> Path:
+    def compile_unit(source: Path) -> tuple[Path, str]:
         target = scratch / f"{source.stem}.o"
-        run([*commands[source], "-c", str(source), "-o", str(target)])
-        return target
+        return target, run([*commands[source], "-c", str(source), "-o", str(target)])
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(compile_unit, commands))
+        return dict(pool.map(compile_unit, commands))
 
 
-def link(compiler: str, objects: Sequence[Path], library: Path, torch_dir: Path, digest: str, *more: str) -> None:
+def link(compiler: str, objects: Iterable[Path], library: Path, torch_dir: Path, digest: str, *more: str) -> None:
     """Link objects with torch's libraries by name alone: whichever torch is running resolves them.
 
     ``libtorch.so`` is but an umbrella: nothing in it is used, yet it brings the others along, those for CUDA where they
