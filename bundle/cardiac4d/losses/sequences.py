@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..conventions import NOT_ANNOTATED
+from ..ops.head_input import HeadInput
 
 FRAMES = (0, 5, 2, 3, 4, 1)
 """Views ``(N, C, H, W, D, T)`` as frames, ``(N, T, H, W, D, C)``, and back: as the kernels for CUDA leave logits."""
@@ -22,12 +23,13 @@ def host_sees(x: Tensor) -> bool:
     return x.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
-def as_sequence(scores: Tensor, name: str = "logits") -> Tensor:
+def as_sequence(scores: Tensor | HeadInput, name: str = "logits") -> Tensor:
     """Return ``scores`` as a plain tensor with a time axis.
 
     Args:
         scores: ``(N, C, H, W, D, T)``, or ``(N, C, H, W, D)`` from a 3D network, taken as one frame. A subclass such as
-            MONAI's ``MetaTensor`` is unwrapped, because it slows every operation down and a loss needs no metadata.
+            MONAI's ``MetaTensor`` is unwrapped, because it slows every operation down and a loss needs no metadata. Of
+            what a network left to its loss the logits are computed.
         name: what to call it in an error.
 
     Returns:
@@ -36,6 +38,8 @@ def as_sequence(scores: Tensor, name: str = "logits") -> Tensor:
     Raises:
         ValueError: if the number of axes is neither 6 nor 5, or an axis is empty.
     """
+    if isinstance(scores, HeadInput):
+        scores = scores.logits()
     if type(scores) is not Tensor:
         scores = scores.as_subclass(Tensor)
     if scores.ndim == 5:

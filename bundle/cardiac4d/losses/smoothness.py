@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..ops.head_input import HeadInput
 from .sequences import as_sequence, softmax
 
 Norm = Literal["squared_l2", "l2", "l1"]
@@ -121,7 +122,7 @@ class TemporalSmoothnessLoss(nn.Module):
 
     def forward(
         self,
-        logits: Tensor,
+        logits: Tensor | HeadInput,
         label: Tensor | None = None,
         *,
         full_cycle: bool | Sequence[bool] | Tensor | None = None,
@@ -130,7 +131,7 @@ class TemporalSmoothnessLoss(nn.Module):
         """Compute the loss.
 
         Args:
-            logits: ``(N, C, H, W, D, T)`` or ``(N, C, H, W, D)``.
+            logits: ``(N, C, H, W, D, T)`` or ``(N, C, H, W, D)``; or what a network left to its loss.
             label: not used; MONAI's trainers pass one to every loss.
             full_cycle: overrides ``cyclic``, for all samples or one flag per sample.
             probabilities: the softmax over channels has been taken already; not together with ``on_logits``.

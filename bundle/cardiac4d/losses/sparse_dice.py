@@ -9,11 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from ..conventions import NOT_ANNOTATED
+from ..ops.head_input import HeadInput
 from .sequences import annotated_frames, as_sequence, as_sparse_label, host_sees, softmax
 
 
 def sparse_dice_loss(
-    scores: Tensor,
+    scores: Tensor | HeadInput,
     label: Tensor,
     *,
     include_background: bool = True,
@@ -176,8 +177,8 @@ class SparseDiceLoss(nn.Module):
         self.smooth_nr = smooth_nr
         self.smooth_dr = smooth_dr
 
-    def forward(self, logits: Tensor, label: Tensor, *, probabilities: bool = False) -> Tensor:
-        """See :func:`sparse_dice_loss`."""
+    def forward(self, logits: Tensor | HeadInput, label: Tensor, *, probabilities: bool = False) -> Tensor:
+        """See :func:`sparse_dice_loss`; also of what a network left to its loss."""
         return sparse_dice_loss(
             logits,
             label,

@@ -87,7 +87,7 @@ class SparseSequenceLoss(nn.Module):
     def _separate_terms(
         self, logits: Tensor | HeadInput, label: Tensor, full_cycle: bool | Sequence[bool] | Tensor | None
     ) -> Terms:
-        logits = as_sequence(logits.logits() if isinstance(logits, HeadInput) else logits)
+        logits = as_sequence(logits)
         shared = not self.smoothness.on_logits
         scores = softmax(logits) if shared else logits
         dice = self.dice(scores, label, probabilities=shared)
