@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..ops.fused import softmax_sums
 from ..ops.fusion import fuses_softmax_sums
 from ..ops.head_input import HeadInput
+from ..ops.layout import as_kernels_want
 from ..ops.settings import chosen_backend
 from .sequences import as_byte_label, as_sequence, demand_classes
 from .smoothness import TemporalSmoothnessLoss, smoothness_of_sums
@@ -62,8 +63,9 @@ def fused_terms(
     """
     x, weight, bias = scores[:3] if isinstance(scores, HeadInput) else (as_sequence(scores), None, None)
     classes = x.shape[1] if weight is None else weight.shape[0]
-    target = as_byte_label(label, x[:, :1].expand(-1, classes, *x.shape[2:]))
-    sums = softmax_sums(x, weight, bias, target, squared=dice.squared_denominator)
+    # In the layout of the kernels here, so that forward and backward share the copies.
+    target = as_kernels_want(as_byte_label(label, x[:, :1].expand(-1, classes, *x.shape[2:])))
+    sums = softmax_sums(as_kernels_want(x), weight, bias, target, squared=dice.squared_denominator)
     overlap, size, change, counts = sums.split([classes, classes, 1, 2], dim=2)
     num_annotated, num_wrong = counts.detach().unbind(dim=2)
     demand_classes(num_wrong.sum() == 0, target, classes)
