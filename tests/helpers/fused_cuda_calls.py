@@ -16,6 +16,7 @@ from cardiac4d.ops.reference import conv4d_reference
 EPS = 1e-5
 LIMITS = {torch.float32: 1e-5, torch.bfloat16: 2e-2, torch.float16: 3e-3}
 """The largest error of a result, relative to its largest value: half types round what lies between the layers."""
+TF32_LIMIT = 2e-3
 AXES = (2, 3, 4, 5)
 
 

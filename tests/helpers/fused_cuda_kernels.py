@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from cardiac4d.ops.layout import from_frames, to_frames
-from tests.helpers.cpu_kernels import DTYPES
+from tests.helpers.cpu_kernels import DTYPES, Shape
 from tests.helpers.cuda_kernels import GUARD, guarded
 from tests.helpers.fused_cuda_calls import EPS, Block
 from tests.helpers.softmax_sums import Head
@@ -99,7 +99,7 @@ class EmulatedFusedKernels:
     def __init__(self, library: Path) -> None:
         self._library: Any = ctypes.CDLL(str(library))
         self._library.c4d_cuda_error.restype = ctypes.c_char_p
-        for name in ("fused_workspace", "block_workspace", "softmax_sums_workspace"):
+        for name in ("fused_workspace", "block_workspace", "conv4d_sums_workspace", "softmax_sums_workspace"):
             getattr(self._library, f"c4d_cuda_{name}").restype = ctypes.c_int64
 
     def _call(self, name: str, memory: _Memory, *arguments: Any) -> None:
@@ -120,6 +120,17 @@ class EmulatedFusedKernels:
         sums, to = memory.take([*x.shape[:2], 2])
         self._call("channel_sums", memory, frames, memory.put(x), to, self._workspace(memory, frames))
         return sums
+
+    def conv4d_sums(
+        self, shape: Shape, x: Tensor, w: Tensor, bias: Tensor | None, precision: str = "fast"
+    ) -> tuple[Tensor, Tensor]:
+        memory, problem = _Memory(), shape.to_c(x.dtype, precision)
+        (y, to), (sums, to_sums) = memory.take(shape.y_shape, x.dtype), memory.take([*shape.y_shape[:2], 2])
+        workspace = memory.workspace(self._library.c4d_cuda_conv4d_sums_workspace(ctypes.byref(problem)))
+        self._call(
+            "conv4d_sums", memory, problem, memory.put(x), memory.put(w), memory.put(bias), to, to_sums, workspace
+        )
+        return y, sums
 
     def upsample_add(self, x: Tensor, skip: Tensor) -> Tensor:
         memory = _Memory()

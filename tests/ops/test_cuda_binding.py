@@ -89,6 +89,17 @@ def test_operators_take_every_dtype_and_an_empty_batch(operators: Any) -> None:
 
 
 @needs_compiler
+@pytest.mark.parametrize("precision", range(TF32 + 1))
+def test_operators_take_every_precision(operators: Any, precision: int) -> None:
+    x, weight, _, options = make_problem("cube")
+    arguments = [*_positional(options)[:-1], precision]
+    y = operators.conv4d(x, weight, None, *arguments)
+    assert_near(y, conv4d_reference(x, weight, **options))
+    assert operators.conv4d_input(list(x.shape), weight, y, *arguments).isfinite().all()
+    assert operators.conv4d_weight(x, list(weight.shape), y, *arguments).isfinite().all()
+
+
+@needs_compiler
 def test_operators_take_views_that_begin_anywhere(operators: Any) -> None:
     x, weight = torch.randn(1, 8, 3, 3, 3, 3).bfloat16(), torch.randn(8, 8, 3, 3, 3, 3).bfloat16()
     shifted = torch.empty(x.numel() + 1, dtype=x.dtype)[1:].view(1, 3, 3, 3, 3, 8)

@@ -14,8 +14,18 @@ from cardiac4d.ops.backend import TF32
 from cardiac4d.ops.layout import from_frames, to_frames
 from cardiac4d.ops.reference import conv4d_reference
 from tests.helpers.backends import needs_compiler
-from tests.helpers.cuda_kernels import emulation_of
-from tests.helpers.fused_cuda_calls import LIMITS, Block, check, draw_block, expected_block, sums_of, upsampled
+from tests.helpers.cpu_kernels import Shape
+from tests.helpers.cuda_kernels import draw, emulation_of
+from tests.helpers.fused_cuda_calls import (
+    LIMITS,
+    TF32_LIMIT,
+    Block,
+    check,
+    draw_block,
+    expected_block,
+    sums_of,
+    upsampled,
+)
 
 pytestmark = needs_compiler
 
@@ -35,7 +45,12 @@ MANY_TILES = {
     "40_streamed": ((2, 40, 9, 3, 3, 2), 8),
 }
 """Blocks on tensor cores: every tile, cut on every axis, more tiles than blocks of threads."""
-TF32_LIMIT = 2e-3
+LAYERS = {
+    "8_to_8": Shape((9, 9, 18, 9), (8, 8), padding=1),
+    "8_to_24": Shape((9, 5, 5, 5), (8, 24), padding=(1, 0, 2, 1)),
+    "40_to_16": Shape((2, 3, 4, 3), (40, 16), batch=2, padding=1),
+}
+"""Convolutions on tensor cores; the second one has more blocks of output channels than warps for them."""
 SIZES = [(7, 6, 5, 3), (1, 2, 3, 1), (8, 4, 2, 6)]
 
 
@@ -211,6 +226,30 @@ def test_convolution_with_sums_is_the_convolution(operators: Any, channels: int)
     y, sums = operators.conv4d_sums(x, weight, None, *options)
     assert torch.equal(y, operators.conv4d(x, weight, None, *options))
     check(sums, sums_of(y), 1e-6)
+
+
+def _is_one_with_its_sums(operators: Any, shape: Shape, dtype: torch.dtype, precision: int = 0) -> None:
+    x, weight, bias = draw("forward", shape, dtype)
+    stride, padding = (
+        [number] * 4 if isinstance(number, int) else list(number) for number in (shape.stride, shape.padding)
+    )
+    options = stride, padding, [1] * 4, 1, precision
+    y, sums = operators.conv4d_sums(x, weight, bias, *options)
+    assert torch.equal(y, operators.conv4d(x, weight, bias, *options))
+    check(sums, sums_of(y), 1e-6)
+    assert is_frames(y)
+
+
+def test_layer_on_tensor_cores_gives_its_sums(operators: Any) -> None:
+    _is_one_with_its_sums(operators, Shape((2, 5, 3, 3), (8, 16), batch=2, padding=1), torch.bfloat16)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers_on_tensor_cores_give_their_sums(operators: Any, name: str) -> None:
+    for dtype in (torch.bfloat16, torch.float16):
+        _is_one_with_its_sums(operators, LAYERS[name], dtype)
+    _is_one_with_its_sums(operators, LAYERS[name], torch.float32, TF32)
 
 
 def test_sums_are_of_pieces_that_lose_nothing_to_a_mean(operators: Any) -> None:

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from cardiac4d.ops.reference import conv4d_reference
 from tests.helpers.backends import needs_compiler
-from tests.helpers.cuda_kernels import build_with_bug, emulation_of
-from tests.helpers.fused_cuda_calls import LIMITS, check, draw_block, expected_block, sums_of, upsampled
+from tests.helpers.cpu_kernels import Shape, reference
+from tests.helpers.cuda_kernels import build_with_bug, draw, emulation_of
+from tests.helpers.fused_cuda_calls import LIMITS, TF32_LIMIT, check, draw_block, expected_block, sums_of, upsampled
 from tests.helpers.fused_cuda_kernels import EmulatedFusedKernels
 
 pytestmark = needs_compiler
@@ -31,6 +32,32 @@ def _sums(kernels: EmulatedFusedKernels) -> Pairs:
     for channels, dtype in ((8, torch.bfloat16), (3, torch.float16), (20, torch.float32), (136, torch.float32)):
         x = torch.randn(2, channels, 9, 7, 10, 3).to(dtype)
         yield kernels.channel_sums(x), sums_of(x), 1e-6
+
+
+def _layer_sums(kernels: EmulatedFusedKernels, shape: Shape, dtype: torch.dtype, precision: str = "fast") -> Pairs:
+    """A convolution and the sums of its rounded result."""
+    operands = draw("forward", shape, dtype)
+    for bias in (operands[2], None):
+        y, sums = kernels.conv4d_sums(shape, *operands[:2], bias, precision)
+        limit = TF32_LIMIT if precision == "tf32" else LIMITS[dtype]
+        yield y, reference("forward", shape, *operands[:2], bias), limit
+        yield sums, sums_of(y), 1e-6
+
+
+def _layers_with_sums(kernels: EmulatedFusedKernels) -> Pairs:
+    yield from _layer_sums(kernels, Shape((2, 3, 4, 3), (3, 5), padding=1, batch=2), torch.bfloat16)
+    yield from _layer_sums(kernels, Shape((2, 3, 4, 3), (8, 8), padding=1), torch.float32)
+    yield from _layer_sums(kernels, Shape((2, 3, 4, 3), (8, 8), padding=1, batch=2), torch.float16)
+
+
+def _sums_on_tensor_cores(kernels: EmulatedFusedKernels) -> Pairs:
+    for shape in (
+        Shape((9, 5, 18, 5), (8, 8), batch=2, padding=1),
+        Shape((3, 9, 5, 5), (8, 24), padding=(1, 0, 2, 1)),  # more output channels than warps for them
+        Shape((2, 3, 4, 3), (40, 16), padding=1),
+    ):
+        yield from _layer_sums(kernels, shape, torch.bfloat16)
+    yield from _layer_sums(kernels, Shape((2, 5, 4, 5), (8, 16), padding=1), torch.float32, "tf32")
 
 
 def _upsampling(kernels: EmulatedFusedKernels) -> Pairs:
@@ -87,6 +114,8 @@ CHECKS: dict[str, Callable[[EmulatedFusedKernels], Pairs]] = {
     "separate_block": _separate_block,
     "tensor_cores": _block_on_tensor_cores,
     "streamed": _streamed_block,
+    "layers_with_sums": _layers_with_sums,
+    "sums_on_tensor_cores": _sums_on_tensor_cores,
 }
 
 
@@ -103,17 +132,18 @@ def run(kernels: EmulatedFusedKernels, library: Path, name: str) -> None:
     assert all(torch.equal(there, back) for there, back in zip(*results, strict=True))
 
 
-@pytest.mark.parametrize("name", ["sums", "upsampling", "softmax", "separate_block"])
+@pytest.mark.parametrize("name", ["sums", "upsampling", "softmax", "separate_block", "layers_with_sums"])
 def test_kernels_between_guards(kernels: EmulatedFusedKernels, cuda_library: Path, name: str) -> None:
     run(kernels, cuda_library, name)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["tensor_cores", "streamed"])
+@pytest.mark.parametrize("name", ["tensor_cores", "streamed", "sums_on_tensor_cores"])
 def test_kernels_on_tensor_cores_between_guards(kernels: EmulatedFusedKernels, cuda_library: Path, name: str) -> None:
     run(kernels, cuda_library, name)
 
 
+SUMS = "sums_on_tensor_cores"
 MUTANTS = {
     "rows that nobody waits for": ("channel_work.h", "    __syncthreads();\n    if (static", "    if (static", "sums"),
     "no barrier before the next job": ("channel_work.h", "__syncthreads();  // before", "// before", "sums"),
@@ -165,6 +195,15 @@ MUTANTS = {
     ),
     "one plane for all": ("mma_kernels.h", "tile, first + plane, inside", "tile, first, inside", "tensor_cores"),
     "no residual": ("mma_fusion.h", "if (residual == nullptr) return;", "return;", "tensor_cores"),
+    "sums of several blocks in one": ("mma_kernels.h", "sizes.out_blocks <= Work::kWarpsOut", "true", SUMS),
+    "sums of what is not stored": ("mma_tile.h", "pair[0] = rounded<typename Work::Storage>(pair[0]), ", "", SUMS),
+    "sums of the neighbour": ("mma_fusion.h", "sums[i] += pair[i], sums", "sums[i] += pair[0], sums", SUMS),
+    "pieces in the convolution's memory": (
+        "fused.cu",
+        "C4D_CUDA_FORWARD) + 15) / 16 * 16",
+        "C4D_CUDA_FORWARD) * 0",
+        SUMS,
+    ),
     "sums in front of the ReLU": (
         "mma_fusion.h",
         "normal <= 0 ? 0.0f : pair",

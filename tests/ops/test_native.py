@@ -247,7 +247,7 @@ def test_only_what_a_gradient_needs_is_saved() -> None:
         ({4: [1, -1, 1, 1]}, "must not be negative"),
         ({5: [1, 1, 2**63 - 1, 1]}, r"must be below 2\*\*31"),
         ({6: 4}, "do not fit groups"),
-        ({7: 3}, "precision must be 0, 1 or 2"),
+        ({7: 4}, "precision must be 0, 1, 2 or 3"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -55,7 +55,7 @@ inline void check_options(const Options& o) {
                     "conv4d: stride, dilation and padding must be below 2**31");
   }
   STD_TORCH_CHECK(o.groups >= 1, "conv4d: groups must be positive");
-  STD_TORCH_CHECK(o.precision >= C4D_FAST && o.precision <= C4D_DIRECT, "conv4d: precision must be 0, 1 or 2");
+  STD_TORCH_CHECK(o.precision >= C4D_FAST && o.precision <= C4D_TF32, "conv4d: precision must be 0, 1, 2 or 3");
 }
 
 // The problem of a forward input and a weight of these sizes; the kernels see only problems that passed here.

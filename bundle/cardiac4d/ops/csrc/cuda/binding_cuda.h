@@ -97,21 +97,37 @@ inline Tensor workspace_for(const c4d_problem& problem, int operation, const Ten
 
 inline void check_launch(int status) { STD_TORCH_CHECK(status == 0, "conv4d: ", c4d_cuda_error(status)); }
 
+inline std::optional<Tensor> plain_bias(const std::optional<Tensor>& bias, const Tensor& like, int64_t channels) {
+  if (!bias) return std::nullopt;
+  return plain(*bias, "bias", like, {channels});
+}
+
+inline const void* data_or_null(const std::optional<Tensor>& tensor) {
+  return tensor ? tensor->const_data_ptr() : nullptr;
+}
+
+// A forward problem, its operands as the kernels want them, and memory for its result.
+struct CudaForward {
+  c4d_problem problem;
+  Tensor x, w;
+  std::optional<Tensor> b;
+  Tensor y;
+
+  CudaForward(const Tensor& input, const Tensor& weight, const std::optional<Tensor>& bias, const Options& options)
+      : problem(describe(sizes_of(input), sizes_of(weight), options, dtype_of(input))),
+        x(frames(input, "input", input, sizes_of(input))), w(plain(weight, "weight", input, sizes_of(weight))),
+        b(plain_bias(bias, input, problem.out_channels)), y(empty_frames(input, output_size(problem))) {}
+};
+
 inline Tensor cuda_conv4d(const Tensor& input, const Tensor& weight, const std::optional<Tensor>& bias,
                           const Sizes& stride, const Sizes& padding, const Sizes& dilation, int64_t groups,
                           int64_t precision) {
   const DeviceGuard guard(input.get_device_index());
-  const Sizes input_size = sizes_of(input), weight_size = sizes_of(weight);
-  const c4d_problem problem =
-      describe(input_size, weight_size, {stride, padding, dilation, groups, precision}, dtype_of(input));
-  const Tensor x = frames(input, "input", input, input_size), w = plain(weight, "weight", input, weight_size);
-  std::optional<Tensor> b;
-  if (bias) b = plain(*bias, "bias", input, {problem.out_channels});
-  const Tensor y = empty_frames(input, output_size(problem));
-  const Tensor workspace = workspace_for(problem, C4D_CUDA_FORWARD, input);
-  check_launch(c4d_cuda_forward(&problem, x.const_data_ptr(), w.const_data_ptr(), b ? b->const_data_ptr() : nullptr,
-                                y.mutable_data_ptr(), workspace.mutable_data_ptr(), current_stream(input)));
-  return y;
+  const CudaForward call(input, weight, bias, {stride, padding, dilation, groups, precision});
+  const Tensor workspace = workspace_for(call.problem, C4D_CUDA_FORWARD, input);
+  check_launch(c4d_cuda_forward(&call.problem, call.x.const_data_ptr(), call.w.const_data_ptr(), data_or_null(call.b),
+                                call.y.mutable_data_ptr(), workspace.mutable_data_ptr(), current_stream(input)));
+  return call.y;
 }
 
 inline Tensor cuda_conv4d_input(const Sizes& input_size, const Tensor& weight, const Tensor& grad_output,

@@ -13,8 +13,12 @@
 
 namespace c4d_binding {
 
-inline c4d_frames frames_of(const Sizes& size, int32_t dtype) {
+inline void check_fused_dtype(int32_t dtype) {
   STD_TORCH_CHECK(dtype != C4D_FLOAT64, "cardiac4d: no fused kernel for CUDA computes in float64");
+}
+
+inline c4d_frames frames_of(const Sizes& size, int32_t dtype) {
+  check_fused_dtype(dtype);
   return {size[0], size[1], {size[2], size[3], size[4], size[5]}, dtype};
 }
 
@@ -49,15 +53,6 @@ inline Tensor plain_aligned(const Tensor& tensor, const char* name, const Tensor
   return copy;
 }
 
-inline std::optional<Tensor> plain_bias(const std::optional<Tensor>& bias, const Tensor& like, int64_t channels) {
-  if (!bias) return std::nullopt;
-  return plain(*bias, "bias", like, {channels});
-}
-
-inline const void* data_or_null(const std::optional<Tensor>& tensor) {
-  return tensor ? tensor->const_data_ptr() : nullptr;
-}
-
 inline double* doubles(const Tensor& tensor) { return static_cast<double*>(tensor.mutable_data_ptr()); }
 inline float* floats(const Tensor& tensor) { return static_cast<float*>(tensor.mutable_data_ptr()); }
 
@@ -78,14 +73,14 @@ inline std::tuple<Tensor, Tensor> cuda_conv4d_sums(const Tensor& input, const Te
                                                    const Sizes& padding, const Sizes& dilation, int64_t groups,
                                                    int64_t precision) {
   const DeviceGuard guard(input.get_device_index());
-  const Tensor y = cuda_conv4d(input, weight, bias, stride, padding, dilation, groups, precision);
-  const Sizes size = sizes_of(y);
-  const c4d_frames frames = frames_of(size, dtype_of(y));
-  const Tensor sums = cuda_sums_for(y, size, std::nullopt);
-  const Tensor workspace = bytes(y, c4d_cuda_fused_workspace(&frames));
-  check_launch(c4d_cuda_channel_sums(&frames, y.const_data_ptr(), doubles(sums), workspace.mutable_data_ptr(),
-                                     current_stream(y)));
-  return {y, sums};
+  check_fused_dtype(dtype_of(input));
+  const CudaForward call(input, weight, bias, {stride, padding, dilation, groups, precision});
+  const Tensor sums = cuda_sums_for(call.y, sizes_of(call.y), std::nullopt);
+  const Tensor workspace = bytes(input, c4d_cuda_conv4d_sums_workspace(&call.problem));
+  check_launch(c4d_cuda_conv4d_sums(&call.problem, call.x.const_data_ptr(), call.w.const_data_ptr(),
+                                    data_or_null(call.b), call.y.mutable_data_ptr(), doubles(sums),
+                                    workspace.mutable_data_ptr(), current_stream(input)));
+  return {call.y, sums};
 }
 
 // The parameters of norm, ReLU and convolution; it keeps them alive.

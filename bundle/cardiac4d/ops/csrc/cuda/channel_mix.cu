@@ -198,10 +198,7 @@ int mix(const c4d_problem& p, bool is_gradient, const void* from, const void* w,
 }  // namespace
 
 bool channel_mix_serves(const c4d_problem& p, bool is_gradient) {
-  for (int axis = 0; axis < 4; ++axis) {
-    if (p.kernel[axis] != 1 || p.stride[axis] != 1 || p.padding[axis] != 0) return false;
-  }
-  if (p.groups != 1 || p.in_channels * p.out_channels > kSharedBytes) return false;
+  if (!is_channel_mix(p) || p.in_channels * p.out_channels > kSharedBytes) return false;
   return with_storage(p.dtype, [&](auto type) {
     return with_work<decltype(type)>(p, is_gradient, [](auto work) { return work.shared_bytes() <= kSharedBytes; });
   });

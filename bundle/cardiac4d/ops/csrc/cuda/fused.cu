@@ -3,6 +3,7 @@
 #include "fused.h"
 
 #include "channel_sums.h"
+#include "paths.h"
 #include "pointwise_softmax.h"
 #include "softmax_sums.h"
 #include "upsampling.h"
@@ -25,7 +26,35 @@ bool is_head(const c4d_cuda_head* head) {
   return head->x.channels <= C4D_CUDA_MAX_HEAD && head->classes * ((head->x.channels + 7) / 8 * 8) <= C4D_CUDA_MAX_HEAD;
 }
 
+// The output of a convolution.
+c4d_frames output_of(const c4d_problem& p) {
+  return {p.batch, p.out_channels, {p.out[0], p.out[1], p.out[2], p.out[3]}, p.dtype};
+}
+
+bool has_sums(const c4d_problem* p) { return c4d_is_problem(p) && p->dtype != C4D_FLOAT64; }
+
+// What the convolution needs of the workspace of a convolution with sums; the sums of pieces follow.
+int64_t bytes_before_pieces(const c4d_problem& p) { return (c4d_cuda_workspace(&p, C4D_CUDA_FORWARD) + 15) / 16 * 16; }
+
 }  // namespace
+
+int c4d_cuda_conv4d_sums(const c4d_problem* p, const void* x, const void* w, const void* bias, void* y, double* sums,
+                         void* workspace, void* stream) {
+  if (!has_sums(p)) return C4D_CUDA_BAD_PROBLEM;
+  const c4d_cuda::Path& path = c4d_cuda::path_of(*p, C4D_CUDA_FORWARD);
+  void* pieces = static_cast<char*>(workspace) + bytes_before_pieces(*p);
+  if (path.forward_sums != nullptr) return path.forward_sums(*p, x, w, bias, y, sums, workspace, pieces, stream);
+  const int status = path.forward(*p, x, w, bias, y, workspace, stream);
+  return status == 0 ? c4d_cuda::channel_sums(output_of(*p), y, sums, pieces, stream) : status;
+}
+
+int64_t c4d_cuda_conv4d_sums_workspace(const c4d_problem* p) {
+  if (!has_sums(p)) return 0;
+  const c4d_cuda::Path& path = c4d_cuda::path_of(*p, C4D_CUDA_FORWARD);
+  const int64_t pieces = path.forward_sums != nullptr ? path.pieces_bytes(*p)
+                                                      : c4d_cuda::channel_sums_workspace(output_of(*p));
+  return bytes_before_pieces(*p) + pieces;
+}
 
 int c4d_cuda_channel_sums(const c4d_frames* f, const void* x, double* sums, void* workspace, void* stream) {
   return are_frames(f) ? c4d_cuda::channel_sums(*f, x, sums, workspace, stream) : C4D_CUDA_BAD_PROBLEM;

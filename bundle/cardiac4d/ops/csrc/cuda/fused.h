@@ -17,9 +17,14 @@ typedef struct {
 } c4d_frames;
 
 // Tensors, weights and bias are of one dtype; what belongs to a normalisation is float, sums are double (N, C, 2): of
-// each channel its sum, and its sum of squares. Every workspace has c4d_cuda_fused_workspace bytes.
+// each channel its sum, and its sum of squares. Where nothing else is said, a workspace has c4d_cuda_fused_workspace
+// bytes.
 
 int c4d_cuda_channel_sums(const c4d_frames*, const void* x, double* sums, void* workspace, void* stream);
+// y = the convolution, and the sums of y; not in float64. The workspace has c4d_cuda_conv4d_sums_workspace bytes.
+int c4d_cuda_conv4d_sums(const c4d_problem*, const void* x, const void* w, const void* bias /* or NULL */, void* y,
+                         double* sums, void* workspace, void* stream);
+int64_t c4d_cuda_conv4d_sums_workspace(const c4d_problem*);  // on the current device
 // y = skip + x repeated twice along H, W, D and T; the frames are those of y, x has half their size, rounded up.
 int c4d_cuda_upsample_add(const c4d_frames*, const void* x, const void* skip, void* y, void* stream);
 // dx = the sums of dy over the copies of each element; the frames are those of dy.

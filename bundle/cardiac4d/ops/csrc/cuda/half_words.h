@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Neighbouring half numbers as words: how lanes hold weights, and how they store results.
+// Words of two half numbers, or of one in TF32: how lanes hold weights, and how they store results.
 #ifndef CARDIAC4D_CUDA_HALF_WORDS_H
 #define CARDIAC4D_CUDA_HALF_WORDS_H
 
 #include "launch.h"
+#include "ptx.h"
 #include "storage.h"
+#include "tensor_cores.h"
 
 namespace c4d_cuda {
 
@@ -20,7 +22,8 @@ __device__ inline void load_words(const uint32_t* from, uint32_t& first, uint32_
   second = static_cast<uint32_t>(both >> 32);
 }
 
-// Weights in an order of their own: each word holds two numbers, order.number(i, 0) and order.number(i, 1).
+// Weights in an order of their own: each word holds two numbers, order.number(i, 0) and order.number(i, 1); or one,
+// which is rounded to TF32.
 template <class Order_>
 struct PackWords {
   using Order = Order_;
@@ -32,10 +35,21 @@ constexpr int kThreadsOfPacking = 128;
 
 template <class Work>
 __global__ void __launch_bounds__(kThreadsOfPacking) pack_words(const Work work) {
+#ifdef C4D_HAS_TENSOR_CORES
+  using Storage = typename Work::Order::Storage;
   const int64_t step = int64_t(gridDim.x) * kThreadsOfPacking;
   for (int64_t i = blockIdx.x * int64_t(kThreadsOfPacking) + threadIdx.x; i < work.order.count(); i += step) {
-    work.packed[i] = pack_pair<typename Work::Order::Storage>(work.order.number(i, 0), work.order.number(i, 1));
+    if constexpr (sizeof(Storage) == 2) {
+      work.packed[i] = pack_pair<Storage>(work.order.number(i, 0), work.order.number(i, 1));
+    } else {
+      const float number = work.order.number(i, 0);
+      uint32_t word[1];
+      memcpy(word, &number, sizeof number);
+      round_to_tf32(word);
+      work.packed[i] = word[0];
+    }
   }
+#endif
 }
 
 template <class Order>

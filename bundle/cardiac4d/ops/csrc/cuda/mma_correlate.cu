@@ -19,8 +19,8 @@ int correlate(const c4d_problem& p, bool is_gradient, const void* from, const vo
 bool mma_serves(const c4d_problem& p, bool is_gradient) {
   if (p.dtype == C4D_FLOAT64 || (p.dtype == C4D_FLOAT32 && p.precision != C4D_TF32)) return false;
   return is_cube_of_octets(p) && with_half_or_float(p.dtype, [&](auto storage) {
-    const int in_blocks = sizes_of<decltype(storage)>(p, is_gradient).in_blocks;
-    return with_work<decltype(storage), NotFused>(in_blocks, [&](auto work) { return fits(work, in_blocks); });
+    const Sizes sizes = sizes_of<decltype(storage)>(p, is_gradient);
+    return with_work<decltype(storage), NotFused>(sizes, [&](auto work) { return fits(work, sizes.in_blocks); });
   });
 }
 

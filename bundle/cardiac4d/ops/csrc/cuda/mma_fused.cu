@@ -13,12 +13,21 @@ int64_t mma_pieces_bytes(const c4d_problem& p) {
   return smallest.jobs() * p.out_channels * 2 * int64_t(sizeof(double));
 }
 
+int mma_forward_sums(const c4d_problem& p, const void* x, const void* w, const void* bias, void* y, double* sums,
+                     void* workspace, void* pieces, void* stream) {
+  return with_half_or_float(p.dtype, [&](auto storage) {
+    using S = decltype(storage);
+    const ForwardSums fusion{static_cast<double*>(pieces)};
+    return correlate<S>(p, false, x, w, bias, y, fusion, sums, workspace, stream);
+  });
+}
+
 int mma_norm_relu_forward(const c4d_problem& p, const void* x, const float* scale, const float* shift, const void* w,
                           const void* bias, const void* residual, void* y, double* sums, void* workspace, void* pieces,
                           void* stream) {
   return with_half_or_float(p.dtype, [&](auto storage) {
     using S = decltype(storage);
-    const NormReluForward<S> fusion{scale, shift, static_cast<const S*>(residual), static_cast<double*>(pieces)};
+    const NormReluForward<S> fusion{{static_cast<double*>(pieces)}, scale, shift, static_cast<const S*>(residual)};
     return correlate<S>(p, false, x, w, bias, y, fusion, sums, workspace, stream);
   });
 }

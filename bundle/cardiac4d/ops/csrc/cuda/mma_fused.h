@@ -7,9 +7,12 @@
 
 namespace c4d_cuda {
 
-// They serve a problem with as many channels on both sides that mma_serves, forward and backward. scale and shift are
-// (N, C), sums (N, C, 2); the workspace is that of mma.h, `pieces` has mma_pieces_bytes.
+// They serve a problem that mma_serves, forward and backward; those with a norm if it has as many channels on both
+// sides. scale and shift are (N, C), sums (N, C, 2); the workspace is that of mma.h, `pieces` has mma_pieces_bytes.
 int64_t mma_pieces_bytes(const c4d_problem& p);
+// y = conv(x, w) + bias (or null), and the sums of y.
+int mma_forward_sums(const c4d_problem& p, const void* x, const void* w, const void* bias, void* y, double* sums,
+                     void* workspace, void* pieces, void* stream);
 // y = conv(max(0, x * scale + shift), w) + bias + residual (or null), and the sums of y. y may be the residual.
 int mma_norm_relu_forward(const c4d_problem& p, const void* x, const float* scale, const float* shift, const void* w,
                           const void* bias, const void* residual, void* y, double* sums, void* workspace, void* pieces,

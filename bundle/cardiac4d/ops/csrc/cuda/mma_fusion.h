@@ -19,22 +19,28 @@ struct NotFused {
 };
 
 // Sums of what is stored, and of its squares.
+struct ForwardSums {
+  static constexpr bool kNormalises = false, kSums = true;
+  double* pieces;
+
+  __device__ void finish(int64_t, float (&)[2]) const {}
+  __device__ void add(int64_t, int64_t, const float (&pair)[2], float (&sums)[4]) const {
+    for (int i = 0; i < 2; ++i) sums[i] += pair[i], sums[2 + i] += pair[i] * pair[i];
+  }
+};
+
+// The same behind norm and ReLU of the input, and with a residual.
 template <class Storage>
-struct NormReluForward {
-  static constexpr bool kNormalises = true, kSums = true;
+struct NormReluForward : ForwardSums {
+  static constexpr bool kNormalises = true;
   const float *scale, *shift;
   const Storage* residual;  // nothing to add: null
-  double* pieces;
 
   __device__ void finish(int64_t place, float (&pair)[2]) const {
     if (residual == nullptr) return;
     float more[2];
     load_pair(residual + place, more);
     pair[0] += more[0], pair[1] += more[1];
-  }
-  __device__ void add(int64_t place, int64_t number, const float (&pair)[2], float (&sums)[4]) const {
-    static_cast<void>(place), static_cast<void>(number);
-    for (int i = 0; i < 2; ++i) sums[i] += pair[i], sums[2 + i] += pair[i] * pair[i];
   }
 };
 

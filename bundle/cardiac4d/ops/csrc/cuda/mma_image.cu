@@ -9,92 +9,35 @@
 //
 // A warp computes 8 rows (W) of 32 voxels, and goes through the 10 rows around them: the blocks of a row are read from
 // shared memory once, and multiplied with all taps along W. All weights stay in registers. A block of threads walks
-// along H with four planes in shared memory: three are read, while the next one passes through registers, since voxel
-// pairs that begin in the padding lie at no multiple of four bytes in memory.
-#include "frames.h"
-#include "half_words.h"
-#include "launch.h"
+// along H with four planes in shared memory: three are read, while the next one passes through registers.
 #include "mma_image.h"
+
+#include "channel_sums.h"
+#include "half_words.h"
+#include "image_sums.h"
+#include "mma_image_planes.h"
 #include "ptx.h"
-#include "storage.h"
 #include "tensor_cores.h"
-#include "walk.h"
 
 namespace c4d_cuda {
 namespace {
 
-constexpr int kTileW = 8, kTileT = 4, kTileD = 32;  // a warp per frame
-constexpr int kThreads = 32 * kTileT;
-constexpr int kResident = 3;  // blocks that a multiprocessor's registers hold
-constexpr int kSpanW = kTileW + 2, kSpanT = kTileT + 2;
-constexpr int kRowWords = kTileD / 2 + 1;  // a word: two voxels
-constexpr int kPlaneWords = kSpanW * kSpanT * kRowWords;
-constexpr int kWordsOfThread = (kPlaneWords + kThreads - 1) / kThreads;
-// Two rows that a warp reads at once lie in different banks: frames follow each other at 170 words, planes at 1024.
-constexpr int kSlots = 4, kSlotWords = 1024;
-constexpr int kSharedBytes = kSlots * kSlotWords * 4;
-static_assert(kWordsOfThread * kThreads <= kSlotWords, "every thread copies as many words; nobody reads the last few");
-constexpr int kRowsOfTap = 9;                               // rows of the input (H x T) at one tap along W
+constexpr int kResident = 3;   // blocks that a multiprocessor's registers hold
+constexpr int kRowsOfTap = 9;  // rows of the input (H x T) at one tap along W
 constexpr int kBlocksOfTap = 5, kWeights = 3 * 2 * kBlocksOfTap;  // words of a lane
 
-template <class Storage_>
+// With or without the sums that the next norm needs.
+template <class Storage_, bool kHasSums_ = false>
 struct MmaImage {
   using Storage = Storage_;
+  [[maybe_unused]] static constexpr bool kHasSums = kHasSums_;
   Grid grid;  // groups: blocks of output channels
   int from[4], lead[4], out_channels;  // lead: zeros before the first voxel
   const Storage *x, *bias;             // no bias: null
   const uint32_t* weights;             // packed, see Order
   Storage* y;
+  double* pieces;  // sums of each job, (8, 2); together (N, tiles, C, 2)
 };
-
-// The words of a plane that a thread copies, the same in every plane.
-struct Words {
-  int first[kWordsOfThread];  // from the first voxel of the plane at the tile's first frame
-  unsigned is_inside;         // two bits per word
-};
-
-template <class Work>
-__device__ Words words_of_thread(const Work& work, const TileOfGrid& tile) {
-  const int(&from)[4] = work.from;
-  Words words{};
-#pragma unroll
-  for (int i = 0; i < kWordsOfThread; ++i) {
-    const int word = threadIdx.x + i * kThreads, row = word / kRowWords;
-    const int d = tile.d - work.lead[kD] + word % kRowWords * 2;
-    const int w = tile.w - work.lead[kW] + row % kSpanW, t = tile.t - work.lead[kT] + row / kSpanW;
-    const bool is_row = w >= 0 && w < from[kW] && t >= 0 && t < from[kT];
-    words.first[i] = (row / kSpanW * from[kH] * from[kW] + w) * from[kD] + d;
-    words.is_inside |= (is_row && d >= 0 && d < from[kD] ? 1u : 0u) << 2 * i;
-    words.is_inside |= (is_row && d + 1 >= 0 && d + 1 < from[kD] ? 2u : 0u) << 2 * i;
-  }
-  return words;
-}
-
-// The voxels of these words, on their way.
-using Fetched = uint16_t[kWordsOfThread][2];
-
-// Reads a thread's words of one plane, zeros outside.
-template <class Work>
-__device__ void fetch_plane(const Work& work, const TileOfGrid& tile, const Words& words, int plane, Fetched& fetched) {
-  const int h = tile.h - work.lead[kH] + plane;
-  const unsigned is_inside = h >= 0 && h < work.from[kH] ? words.is_inside : 0;
-  const int64_t frame = int64_t(tile.n) * work.from[kT] + tile.t - work.lead[kT];
-  const uint16_t* first = reinterpret_cast<const uint16_t*>(work.x) +
-                          (frame * work.from[kH] + h) * (int64_t(work.from[kW]) * work.from[kD]);
-#pragma unroll
-  for (int i = 0; i < kWordsOfThread; ++i) {
-    fetched[i][0] = is_inside >> 2 * i & 1 ? first[words.first[i]] : 0;
-    fetched[i][1] = is_inside >> 2 * i & 2 ? first[words.first[i] + 1] : 0;
-  }
-}
-
-[[maybe_unused]] __device__ void keep_plane(uint32_t* shared, int plane, const Fetched& fetched) {
-#pragma unroll
-  for (int i = 0; i < kWordsOfThread; ++i) {
-    const int word = threadIdx.x + i * kThreads;
-    shared[plane % kSlots * kSlotWords + word] = uint32_t(fetched[i][1]) << 16 | fetched[i][0];
-  }
-}
 
 // Which row of the input (H x T) a lane has in a block, and the tap on an axis that reads it. The last block has but
 // one row; the lanes of the second one repeat it, with weights of zero.
@@ -119,13 +62,16 @@ __device__ inline InputRow input_row(int block, int lane) {
 using Sums = float[2][4];  // of one row of 32 voxels
 
 // Stores four channels of voxels d and d + 16 of a row that begins at `row`; `room`: voxels from d on that are inside.
-template <class Storage>
-__device__ void store_row(const Sums& sums, Storage* row, int64_t voxel, int room) {
+template <class Work>
+__device__ void store_row(const Sums& sums, typename Work::Storage* row, int64_t voxel, int room, Totals& totals) {
+  using Storage = typename Work::Storage;
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
     if (half * kTileD / 2 >= room) continue;
-    store_words(pack_pair<Storage>(sums[0][2 * half], sums[0][2 * half + 1]),
-                pack_pair<Storage>(sums[1][2 * half], sums[1][2 * half + 1]), row + half * kTileD / 2 * voxel);
+    const float quad[kQuad] = {sums[0][2 * half], sums[0][2 * half + 1], sums[1][2 * half], sums[1][2 * half + 1]};
+    store_words(pack_pair<Storage>(quad[0], quad[1]), pack_pair<Storage>(quad[2], quad[3]),
+                row + half * kTileD / 2 * voxel);
+    if constexpr (Work::kHasSums) add_quad<Storage>(quad, totals);
   }
 }
 
@@ -147,7 +93,7 @@ __device__ void add_blocks(const uint32_t (&a)[kBlocksOfTap][2], const uint32_t*
 // One step along H: the warp's rows of the output at h, whose first plane is in slot `step % kSlots`.
 template <class Work>
 __device__ void compute_step(const Work& work, const TileOfGrid& tile, const uint32_t* shared, int step,
-                             const uint32_t (&weights)[kWeights], const float (&first)[4]) {
+                             const uint32_t (&weights)[kWeights], const float (&first)[4], Totals& totals) {
   const int lane = threadIdx.x % 32, frame = threadIdx.x / 32;
   const uint32_t* rows[kBlocksOfTap];  // where the lane reads of each block
 #pragma unroll
@@ -177,12 +123,13 @@ __device__ void compute_step(const Work& work, const TileOfGrid& tile, const uin
       if (w - kw < 0 || w - kw >= kTileW) continue;
       add_blocks<typename Work::Storage>(a, weights + kw * 2 * kBlocksOfTap, sums[(w - kw) % 3]);
     }
-    if (w >= 2 && w - 2 < rows_inside) store_row(sums[(w - 2) % 3], to + (w - 2) * row_step, voxel, size[kD] - d);
+    if (w < 2 || w - 2 >= rows_inside) continue;
+    store_row<Work>(sums[(w - 2) % 3], to + (w - 2) * row_step, voxel, size[kD] - d, totals);
   }
 }
 
 template <class Work>
-__device__ void walk(const Work& work, const TileOfGrid& tile, uint32_t* shared) {
+__device__ void walk(const Work& work, const TileOfGrid& tile, uint32_t* shared, Totals& totals) {
   const int steps = steps_of(work.grid, tile), lane = threadIdx.x % 32;
   const Words words = words_of_thread(work, tile);
   Fetched first_planes[3], fetched;
@@ -201,7 +148,7 @@ __device__ void walk(const Work& work, const TileOfGrid& tile, uint32_t* shared)
     __syncthreads();  // now the planes of this step are there, and nobody reads the one that is overwritten next
     const bool has_next = step + 1 < steps;
     if (has_next) fetch_plane(work, tile, words, step + 3, fetched);
-    compute_step(work, tile, shared, step, weights, first);
+    compute_step(work, tile, shared, step, weights, first, totals);
     if (has_next) keep_plane(shared, step + 3, fetched);
   }
 }
@@ -211,8 +158,13 @@ __global__ void __launch_bounds__(kThreads, kResident) correlate_image(const Wor
 #ifdef C4D_HAS_TENSOR_CORES
   uint32_t* shared = reinterpret_cast<uint32_t*>(c4d_shared);
   for (int64_t job = blockIdx.x; job < work.grid.jobs(); job += gridDim.x) {
-    walk(work, tile_at(work.grid, job), shared);
+    Totals totals = {};
+    walk(work, tile_at(work.grid, job), shared, totals);
     __syncthreads();  // before the next job overwrites the planes
+    if constexpr (Work::kHasSums) {
+      store_totals<kThreads>(totals, work.pieces + job * kSumsOfBlock);
+      __syncthreads();  // before the next job overwrites the sums
+    }
   }
 #endif
 }
@@ -238,26 +190,35 @@ struct Order {
   }
 };
 
-template <class Storage>
-int forward(const c4d_problem& p, const void* x, const void* w, const void* bias, void* y, void* workspace,
-            void* stream) {
+Grid grid_of(const c4d_problem& p) {
+  Grid grid{};
+  grid.batch = static_cast<int>(p.batch);
+  grid.groups = static_cast<int>(p.out_channels / kBlock);
+  for (int axis = 0; axis < 4; ++axis) grid.extents[axis] = static_cast<int>(p.out[axis]);
+  grid.tile[kW] = kTileW, grid.tile[kD] = kTileD, grid.tile[kT] = kTileT;
+  grid.tile[kH] = best_walk(grid, kResident, 1, 1);
+  return grid;
+}
+
+// A convolution, and the sums of each of its jobs where there is memory for them.
+template <class Work>
+int forward(const c4d_problem& p, const void* x, const void* w, const void* bias, void* y, double* pieces,
+            void* workspace, void* stream) {
+  using Storage = typename Work::Storage;
   const Order<Storage> order{static_cast<const Storage*>(w), static_cast<int>(p.out_channels)};
   const int status = pack_weights(order, workspace, stream);
   if (status != cudaSuccess) return status;
-  MmaImage<Storage> work{};
-  work.grid.batch = static_cast<int>(p.batch);
-  work.grid.groups = static_cast<int>(p.out_channels / kBlock);
+  Work work{};
+  work.grid = grid_of(p);
   for (int axis = 0; axis < 4; ++axis) {
-    work.grid.extents[axis] = static_cast<int>(p.out[axis]);
     work.from[axis] = static_cast<int>(p.in[axis]);
     work.lead[axis] = static_cast<int>(p.padding[axis]);
   }
-  work.grid.tile[kW] = kTileW, work.grid.tile[kD] = kTileD, work.grid.tile[kT] = kTileT;
-  work.grid.tile[kH] = best_walk(work.grid, kResident, 1, 1);
   work.out_channels = static_cast<int>(p.out_channels);
   work.x = static_cast<const Storage*>(x), work.bias = static_cast<const Storage*>(bias);
   work.weights = static_cast<const uint32_t*>(workspace), work.y = static_cast<Storage*>(y);
-  return launch(correlate_image<MmaImage<Storage>>, work, work.grid.jobs(), kThreads, kSharedBytes, stream);
+  work.pieces = pieces;
+  return launch(correlate_image<Work>, work, work.grid.jobs(), kThreads, kSharedBytes, stream);
 }
 
 }  // namespace
@@ -275,9 +236,25 @@ int64_t mma_image_workspace(const c4d_problem& p) {
   return Order<__half>{nullptr, static_cast<int>(p.out_channels)}.count() * 4;
 }
 
+int64_t mma_image_pieces_bytes(const c4d_problem& p) {
+  return grid_of(p).jobs() * kSumsOfBlock * int64_t(sizeof(double));
+}
+
 int mma_image_forward(const c4d_problem& p, const void* x, const void* w, const void* bias, void* y, void* workspace,
                       void* stream) {
-  return (p.dtype == C4D_BFLOAT16 ? forward<__nv_bfloat16> : forward<__half>)(p, x, w, bias, y, workspace, stream);
+  return with_half(p.dtype, [&](auto storage) {
+    return forward<MmaImage<decltype(storage)>>(p, x, w, bias, y, nullptr, workspace, stream);
+  });
+}
+
+int mma_image_forward_sums(const c4d_problem& p, const void* x, const void* w, const void* bias, void* y, double* sums,
+                           void* workspace, void* pieces, void* stream) {
+  double* of_jobs = static_cast<double*>(pieces);
+  const int status = with_half(p.dtype, [&](auto storage) {
+    return forward<MmaImage<decltype(storage), true>>(p, x, w, bias, y, of_jobs, workspace, stream);
+  });
+  if (status != cudaSuccess) return status;
+  return add_pieces_of_samples(p.batch, grid_of(p).tiles_of_a_sample(), p.out_channels, of_jobs, sums, stream);
 }
 
 }  // namespace c4d_cuda

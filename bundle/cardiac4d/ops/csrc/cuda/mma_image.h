@@ -12,6 +12,11 @@ bool mma_image_serves(const c4d_problem& p);  // in the forward pass
 int64_t mma_image_workspace(const c4d_problem& p);
 int mma_image_forward(const c4d_problem& p, const void* x, const void* w, const void* bias, void* y, void* workspace,
                       void* stream);
+// The same, and the sums of y as it is stored, (N, C, 2): of each channel its sum, and its sum of squares. `pieces` has
+// mma_image_pieces_bytes.
+int64_t mma_image_pieces_bytes(const c4d_problem& p);
+int mma_image_forward_sums(const c4d_problem& p, const void* x, const void* w, const void* bias, void* y, double* sums,
+                           void* workspace, void* pieces, void* stream);
 
 }  // namespace c4d_cuda
 

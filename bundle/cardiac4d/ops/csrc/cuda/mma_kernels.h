@@ -146,18 +146,25 @@ bool fits(const Work& work, int64_t in_blocks) {
   return runs_on_device(kernel_of(work), work.shared_bytes(in_blocks));
 }
 
+// Whether a kernel with resident planes serves: with sums, a warp has those of one block of output channels.
+template <class Work>
+bool is_for(const Work& work, const Sizes& sizes, int most_in_blocks) {
+  return sizes.in_blocks <= most_in_blocks && (!Work::Fusion::kSums || sizes.out_blocks <= Work::kWarpsOut) &&
+         fits(work, sizes.in_blocks);
+}
+
 // Calls call(work) with the first of these that fits the device, or with the last: the more input channels, the smaller
 // the planes.
 template <class Storage, class Fusion, class Call>
-auto with_work(int in_blocks, const Call& call) {
+auto with_work(const Sizes& sizes, const Call& call) {
   if constexpr (sizeof(Storage) == 2) {  // 8 channels of float32 are two blocks
     const Resident<MmaCorrelate<Storage, 8, 8, Fusion>> large{};
-    if (in_blocks == 1 && fits(large, in_blocks)) return call(large);
+    if (is_for(large, sizes, 1)) return call(large);
   }
   const Resident<MmaCorrelate<Storage, 8, 4, Fusion>> middle{};
   const Resident<MmaCorrelate<Storage, 4, 4, Fusion>> small{};
-  if (in_blocks <= 2 && fits(middle, in_blocks)) return call(middle);
-  if (in_blocks <= 4 && fits(small, in_blocks)) return call(small);
+  if (is_for(middle, sizes, 2)) return call(middle);
+  if (is_for(small, sizes, 4)) return call(small);
   return call(Streamed<MmaCorrelate<Storage, 4, 4, Fusion>>());
 }
 
@@ -172,7 +179,7 @@ int correlate(const c4d_problem& p, bool is_gradient, const void* from, const vo
   const int status =
       launch(pack<PackWeights<Storage>>, weights, (weights.count() + kThreads - 1) / kThreads, kThreads, 0, stream);
   if (status != cudaSuccess) return status;
-  return with_work<Storage, Fusion>(sizes.in_blocks, [&](auto work) {
+  return with_work<Storage, Fusion>(sizes, [&](auto work) {
     work.sizes = sizes, work.weights = packed, work.fusion = fusion;
     work.from = static_cast<const Storage*>(from), work.bias = static_cast<const Storage*>(bias);
     work.to = static_cast<Storage*>(to);

@@ -9,11 +9,12 @@
 // A warp sums two rows of 16 cells (W x D), 8 channels of all their voxels at one position along H. It reads the rows
 // of the source from shared memory, eight channels of eight voxels at once, as one register of a tensor-core operand. A
 // block of threads walks along H with three planes of the source in shared memory: two are read, while the next one
-// arrives.
+// arrives. Where these are too many channels, it has parts of planes, of which one is read while the next one arrives.
 #include "frames.h"
 #include "half_words.h"
 #include "launch.h"
 #include "mma_strided.h"
+#include "mma_strided_gradient_plane.h"
 #include "ptx.h"
 #include "storage.h"
 #include "tensor_cores.h"
@@ -21,56 +22,6 @@
 
 namespace c4d_cuda {
 namespace {
-
-constexpr int kWarps = 4, kThreads = 32 * kWarps;
-constexpr int kResident = 3;                          // blocks that a multiprocessor's registers hold
-constexpr int kRows = 2;                              // of cells of a warp, along W
-constexpr int kTileW = 4, kTileD = 16, kTileT = 2;    // cells
-constexpr int kWarpsW = kTileW / kRows;               // the others along T
-constexpr int kSpanW = kTileW + 1, kSpanD = kTileD + 1, kSpanT = kTileT + 1;
-constexpr int kPlane = 260;                           // vectors per block of channels: 5 * 17 * 3, and a few
-constexpr int kSlots = 3;                             // planes in shared memory
-constexpr int kVoxels = 8;                            // of a cell at one position along H
-constexpr int kProduct = 2;                           // blocks of source channels in one product
-constexpr int kMostBlocks = 8;                        // of source channels
-static_assert(kPlane >= kSpanW * kSpanD * kSpanT, "a plane fits");
-static_assert(kWarpsW * kTileT == kWarps, "each warp has a part");
-
-template <class Storage_>
-struct MmaStridedGradient {
-  using Storage = Storage_;
-  Grid grid;  // of cells; groups: blocks of target channels
-  int from[4], to[4];
-  int lead[4];   // from a cell to the first voxel of the source that it reads
-  int shift[4];  // voxels of the first cell that lie before the target
-  int from_blocks, products, to_channels;  // products: of pairs of blocks, the last of which may be half empty
-  const Storage* dy;
-  const uint32_t* weights;  // packed, see Order
-  Storage* dx;
-
-  __host__ __device__ int slot_bytes() const { return products * kProduct * kPlane * kVector; }
-};
-
-// Queues the copies of one plane: all that the tile reads at position h of the source, zeros outside.
-template <class Work>
-__device__ void copy_plane(const Work& work, const TileOfGrid& tile, int plane, uint32_t shared) {
-  const int(&from)[4] = work.from;
-  const int blocks = work.products * kProduct, h = tile.h + work.lead[kH] + plane;
-  const uint32_t to = shared + plane % kSlots * work.slot_bytes();
-#pragma unroll 1
-  for (int i = threadIdx.x; i < blocks * kSpanD * kSpanW * kSpanT; i += kThreads) {
-    const int block = i % blocks, place = i / blocks;
-    const int d = tile.d + work.lead[kD] + place % kSpanD;
-    const int w = tile.w + work.lead[kW] + place / kSpanD % kSpanW;
-    const int t = tile.t + work.lead[kT] + place / (kSpanD * kSpanW);
-    const bool is_inside = block < work.from_blocks && h >= 0 && h < from[kH] && w >= 0 && w < from[kW] && d >= 0 &&
-                           d < from[kD] && t >= 0 && t < from[kT];
-    const int64_t frame = int64_t(tile.n) * from[kT] + t;
-    const int64_t voxel = ((frame * from[kH] + h) * from[kW] + w) * from[kD] + d;
-    const int64_t first = (voxel * work.from_blocks + block) * kBlock;
-    copy_async(to + (block * kPlane + place) * kVector, work.dy + (is_inside ? first : 0), is_inside);
-  }
-}
 
 using Sums = float[kRows][kVoxels][4];  // voxels of a cell: T, W, D
 
@@ -96,13 +47,13 @@ __device__ void add_place(const uint32_t (&first)[4], const uint32_t (&second)[4
   }
 }
 
-// Adds the products of one tap along H: `plane` is the warp's first row of a plane and of the first pair of blocks of
-// channels, `taps` the weights of its lane.
+// Adds `products` products of one tap along H: `plane` is the warp's first row of a plane and of the first pair of
+// blocks of channels, `taps` the weights of its lane.
 template <class Work>
-__device__ void add_plane(const Work& work, uint32_t plane, const uint32_t* taps, int lane, Sums& sums) {
+__device__ void add_plane(uint32_t plane, int products, const uint32_t* taps, int lane, Sums& sums) {
   plane += (lane / 16 * kPlane + lane % 16) * kVector;  // blocks: 8 + 8 voxels of 8 channels, then of 8 more
 #pragma unroll 1
-  for (int product = 0; product < work.products; ++product) {
+  for (int product = 0; product < products; ++product) {
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       const int t = i / 2, d = i % 2;
@@ -133,6 +84,14 @@ __device__ void store_voxels(const float* first, const float* second, Storage* r
   store_words(odd ? other : own, odd ? own : other, row + at * int64_t(channels) + lane % 4 / 2 * 4);
 }
 
+// The same of float32: two of them are as many bytes, those of four lanes a whole sector of memory.
+[[maybe_unused]] __device__ void store_voxels(const float* first, const float* second, float* row, int d, int size,
+                                              int channels, bool is_inside) {
+  float* to = row + d * int64_t(channels) + threadIdx.x % 4 * 2;
+  if (is_inside && d >= 1 && d - 1 < size) store_pair(first[0], first[1], to - channels);
+  if (is_inside && d < size) store_pair(second[0], second[1], to);
+}
+
 // Stores the voxels of the warp's cells at position h of the target, where they are inside.
 template <class Work>
 __device__ void store_cells(const Work& work, const TileOfGrid& tile, int h, int w, int t, int lane, const Sums& sums) {
@@ -157,22 +116,29 @@ __device__ void walk(const Work& work, const TileOfGrid& tile, uint32_t shared) 
   const int w = warp % kWarpsW * kRows, t = warp / kWarpsW;
   const uint32_t first_row = (t * kSpanW + w) * kSpanD * kVector;
   const uint32_t* taps = work.weights + (int64_t(tile.group) * work.products * kTaps * 32 + lane) * kProduct;
-  copy_plane(work, tile, 0, shared);
-  copy_plane(work, tile, 1, shared);
+  const int stages = Work::kInParts ? steps * kTurns * work.parts() : steps + 1;
+  for (int stage = 0; stage < Work::kSlots - 1; ++stage) copy_stage(work, tile, stage, shared);
 #pragma unroll 1
   for (int step = 0; step < steps; ++step) {
-    wait_for_copies();
-    __syncthreads();  // now the planes of this step are there, and nobody reads the one that is overwritten next
-    if (step + 1 < steps) copy_plane(work, tile, step + 2, shared);
 #pragma unroll 1
     for (int voxel = 0; voxel < 2; ++voxel) {
       Sums sums;
 #pragma unroll
       for (int i = 0; i < kRows * kVoxels * 4; ++i) sums[i / 4 / kVoxels][i / 4 % kVoxels][i % 4] = 0.0f;
 #pragma unroll 1
-      for (int source = 0; source <= voxel; ++source) {
-        add_plane(work, shared + (step + source) % kSlots * work.slot_bytes() + first_row,
-                  taps + tap_of(voxel, source) * kTapsOfPlane * 32 * kProduct, lane, sums);
+      for (int turn = 0; turn < (voxel + 1) * work.parts(); ++turn) {
+        const int source = turn / work.parts(), part = turn % work.parts();
+        const int stage = Work::kInParts ? (step * kTurns + voxel) * work.parts() + turn : step + source;
+        if (Work::kInParts || voxel == 0) {
+          const int last = Work::kInParts ? stage : step + 1, next = last + 1;
+          wait_for_copies();
+          for (int arrived = stage == 0 ? 0 : last; arrived <= last; ++arrived) prepare_stage(work, arrived);
+          __syncthreads();  // now these stages are there, and nobody reads the one that is overwritten next
+          if (next < stages) copy_stage(work, tile, next, shared);
+        }
+        const int64_t tap = tap_of(voxel, source) * kTapsOfPlane + int64_t(part) * kMostProducts * kTaps;
+        add_plane<Work>(shared + Stage<Work>(work, stage).slot * kVector + first_row, work.products_of(part),
+                        taps + tap * 32 * kProduct, lane, sums);
       }
       store_cells(work, tile, 2 * (tile.h + step) - work.shift[kH] + voxel, tile.w + w, tile.t + t, lane, sums);
     }
@@ -190,29 +156,33 @@ __global__ void __launch_bounds__(kThreads, kResident) spread_strided(const Work
 #endif
 }
 
-// Packed weights: block of target channels, product, tap, lane, block of the product: two source channels.
+// Packed weights: block of target channels, product, tap, lane, block of the product: a word of source channels.
 template <class Storage_>
 struct Order {
   using Storage = Storage_;
+  static constexpr int kOfBlock = kVector / sizeof(Storage), kOfWord = kOfBlock / 4;  // channels
   const Storage* weight;  // as torch has them
   int in_channels, out_channels;  // of the layer
 
-  __host__ __device__ int64_t products() const { return (out_channels / kBlock + kProduct - 1) / kProduct; }
+  __host__ __device__ int64_t products() const { return (out_channels / kOfBlock + kProduct - 1) / kProduct; }
   __host__ __device__ int64_t count() const { return in_channels / kBlock * products() * kTaps * 32 * kProduct; }
   __device__ float number(int64_t i, int place) const {
     const int block = i % kProduct, lane = i / kProduct % 32, tap = i / kProduct / 32 % kTaps;
     const int64_t rest = i / kProduct / 32 / kTaps;
-    const int64_t source = (rest % products() * kProduct + block) * kBlock + lane % 4 * 2 + place;
+    const int64_t source = (rest % products() * kProduct + block) * kOfBlock + lane % 4 * kOfWord + place;
     const int64_t target = rest / products() * kBlock + lane / 4;
     return source < out_channels ? value(weight[(source * in_channels + target) * kTaps + tap]) : 0.0f;
   }
 };
 
-int products_of(const c4d_problem& p) { return static_cast<int>((p.out_channels / kBlock + kProduct - 1) / kProduct); }
-
 template <class Storage>
-MmaStridedGradient<Storage> work_of(const c4d_problem& p) {
-  MmaStridedGradient<Storage> work{};
+Order<Storage> order_of(const c4d_problem& p, const void* w) {
+  return {static_cast<const Storage*>(w), static_cast<int>(p.in_channels), static_cast<int>(p.out_channels)};
+}
+
+template <class Work>
+Work work_of(const c4d_problem& p) {
+  Work work{};
   work.grid.batch = static_cast<int>(p.batch);
   work.grid.groups = static_cast<int>(p.in_channels / kBlock);
   for (int axis = 0; axis < 4; ++axis) {
@@ -225,39 +195,52 @@ MmaStridedGradient<Storage> work_of(const c4d_problem& p) {
   }
   work.grid.tile[kW] = kTileW, work.grid.tile[kD] = kTileD, work.grid.tile[kT] = kTileT;
   work.grid.tile[kH] = best_walk(work.grid, kResident, 2, 1);
-  work.from_blocks = static_cast<int>(p.out_channels / kBlock);
-  work.products = products_of(p);
+  work.from_blocks = static_cast<int>(p.out_channels / Work::kOfBlock);
+  work.products = (work.from_blocks + kProduct - 1) / kProduct;
   work.to_channels = static_cast<int>(p.in_channels);
   return work;
 }
 
+// Calls call(work) with the kernel for so many source channels.
+template <class Storage, class Call>
+auto with_work(const c4d_problem& p, const Call& call) {
+  const auto whole = work_of<MmaStridedGradient<Storage, false>>(p);
+  return whole.products <= kMostProducts ? call(whole) : call(work_of<MmaStridedGradient<Storage, true>>(p));
+}
+
 template <class Storage>
 int grad_input(const c4d_problem& p, const void* dy, const void* w, void* dx, void* workspace, void* stream) {
-  const Order<Storage> order{static_cast<const Storage*>(w), static_cast<int>(p.in_channels),
-                             static_cast<int>(p.out_channels)};
-  const int status = pack_weights(order, workspace, stream);
+  const int status = pack_weights(order_of<Storage>(p, w), workspace, stream);
   if (status != cudaSuccess) return status;
-  MmaStridedGradient<Storage> work = work_of<Storage>(p);
-  work.dy = static_cast<const Storage*>(dy), work.dx = static_cast<Storage*>(dx);
-  work.weights = static_cast<const uint32_t*>(workspace);
-  return launch_with_memory(spread_strided<MmaStridedGradient<Storage>>, work, work.grid.jobs(), kThreads,
-                            kSlots * work.slot_bytes(), stream);
+  return with_work<Storage>(p, [&](auto work) {
+    work.dy = static_cast<const Storage*>(dy), work.dx = static_cast<Storage*>(dx);
+    work.weights = static_cast<const uint32_t*>(workspace);
+    return launch_with_memory(spread_strided<decltype(work)>, work, work.grid.jobs(), kThreads, work.shared_bytes(),
+                              stream);
+  });
 }
 
 }  // namespace
 
 bool mma_strided_serves_gradient(const c4d_problem& p) {
-  return is_half_cube(p, 2) && p.out_channels <= kMostBlocks * kBlock &&
-         runs_on_device(spread_strided<MmaStridedGradient<__half>>, kSlots * work_of<__half>(p).slot_bytes());
+  return is_strided_cube(p) && with_half_or_float(p.dtype, [&](auto storage) {
+    return with_work<decltype(storage)>(p, [](auto work) {
+      return runs_on_device(spread_strided<decltype(work)>, work.shared_bytes());
+    });
+  });
 }
 
 int64_t mma_strided_gradient_workspace(const c4d_problem& p) {
-  return Order<__half>{nullptr, static_cast<int>(p.in_channels), static_cast<int>(p.out_channels)}.count() * 4;
+  return with_half_or_float(p.dtype, [&](auto storage) {
+    return order_of<decltype(storage)>(p, nullptr).count() * int64_t(sizeof(uint32_t));
+  });
 }
 
 int mma_strided_grad_input(const c4d_problem& p, const void* dy, const void* w, void* dx, void* workspace,
                            void* stream) {
-  return (p.dtype == C4D_BFLOAT16 ? grad_input<__nv_bfloat16> : grad_input<__half>)(p, dy, w, dx, workspace, stream);
+  return with_half_or_float(p.dtype, [&](auto storage) {
+    return grad_input<decltype(storage)>(p, dy, w, dx, workspace, stream);
+  });
 }
 
 }  // namespace c4d_cuda

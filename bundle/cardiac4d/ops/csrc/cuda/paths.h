@@ -16,6 +16,10 @@ struct Path {
                  void* stream);
   int (*grad_input)(const c4d_problem& p, const void* dy, const void* w, void* dx, void* workspace, void* stream);
   int (*grad_weight)(const c4d_problem& p, const void* x, const void* dy, void* dw, void* workspace, void* stream);
+  // The forward pass and the sums of y, see fused.h; `pieces` has so many bytes. Null: y has to be read again.
+  int64_t (*pieces_bytes)(const c4d_problem& p) = nullptr;
+  int (*forward_sums)(const c4d_problem& p, const void* x, const void* w, const void* bias, void* y, double* sums,
+                      void* workspace, void* pieces, void* stream) = nullptr;
 };
 
 // The first one that serves an operation of a problem.

@@ -68,11 +68,16 @@ __device__ inline void store_pair(float first, float second, float* to) {
   *reinterpret_cast<float2*>(to) = make_float2(first, second);
 }
 
-// Calls call(Storage{}) with the type that a dtype names: float32 or a half type.
+// Calls call(Storage{}) with the type that a dtype names: a half type.
+template <class Call>
+auto with_half(int32_t dtype, const Call& call) {
+  return dtype == C4D_BFLOAT16 ? call(__nv_bfloat16()) : call(__half());
+}
+
+// The same for float32 as well.
 template <class Call>
 auto with_half_or_float(int32_t dtype, const Call& call) {
-  if (dtype == C4D_FLOAT32) return call(float());
-  return dtype == C4D_BFLOAT16 ? call(__nv_bfloat16()) : call(__half());
+  return dtype == C4D_FLOAT32 ? call(float()) : with_half(dtype, call);
 }
 
 // The same for all of them.

@@ -15,9 +15,8 @@ struct Grid {
   int groups;             // of channels
 
   __host__ __device__ int64_t tiles(int axis) const { return (int64_t(extents[axis]) + tile[axis] - 1) / tile[axis]; }
-  __host__ __device__ int64_t jobs() const {
-    return batch * tiles(kH) * tiles(kW) * tiles(kD) * tiles(kT) * groups;
-  }
+  __host__ __device__ int64_t tiles_of_a_sample() const { return tiles(kH) * tiles(kW) * tiles(kD) * tiles(kT); }
+  __host__ __device__ int64_t jobs() const { return batch * tiles_of_a_sample() * groups; }
 };
 
 // A job: the first voxel of a tile, and a group of channels. Jobs on the same voxels follow each other.
@@ -46,7 +45,7 @@ constexpr int64_t kMultiprocessors = kMaxBlocks < 132 ? kMaxBlocks : 132;  // of
 
 // How many steps along H a block should walk, where a multiprocessor holds `resident` blocks at once. Long walks read
 // few planes twice, short ones keep all multiprocessors busy to the end. A step costs `step`, to begin costs `begin`.
-// No sum depends on it.
+// It depends on the shape alone, and no convolution's sum depends on it.
 inline int best_walk(Grid grid, int resident, int step, int begin) {
   const int64_t at_once = resident * kMultiprocessors;
   int best = 1;
