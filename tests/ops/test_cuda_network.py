@@ -95,7 +95,7 @@ def test_training_step_runs_on_fused_operators_alone(dtype: torch.dtype, limit: 
 @pytest.mark.slow
 @pytest.mark.usefixtures("_as_on_cuda")
 @pytest.mark.parametrize(
-    ("dtype", "limit"), [(torch.float32, 1e-4), (torch.bfloat16, 0.2), (torch.float16, 0.05)], ids=str
+    ("dtype", "limit"), [(torch.float32, 1e-4), (torch.bfloat16, 0.2), (torch.float16, 0.1)], ids=str
 )
 def test_training_step_with_the_head_in_the_loss(dtype: torch.dtype, limit: float) -> None:
     """A scaled loss, as a GradScaler has it; plain memory and plain numbers nowhere."""
