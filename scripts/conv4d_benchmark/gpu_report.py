@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -141,10 +141,19 @@ def _line(part: str, row: dict[str, Any]) -> str:
     """Say in a line what came."""
     if part == "checks":
         return f"- {'passed' if row['passed'] else 'FAILED'} {row['name']}: {row['detail']}"
-    values = {**row, **row.get("milliseconds", {})}
-    said = [f"{name} {number(value)}" for name, value in values.items() if isinstance(value, float)]
-    head = ", ".join([part, *(str(row[key]) for key in KEYS[part])])
-    return f"{head}: {', '.join(said)}{''.join(f'; {way}: {text}' for way, text in row.get('problems', {}).items())}"
+    values = dict(_numbers(row))
+    said = ", ".join(f"{name} {number(value)}" for name, value in values.items() if math.isfinite(value))
+    noted = "".join(f"; {way}: {text}" for way, text in row.get("problems", {}).items())
+    return f"{', '.join([part, *(str(row[key]) for key in KEYS[part])])}: {said}{noted}"
+
+
+def _numbers(row: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+    """The numbers of a row by name, those of its dictionaries too."""
+    for name, value in row.items():
+        if isinstance(value, dict):
+            yield from _numbers(value, f"{prefix}{name} ")
+        elif isinstance(value, float):
+            yield f"{prefix}{name}", value
 
 
 def _finite(value: Any) -> Any:
