@@ -105,7 +105,8 @@ class Report:
             layers = [gpu_layers.LayerTimes(**row) for row in rows["layers"]]
             texts.append(gpu_layers.to_table(layers, self.crop, ceiling))
         if self.left_out:
-            texts.append("Left out or broken off, for no time was left:\n\n" + "\n".join(f"- {name}" for name in self.left_out))
+            names = "\n".join(f"- {name}" for name in self.left_out)
+            texts.append(f"Left out or broken off, for no time was left:\n\n{names}")
         return "\n\n".join(text.strip() for text in texts if text) + "\n"
 
     def _ceiling(self) -> gpu_floor.Ceiling | None:
