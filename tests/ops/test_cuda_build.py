@@ -29,7 +29,7 @@ REGISTERS = {
     "pack_in_float32": 40,
     "pack": 40,
     "sum_on_tensor_cores": 200,
-    "correlate_strided": 208,
+    "correlate_strided": 224,  # two blocks of 128 threads have 255
     "spread_strided": 168,
     "correlate_image": 168,
     "correlate_image_in_float32": 168,
