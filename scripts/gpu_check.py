@@ -1,37 +1,40 @@
 # SPDX-License-Identifier: Apache-2.0
 """Check the kernels for CUDA on a GPU, and time them: ``python scripts/gpu_check.py --json gpu.json --table gpu.md``.
 
-Builds what is not built, with nvcc. Then, as long as ten minutes last: the operators' checks; real training steps with
-loading; a training step as a CUDA graph; the whole network against cuDNN and the floor, inference and training step;
-every layer by itself; NVIDIA's sanitizers. Results are written as they come. Needs torch with CUDA and nothing else;
-with MONAI and Ignite the training steps load their crops as the bundle does.
+Builds what is not built, with nvcc. Then, for ten minutes at most and in the order of importance: the operators'
+checks; a training step and inference, as they are and as a CUDA graph; real training steps with loading; a profile of a
+step; every layer; cuDNN; NVIDIA's sanitizers; other precisions. A piece that breaks its process costs no other: a fresh
+one goes on. Results are printed and written as they come, and both files are whole at any time. Needs torch with CUDA
+and nothing else; with MONAI and Ignite the training steps load their crops as the bundle does.
 
-Exit code 0: all checks passed; 1: one failed, or nothing could be built; 2: there is no GPU, and nothing was checked.
-``--dry_run`` tries all that is timed on a CPU, in tiny sizes: its numbers mean nothing.
+Exit code 0: nothing failed; 1: something did, or nothing could be built; 2: there is no GPU, and nothing was checked.
+``--dry_run`` tries all that a CPU can do, in tiny sizes: its numbers mean nothing.
 """
 
 from __future__ import annotations
 
-import argparse
-import os
-import subprocess
-import sys
 import time
-from collections.abc import Sequence
-from pathlib import Path
 
-import torch
-from conv4d_benchmark import gpu_checks
-from conv4d_benchmark.gpu_report import Report
-from conv4d_benchmark.gpu_sections import Scale, sections
+START = time.time()  # before torch, which takes its time
 
-from cardiac4d.ops import backend_info
+import argparse  # noqa: E402
+import os  # noqa: E402
+import signal  # noqa: E402
+import subprocess  # noqa: E402
+import sys  # noqa: E402
+from collections.abc import Sequence  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+import torch  # noqa: E402
+from conv4d_benchmark import gpu_checks, gpu_worker  # noqa: E402
+from conv4d_benchmark.gpu_items import Scale  # noqa: E402
+from conv4d_benchmark.gpu_report import Report  # noqa: E402
+
+from cardiac4d.ops import backend_info  # noqa: E402
 
 NO_GPU, FAILED = 2, 1
 BUILT = "GPU_CHECK_STARTED"
 """When the process began that went on after a build: it does not build again."""
-SANITIZER_S = 90.0
-"""For one sanitizer at most: on some machines they take long to start."""
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -39,10 +42,10 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Check the kernels for CUDA on a GPU, and time them.")
     parser.add_argument("--json", type=Path, help="where to write results and times")
     parser.add_argument("--table", type=Path, help="where to write them as Markdown")
-    parser.add_argument("--minutes", type=float, default=9.5, help="no part starts later than this")
+    parser.add_argument("--minutes", type=float, default=9.5, help="all ends by then; what is left out is named")
     parser.add_argument("--no_benchmark", action="store_true", help="check, but time nothing")
     parser.add_argument("--small", action="store_true", help="few small problems and nothing else, for a sanitizer")
-    parser.add_argument("--dry_run", action="store_true", help="time tiny sizes on the CPU, to try the script out")
+    parser.add_argument("--dry_run", action="store_true", help="tiny sizes on the CPU, to try the script out")
     return parser.parse_args(arguments)
 
 
@@ -52,19 +55,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.dry_run:
         device = "cpu"
     elif not torch.cuda.is_available():
-        print(f"no GPU: torch {torch.__version__} finds no CUDA device. Nothing was checked.")
+        print(
+            f"no GPU: torch {torch.__version__} finds no CUDA device. Nothing was checked.\n"
+            "On a CPU, --dry_run tries the script out, in tiny sizes."
+        )
         return NO_GPU
     elif backend_info()["cuda"] != "loaded":
         return build_and_go_on()
-    end = float(os.environ.get(BUILT, time.time())) + 60 * options.minutes
-    report = Report(machine(device), options.json, options.table)
-    if device == "cuda":
-        report.check(gpu_checks.run_all(device, small=options.small))
-    if not (options.small or options.no_benchmark):
-        report.run(sections(device, Scale.tiny() if options.dry_run else Scale(), end), end)
-    if device == "cuda" and not options.small:
-        report.check(gpu_checks.run_sanitizers(__file__, min(SANITIZER_S, (end - time.time()) / 2)))
+    end = float(os.environ.get(BUILT, START)) + 60 * options.minutes
+    scale = Scale.tiny() if options.dry_run else Scale()
+    report = Report(machine(device), options.json, options.table, scale.crop)
+    if options.small:
+        signal.alarm(max(1, int(60 * options.minutes)))  # ends even a call that does not return
+        for name, check in gpu_checks.small_checks().items():
+            report.add(("checks", gpu_checks.run(name, check, device)._asdict()))
+    else:
+        job = gpu_worker.Job(device, scale, end, not options.no_benchmark, str(Path(__file__).resolve()))
+        gpu_worker.run(job, report)
+    print(summary(report))
     return 0 if report.passed else FAILED
+
+
+def summary(report: Report) -> str:
+    """What was found, in a few lines."""
+    checks = report.rows["checks"]
+    failed = [row["name"] for row in checks if not row["passed"]]
+    lines = [f"{len(checks) - len(failed)} of {len(checks)} checks passed" + "".join(f"\n- FAILED {n}" for n in failed)]
+    if report.left_out:
+        first, count = report.left_out[0], len(report.left_out)
+        lines.append(f"no time was left for {count} pieces, from '{first}' on; the files name them")
+    return "\n".join(lines + [f"written: {path}" for path in (report.json_file, report.table_file) if path])
 
 
 def machine(device: str) -> dict[str, str]:
@@ -80,7 +100,7 @@ def build_and_go_on() -> int:
     if BUILT in os.environ:
         print(f"the kernels for CUDA are still {backend_info()['cuda']}", file=sys.stderr)
         return FAILED
-    environment = {**os.environ, BUILT: str(time.time())}
+    environment = {**os.environ, BUILT: str(START)}
     build = [sys.executable, "-m", "cardiac4d.ops.build"]
     if subprocess.run(build, env={**environment, "CARDIAC4D_CUDA": "1"}).returncode != 0:
         return FAILED

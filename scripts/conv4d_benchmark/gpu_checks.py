@@ -6,11 +6,7 @@ Each check raises an ``AssertionError`` that says what is wrong, or returns what
 
 from __future__ import annotations
 
-import os
 import random
-import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -44,28 +40,46 @@ class _Case(NamedTuple):
     options: dict[str, Any]
 
 
-def run_all(device: str, *, small: bool = False) -> Iterator[Outcome]:
-    """Run every check on a device; ``small`` leaves it at few and small problems, for a sanitizer."""
-    checks: dict[str, Callable[[str], str]] = {
-        "values and gradients": lambda device: check_values(device, NUM_RANDOM // 8 if small else NUM_RANDOM),
+Check = Callable[[str], str]
+
+
+def small_checks() -> dict[str, Check]:
+    """List few and small problems by name, for a sanitizer, or to see whether anything runs at all."""
+    return {
+        "values and gradients, a few": lambda device: check_values(device, NUM_RANDOM // 8),
         "same bits again": check_repeatable,
     }
-    if not small:
-        checks |= {
-            "values and gradients in TF32": check_tf32,
-            "fused layers": check_fused,
-            "autocast": check_autocast,
-            "torch.compile": check_compile,
-            "opcheck": check_registration,
-        }
-    if device == "cuda" and not small:
-        checks |= {"second stream": check_stream, "CUDA graph": check_graph, "second device": check_second_device}
-    for name, check in checks.items():
-        try:
-            with use_backend("native"), precision("float32"):
-                yield Outcome(name, True, check(device))
-        except Exception as error:  # whatever goes wrong is the finding
-            yield Outcome(name, False, f"{type(error).__name__}: {error}"[:400])
+
+
+def checks(device: str, count: int = NUM_RANDOM) -> dict[str, Check]:
+    """List the checks by name, those that other parts rely on first; with so many random problems."""
+    found: dict[str, Check] = {
+        "values and gradients": lambda device: check_values(device, count),
+        "fused layers": check_fused,
+        "same bits again": check_repeatable,
+        "values and gradients in TF32": lambda device: check_tf32(device, (count + 1) // 2),
+        "autocast": check_autocast,
+    }
+    if torch.device(device).type == "cuda":
+        found |= {"second stream": check_stream, "CUDA graph": check_graph, "second device": check_second_device}
+    return found
+
+
+def late_checks(device: str) -> dict[str, Check]:
+    """List those by name that take long and say less of the kernels; a CPU would take too long to compile."""
+    found: dict[str, Check] = {"opcheck": check_registration}
+    return found | ({"torch.compile": check_compile} if torch.device(device).type == "cuda" else {})
+
+
+def run(name: str, check: Check, device: str) -> Outcome:
+    """Run one check; whatever goes wrong is its finding."""
+    # On the CPU the fast precision has algorithms that round more than the limits allow.
+    choice = "fast" if torch.device(device).type == "cuda" else "exact"
+    try:
+        with use_backend("native", precision=choice), precision("float32"):
+            return Outcome(name, True, check(device))
+    except Exception as error:
+        return Outcome(name, False, f"{type(error).__name__}: {error}"[:400])
 
 
 def _cases(count: int) -> Iterator[_Case]:
@@ -165,10 +179,10 @@ def check_values(device: str, count: int, limits: Mapping[torch.dtype, float] | 
     return f"{count} problems, largest errors: {errors}"
 
 
-def check_tf32(device: str) -> str:
+def check_tf32(device: str, count: int = NUM_RANDOM // 2) -> str:
     """Compare values and gradients of float32 where torch's flags allow TF32."""
     with precision("tf32"):
-        return check_values(device, NUM_RANDOM // 2, TF32_LIMIT)
+        return check_values(device, count, TF32_LIMIT)
 
 
 def _fixed(device: str, dtype: torch.dtype) -> tuple[tuple[Tensor, ...], dict[str, Any]]:
@@ -275,26 +289,3 @@ def check_second_device(device: str) -> str:
     found = _with_gradients(tuple(tensor.to("cuda:1") for tensor in tensors), options)
     _same(expected, [tensor.to("cuda:0") for tensor in found], "another device")
     return "cuda:1, while cuda:0 is current"
-
-
-def run_sanitizers(script: str, seconds: float) -> Iterator[Outcome]:
-    """Run the small checks under NVIDIA's memcheck and racecheck, where they are installed, so long at most each."""
-    program = shutil.which("compute-sanitizer")
-    for tool in ("memcheck", "racecheck"):
-        name = f"compute-sanitizer {tool}"
-        if program is None:
-            yield Outcome(name, True, "not checked: compute-sanitizer was not found")
-            continue
-        command = [program, "--tool", tool, "--error-exitcode", "9", sys.executable, script, "--small"]
-        # Else torch gives tensors parts of large pieces of memory, and no access next to a tensor is out of bounds.
-        environment = {**os.environ, "PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
-        try:
-            done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=max(seconds, 1.0))
-        except subprocess.TimeoutExpired:
-            yield Outcome(name, True, f"not finished in {seconds:.0f} s; by itself: {' '.join(command)}")
-            continue
-        said = (done.stdout + done.stderr).strip()
-        if "Device not supported" in said:  # in some virtual machines
-            yield Outcome(name, True, "not checked: compute-sanitizer does not support the device here")
-            continue
-        yield Outcome(name, done.returncode == 0, said[-300:])

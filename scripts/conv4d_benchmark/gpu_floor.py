@@ -6,15 +6,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import partial
 
 import torch
 
-from .gpu_layers import time_ms
+from .gpu_timing import time_ms
 from .layers import problems
 from .methods import Problem
 from .plan import Size
+from .tables import number, table
 
 PRECISIONS = ("bfloat16", "tf32", "float32")
 """What is timed, the most important first. The parameters are float32 in all of them."""
@@ -26,12 +27,12 @@ MATRIX, COPIED = 8192, 1 << 31
 
 
 @contextmanager
-def precision(name: str) -> Iterator[None]:
-    """Let torch's own operators on float32 tensors use TF32 or not; cuDNN looks for its fastest kernels."""
+def precision(name: str, *, search: bool = True) -> Iterator[None]:
+    """Let torch's own operators on float32 tensors use TF32 or not; ``search`` lets cuDNN try all its kernels first."""
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
     before = cudnn.allow_tf32, cudnn.benchmark, matmul.allow_tf32
     cudnn.allow_tf32 = matmul.allow_tf32 = name == "tf32"
-    cudnn.benchmark = True
+    cudnn.benchmark = search
     try:
         yield
     finally:
@@ -69,21 +70,79 @@ def measure(device: str, extent: int = MATRIX, copied: int = COPIED) -> Ceiling:
     return Ceiling(2e3 * copied / copy_ms, rates)
 
 
-def network_ms(size: Size, name: str, mode: str, ceiling: Ceiling) -> float:
-    """The least time for the convolutions of the network, each for itself: its arithmetic, or its input and output.
+@dataclass(frozen=True)
+class Floor:
+    """What the convolutions of one kind need at least, all of them in the network together.
 
-    A training step needs the gradients of weights and inputs, too, each of which costs as much; that of the image is
-    not needed.
+    Each pass of each is taken for itself: it reads its input once and writes its output once, or computes at the
+    ceiling's rate, whichever takes longer. Nothing else is counted: no norm, no loss, no optimizer.
+
+    Attributes:
+        layer: of :func:`.layers.problems`, or :data:`ALL`.
+        precision: of :data:`PRECISIONS`.
+        mode: of :data:`MODES`.
+        passes: forward, and the gradients of weights and inputs, each of which costs as much; that of the image is not
+            needed.
+        gigaflop: nominal arithmetic.
+        gigabytes: read and written, in the dtype of the precision; weights are left out.
+        milliseconds: the floor.
     """
-    total = 0.0
-    for index, (problem, count) in enumerate(zip(problems(size), COUNTS, strict=True)):
-        passes = 1 if mode == MODES[0] else 2 if index == 0 else 3
-        total += count * passes * _conv_ms(problem, name, ceiling)
-    return total
+
+    layer: str
+    precision: str
+    mode: str
+    passes: int
+    gigaflop: float
+    gigabytes: float
+    milliseconds: float
 
 
-def _conv_ms(problem: Problem, name: str, ceiling: Ceiling) -> float:
+ALL = "all convolutions"
+
+
+def pass_floor(problem: Problem, name: str, ceiling: Ceiling) -> tuple[float, float]:
+    """Gigabytes that one pass of a layer moves, and the milliseconds that it takes at least."""
     outputs = math.prod((extent - 1) // problem.stride + 1 for extent in problem.size)
     values = problem.channels[0] * math.prod(problem.size) + problem.channels[1] * outputs
     moved = values * (2 if name == "bfloat16" else 4)
-    return 1e3 * max(moved / ceiling.bytes_per_s, 1e9 * problem.gigaflop / ceiling.flop_per_s[name])
+    return 1e-9 * moved, 1e3 * max(moved / ceiling.bytes_per_s, 1e9 * problem.gigaflop / ceiling.flop_per_s[name])
+
+
+def passes_of(problem: Problem, *, is_forward: bool) -> int:
+    """How often a layer is passed: forward alone, or with the gradients that a training step needs."""
+    return 1 if is_forward else 2 if problem.channels[0] == 1 else 3
+
+
+def network_floors(size: Size, name: str, mode: str, ceiling: Ceiling) -> list[Floor]:
+    """The floor of every kind of layer of the network, and the sum of all as the last one."""
+    rows = []
+    for problem, count in zip(problems(size), COUNTS, strict=True):
+        passes = count * passes_of(problem, is_forward=mode == MODES[0])
+        moved, taken = pass_floor(problem, name, ceiling)
+        row = Floor(problem.name, name, mode, passes, passes * problem.gigaflop, passes * moved, passes * taken)
+        rows.append(row)
+    sums = [sum(column) for column in zip(*(astuple(row)[3:] for row in rows), strict=True)]
+    return [*rows, Floor(ALL, name, mode, *sums)]
+
+
+def network_ms(size: Size, name: str, mode: str, ceiling: Ceiling) -> float:
+    """The least time for the convolutions of the network."""
+    return network_floors(size, name, mode, ceiling)[-1].milliseconds
+
+
+def to_table(rows: list[Floor]) -> str:
+    """Write a Markdown table of floors."""
+    body = [
+        [f"{row.layer}, {row.mode}, {row.precision}", str(row.passes)]
+        + [number(value) for value in (row.gigaflop, row.gigabytes, row.milliseconds)]
+        for row in rows
+    ]
+    return table(["Floor of the convolutions alone", "passes", "GFLOP", "GB moved", "milliseconds"], body)
+
+
+def ceiling_to_table(ceiling: Ceiling) -> str:
+    """Write a Markdown table of what the machine reaches."""
+    rates = [[f"product of matrices, TFLOP/s, {name}", number(1e-12 * r)] for name, r in ceiling.flop_per_s.items()]
+    return table(
+        ["Ceiling", "measured"], [*rates, ["copy, read and written, TB/s", number(1e-12 * ceiling.bytes_per_s)]]
+    )

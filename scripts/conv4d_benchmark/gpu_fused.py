@@ -11,8 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from cardiac4d.layers import ResidualBlock
+from cardiac4d.losses import HeadInput, SparseSequenceLoss
 from cardiac4d.networks import EncoderDecoder
 from cardiac4d.ops import use_backend
+from cardiac4d.ops.layout import as_kernels_want
 
 BLOCKS = (
     ((2, 8, 9, 10, 18, 5), 8),
@@ -26,16 +28,26 @@ LIMITS = {torch.float32: (1e-5, 1e-3), torch.float16: (3e-3, 5e-2), torch.bfloat
 """Largest error of values and of gradients, as a whole, relative to what is expected. A value near zero that rounding
 moves over it changes its gradient altogether, so that these have the root of the share of such values."""
 
+CANCELLED = 1e-2
+"""A gradient smaller than this share of the largest is taken for as large: that of a bias before a norm is zero where a
+group has one channel, and what is computed for it is rounding alone."""
+
 
 def check_fused(device: str) -> str:
-    """Compare blocks, up-sampling and softmax, their gradients included, and ask for the same bits again."""
-    dtypes = LIMITS if device == "cuda" else {torch.float32: LIMITS[torch.float32]}  # the CPU fuses these alone
+    """Compare blocks, up-sampling, softmax and loss, their gradients included, and ask for the same bits again."""
+    dtypes = dtypes_of(device)
     worst = dict.fromkeys(dtypes, 0.0)
     for dtype in dtypes:
         for number, (shape, groups) in enumerate(BLOCKS):
             torch.manual_seed(number)
             worst[dtype] = max(worst[dtype], _check_block(shape, groups, dtype, device), _check_ends(dtype, device))
+            worst[dtype] = max(worst[dtype], *(_check_loss(classes, dtype, device) for classes in (2, 3, 5)))
     return "largest errors of values: " + ", ".join(f"{dtype} {error:.1e}" for dtype, error in worst.items())
+
+
+def dtypes_of(device: str) -> tuple[torch.dtype, ...]:
+    """What is fused there: on the CPU float32 alone."""
+    return tuple(LIMITS) if device == "cuda" else (torch.float32,)
 
 
 def _check_block(shape: tuple[int, ...], groups: int, dtype: torch.dtype, device: str) -> float:
@@ -57,6 +69,20 @@ def _check_ends(dtype: torch.dtype, device: str) -> float:
         return max(error, _compare(lambda network, x: network.probabilities(x), network, image, dtype, device))
 
 
+def _check_loss(classes: int, dtype: torch.dtype, device: str) -> float:
+    """The loss of a network that leaves its last convolution to it."""
+    network = EncoderDecoder(blocks_down=(1,), blocks_up=(), out_channels=classes, bias=True, head_in_loss=True)
+    image, label = torch.randn(2, 1, 9, 4, 17, 6), torch.randint(0, classes, (2, 1, 9, 4, 17, 6), dtype=torch.uint8)
+    label[..., 1::2] = 255
+
+    def compute(network: EncoderDecoder, x: Tensor) -> Tensor:
+        scores = network(x)
+        assert isinstance(scores, HeadInput) or x.dtype == torch.float64, f"{classes} classes in {dtype} are not fused"
+        return SparseSequenceLoss()(scores, label.to(x.device), full_cycle=[True, False])
+
+    return _compare(compute, network, image, dtype, device)
+
+
 def _compare(
     compute: Callable[[Any, Tensor], Tensor], layer: nn.Module, x: Tensor, dtype: torch.dtype, device: str
 ) -> float:
@@ -66,23 +92,17 @@ def _compare(
     results = []
     with use_backend("native", precision="exact"), torch.autocast(device, dtype, enabled=dtype != torch.float32):
         for _ in range(2):
-            results.append(_with_gradients(compute, deepcopy(layer).to(device), _as_kernels_want(x, device)))
+            results.append(_with_gradients(compute, deepcopy(layer).to(device), as_kernels_want(x.to(device))))
     assert all(torch.equal(*pair) for pair in zip(*results, strict=True)), f"{dtype}: other bits the second time"
+    least = CANCELLED * max(right.norm() for right in expected[1:] or expected)
     errors = [
-        ((actual.cpu().double() - right).norm() / right.norm()).item()
+        ((actual.cpu().double() - right).norm() / torch.maximum(right.norm(), least)).item()
         for actual, right in zip(results[0], expected, strict=True)
     ]
     for number, error in enumerate(errors):
         limit = LIMITS[dtype][min(number, 1)]
         assert error <= limit, f"{tuple(x.shape)} in {dtype}: error {error:.1e} of {number or 'the value'}"
     return errors[0]
-
-
-def _as_kernels_want(x: Tensor, device: str) -> Tensor:
-    """On the device, as the layer before would leave it."""
-    if device == "cpu":
-        return x
-    return x.to(device).permute(0, 5, 2, 3, 4, 1).contiguous().permute(0, 5, 2, 3, 4, 1)
 
 
 def _with_gradients(compute: Callable[[Any, Tensor], Tensor], layer: nn.Module, x: Tensor) -> list[Tensor]:

@@ -4,9 +4,7 @@
 from __future__ import annotations
 
 import math
-import statistics
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -15,18 +13,14 @@ from torch import Tensor
 from cardiac4d.ops import conv4d, use_backend
 
 from .formulations import channels_last, stacked_inputs, stacked_outputs, tap_by_tap, time_in_batch_channels_last
+from .gpu_floor import Ceiling, pass_floor, passes_of, precision
+from .gpu_timing import is_broken, time_ms
 from .layers import problems
 from .methods import Method, Problem, same
 from .plan import PAPER_SIZE, Size
-from .tables import number, table, times
+from .tables import EMPTY, number, table, times
 
-REPETITIONS, WARM_UP = 20, 3
-ENOUGH, LIMIT_S = 5, 4.0
-"""So many repetitions are enough where all of them would take longer."""
-HEAD_START = 2_000_000
-"""Cycles that a GPU waits before a repetition, about a millisecond."""
-DTYPES = (("float32", torch.float32, False), ("tf32", torch.float32, True), ("bfloat16", torch.bfloat16, False))
-"""What is timed: name, dtype, and whether cuDNN and the native kernels may use TF32."""
+MODES = ("forward", "forward + backward")
 TOLERANCE = {torch.float32: 1e-2, torch.bfloat16: 3e-2}
 """Methods that differ by more are not the same computation; TF32 and sums in bfloat16 differ by less."""
 
@@ -40,6 +34,12 @@ def _from_frames_in_batch(y: Tensor) -> Tensor:
     return y.permute(1, 2, 3, 4, 0)[None]
 
 
+def _composed(x: Tensor, weight: Tensor, stride: int) -> Tensor:
+    with use_backend("composed"):
+        return conv4d(x, weight, stride=stride, padding=weight.shape[5] // 2)
+
+
+COMPOSED = Method("composed", "torch", _composed, channels_last, same, same)
 NATIVE = Method("native", "native", _native, channels_last, same, same)
 CUDNN = tuple(
     Method(name, "torch", compute, time_in_batch_channels_last, same, _from_frames_in_batch)
@@ -68,22 +68,29 @@ class LayerTimes:
         return min(theirs, default=math.nan) / self.milliseconds.get(NATIVE.name, math.nan)
 
 
-def measure(device: str, size: Size = PAPER_SIZE) -> Iterator[LayerTimes]:
-    """Time all layers, forward and forward + backward, in float32, with TF32 allowed, and in bfloat16.
+def measure_native(device: str, problem: Problem, name: str) -> Iterator[LayerTimes]:
+    """Time the native kernels in a precision, forward and forward + backward, if they compute what cuDNN does."""
+    with precision(name, search=False):
+        yield from _measure(device, problem, name, (COMPOSED, NATIVE), (NATIVE,))
 
-    A method that fails, or computes something else, is noted and passed over.
-    """
-    for label, dtype, tf32 in DTYPES:
-        torch.backends.cudnn.allow_tf32, torch.backends.cudnn.benchmark = tf32, True
-        for problem in problems(size):
-            methods = [replace(method, dtype=dtype) for method in (NATIVE, *CUDNN)]
-            wrong = find_problems(methods, problem, device)
-            for mode in ("forward", "forward + backward"):
-                row = LayerTimes(problem.name, label, mode, problems=dict(wrong))
-                for method in methods:
-                    if method.name not in wrong:
-                        _time(row, method, problem, device)
-                yield row
+
+def measure_cudnn(device: str, problem: Problem, name: str) -> Iterator[LayerTimes]:
+    """Time the formulations on cuDNN; one that fails, or computes something else, is noted and passed over."""
+    with precision(name):
+        yield from _measure(device, problem, name, CUDNN, CUDNN)
+
+
+def _measure(
+    device: str, problem: Problem, name: str, compared: Sequence[Method], timed: Sequence[Method]
+) -> Iterator[LayerTimes]:
+    dtype = torch.bfloat16 if name == "bfloat16" else torch.float32
+    wrong = find_problems([replace(method, dtype=dtype) for method in compared], problem, device)
+    for mode in MODES:
+        row = LayerTimes(problem.name, name, mode, problems=dict(wrong))
+        for method in timed:
+            if method.name not in wrong:
+                _time(row, replace(method, dtype=dtype), problem, device)
+        yield row
 
 
 def find_problems(methods: list[Method], problem: Problem, device: str) -> dict[str, str]:
@@ -98,7 +105,7 @@ def find_problems(methods: list[Method], problem: Problem, device: str) -> dict[
         try:
             result = method.forward(x, weight, problem.stride).float()
         except RuntimeError as error:
-            wrong[method.name] = _first_line(error)
+            wrong[method.name] = _noted(error, method, device)
             continue
         first = result if first is None else first
         difference = ((result - first).abs().max() / first.abs().max()).item()
@@ -111,10 +118,13 @@ def _time(row: LayerTimes, method: Method, problem: Problem, device: str) -> Non
     try:
         row.milliseconds[method.name] = time_ms(_runner(method, problem, row.mode, device), device)
     except RuntimeError as error:
-        row.problems[method.name] = _first_line(error)
+        row.problems[method.name] = _noted(error, method, device)
 
 
-def _first_line(error: Exception) -> str:
+def _noted(error: Exception, method: Method, device: str) -> str:
+    """What is noted of a method that failed; raises if it took the device along, and nothing else can be measured."""
+    if is_broken(device):
+        raise RuntimeError(f"{method.name}: {error}") from error
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
@@ -137,47 +147,35 @@ def _runner(method: Method, problem: Problem, mode: str, device: str) -> Callabl
     return both
 
 
-def time_ms(run: Callable[[], object], device: str) -> float:
-    """Time one call in milliseconds, by the device's own clock: the median of several.
-
-    The device is kept waiting before each, so that the host has queued the first kernels when its clock starts: else a
-    short call would take as long as its launch. A CPU, which is there to try the scripts out, takes what the host's
-    clock says of one call.
-    """
-    if torch.device(device).type == "cpu":
-        start = time.perf_counter()
-        run()
-        return 1e3 * (time.perf_counter() - start)
-    for _ in range(WARM_UP):
-        run()
-    measured: list[float] = []
-    start = time.perf_counter()
-    while len(measured) < (REPETITIONS if time.perf_counter() - start < LIMIT_S else ENOUGH):
-        begin, end = (torch.Event(device, enable_timing=True) for _ in range(2))
-        torch.cuda._sleep(HEAD_START)
-        begin.record()
-        run()
-        end.record()
-        end.synchronize()
-        measured.append(begin.elapsed_time(end))
-    return statistics.median(measured)
+def floor_ms(row: LayerTimes, size: Size, ceiling: Ceiling | None) -> float:
+    """What the layer takes at least; NaN where the ceiling is not known."""
+    if ceiling is None:
+        return math.nan
+    (problem,) = (problem for problem in problems(size) if problem.name == row.layer)
+    return passes_of(problem, is_forward=row.mode == MODES[0]) * pass_floor(problem, row.dtype, ceiling)[1]
 
 
-def to_table(rows: list[LayerTimes]) -> str:
+def to_table(rows: list[LayerTimes], size: Size = PAPER_SIZE, ceiling: Ceiling | None = None) -> str:
     """Write a Markdown table."""
     names = [NATIVE.name, *(method.name for method in CUDNN)]
-    body = [
-        [f"{row.layer}, {row.dtype}, {row.mode}", *(_cell(row, name) for name in names), _ratio(row)] for row in rows
-    ]
+    body = []
+    for row in rows:
+        floor = floor_ms(row, size, ceiling)
+        cells = [*(_cell(row, name) for name in names), _ratio(row.ratio), number(floor)]
+        over = _ratio(row.milliseconds.get(NATIVE.name, math.nan) / floor)
+        body.append([f"{row.layer}, {row.dtype}, {row.mode}", *cells, over])
     notes = [
         f"- {row.layer}, {row.dtype}, {row.mode}, {way}: {text}" for row in rows for way, text in row.problems.items()
     ]
-    return table(["Milliseconds", *names, "native against the best"], body) + "".join(f"\n{note}" for note in notes)
+    head = ["Layers, milliseconds", *names, "native against the best", "floor", "native, times the floor"]
+    return table(head, body) + "".join(f"\n{note}" for note in notes)
 
 
 def _cell(row: LayerTimes, name: str) -> str:
-    return number(row.milliseconds[name]) if name in row.milliseconds else "failed"
+    if name in row.milliseconds:
+        return number(row.milliseconds[name])
+    return "failed" if name in row.problems else EMPTY
 
 
-def _ratio(row: LayerTimes) -> str:
-    return "-" if math.isnan(row.ratio) else times(row.ratio)
+def _ratio(ratio: float) -> str:
+    return EMPTY if math.isnan(ratio) else times(ratio)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import gc
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,8 +19,8 @@ from cardiac4d.networks import EncoderDecoder
 from cardiac4d.ops import use_backend
 
 from .formulations import channels_last, stacked_inputs, stacked_outputs, tap_by_tap
-from .gpu_floor import MODES, PRECISIONS, Ceiling, autocast, network_ms, precision
-from .gpu_layers import time_ms
+from .gpu_floor import MODES, Ceiling, autocast, network_ms, precision
+from .gpu_timing import describe, is_broken, time_ms
 from .methods import Convolve
 from .plan import PAPER_SIZE, Size
 from .tables import EMPTY, number, table, times
@@ -72,7 +72,7 @@ def build(way: Way, device: str) -> EncoderDecoder:
     """Build the paper's network, with the same weights for every way."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = EncoderDecoder()
+        network = EncoderDecoder(head_in_loss=True)  # where the native kernels serve
     if way.convolve is not None:
         for parent in list(network.modules()):
             for name, child in list(parent.named_children()):
@@ -97,7 +97,6 @@ class NetworkTimes:
 
     mode: str
     precision: str
-    floor_ms: float = math.nan
     milliseconds: dict[str, float] = field(default_factory=dict)
     gigabytes: dict[str, float] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
@@ -129,8 +128,8 @@ class TrainingStep:
         """Take one step."""
         self.optimizer.zero_grad(set_to_none=True)
         with autocast(self.name, self.device):
-            logits = self.network(self.image)
-        loss = self.loss(logits, self.label)
+            scores = self.network(self.image)
+        loss = self.loss(scores, self.label)
         loss.backward()
         self.optimizer.step()
         return loss.detach()
@@ -142,30 +141,47 @@ def infer(network: EncoderDecoder, image: Tensor, name: str, device: str) -> Ten
         return network.probabilities(image)
 
 
-def measure(device: str, ceiling: Ceiling, size: Size = PAPER_SIZE) -> Iterator[NetworkTimes]:
-    """Time inference and a training step in every precision, by every way; one that fails is noted and passed over."""
-    for name in PRECISIONS:
-        for mode in MODES:
-            row = NetworkTimes(mode, name, network_ms(size, name, mode, ceiling))
-            expected: Tensor | None = None
-            for way in WAYS:
-                try:
-                    with precision(name), WAYS[way].context():
-                        found = _measure_one(way, row, device, size, expected)
-                    expected = found if expected is None else expected
-                except Exception as error:  # that of one way must not cost the others
-                    row.problems[way] = describe(error)
-                gc.collect()  # what an error holds of the GPU's memory
-            yield row
+def measure(
+    device: str, name: str, way: str, size: Size = PAPER_SIZE, modes: Sequence[str] = MODES
+) -> Iterator[NetworkTimes]:
+    """Time inference and a training step in a precision by one way; what goes wrong with it is noted.
+
+    Raises:
+        RuntimeError: if it broke the device, so that this process can measure nothing more.
+    """
+    for mode in modes:
+        row = NetworkTimes(mode, name)
+        try:
+            check_probabilities(device, name, way, size)
+            with precision(name), WAYS[way].context():
+                _measure_one(way, row, device, size)
+        except Exception as error:  # that of one mode must not cost the other
+            if is_broken(device):
+                raise RuntimeError(f"{mode}, {way}: {describe(error)}") from error
+            row.problems[way] = describe(error)
+        gc.collect()  # what an error holds of the GPU's memory
+        yield row
 
 
-def _measure_one(way: str, row: NetworkTimes, device: str, size: Size, expected: Tensor | None) -> Tensor:
-    """Put the times of one way into the row, if its probabilities are the expected ones; returns them."""
+def check_probabilities(device: str, name: str, way: str, size: Size) -> None:
+    """Compare the probabilities of one way with those of the composed backend, without cuDNN's search for kernels.
+
+    Raises:
+        RuntimeError: if they differ.
+    """
+    image, _ = draw(size, device)
+    found = []
+    for each in ("composed", way):
+        with precision(name, search=False), WAYS[each].context():
+            found.append(infer(build(WAYS[each], device), image, name, device).float())
+    error = (found[0] - found[1]).abs().max().item()
+    if not error <= TOLERANCE[name]:
+        raise RuntimeError(f"its probabilities differ from those of the composed backend by {error:.1e}")
+
+
+def _measure_one(way: str, row: NetworkTimes, device: str, size: Size) -> None:
+    """Put the times of one way into the row."""
     network, (image, label) = build(WAYS[way], device), draw(size, device)
-    found = infer(network, image, row.precision, device).float().cpu()
-    error = 0.0 if expected is None else (found - expected).abs().max().item()
-    if not error <= TOLERANCE[row.precision]:
-        raise RuntimeError(f"its probabilities differ from those of the first way by {error:.1e}")
     run: Callable[[], object] = partial(infer, network, image, row.precision, device)
     if row.mode == MODES[1]:
         run = TrainingStep(network, image, label, row.precision, device)
@@ -174,7 +190,6 @@ def _measure_one(way: str, row: NetworkTimes, device: str, size: Size, expected:
         torch.cuda.reset_peak_memory_stats()
     row.milliseconds[way] = time_ms(run, device)
     row.gigabytes[way] = torch.cuda.max_memory_allocated() / GIGABYTE if is_cuda(device) else math.nan
-    return found
 
 
 def is_cuda(device: str) -> bool:
@@ -182,29 +197,30 @@ def is_cuda(device: str) -> bool:
     return torch.device(device).type == "cuda"
 
 
-def describe(error: Exception) -> str:
-    """Put an error into one short line."""
-    return f"{type(error).__name__}: {error}".replace("\n", " ")[:300]
+def floor_ms(row: NetworkTimes, size: Size, ceiling: Ceiling | None) -> float:
+    """What the convolutions of the network take at least; NaN where the ceiling is not known."""
+    return math.nan if ceiling is None else network_ms(size, row.precision, row.mode, ceiling)
 
 
-def to_table(rows: list[NetworkTimes]) -> str:
+def to_table(rows: list[NetworkTimes], size: Size = PAPER_SIZE, ceiling: Ceiling | None = None) -> str:
     """Write a Markdown table of milliseconds, ratios and peaks of memory."""
     body = [
         [
             f"{row.mode}, {row.precision}",
             *(number(row.milliseconds.get(way, math.nan)) for way in WAYS),
             _ratio(row.milliseconds.get(row.best), row.milliseconds.get(NATIVE)),
-            number(row.floor_ms),
-            _ratio(row.milliseconds.get(NATIVE), row.floor_ms),
+            number(floor_ms(row, size, ceiling)),
+            _ratio(row.milliseconds.get(NATIVE), floor_ms(row, size, ceiling)),
             number(row.gigabytes.get(NATIVE, math.nan)),
             number(row.gigabytes.get(row.best, math.nan)),
         ]
         for row in rows
     ]
-    head = ["Milliseconds", *WAYS, "native against the best", "floor", "native, times the floor"]
+    head = ["Whole network, milliseconds", *WAYS, "native against the best", "floor", "native, times the floor"]
     notes = [f"- {row.mode}, {row.precision}, {way}: {text}" for row in rows for way, text in row.problems.items()]
     return table([*head, "GB, native", "GB, the best"], body) + "".join(f"\n{note}" for note in notes)
 
 
 def _ratio(numerator: float | None, denominator: float | None) -> str:
-    return times(numerator / denominator) if numerator and denominator else EMPTY
+    ratio = numerator / denominator if numerator and denominator else math.nan
+    return EMPTY if math.isnan(ratio) else times(ratio)

@@ -4,14 +4,27 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from .gpu_checks import Outcome
-from .gpu_network import describe
-from .gpu_sections import Section
+from . import gpu_floor, gpu_graph, gpu_layers, gpu_network, gpu_profile, gpu_training
+from .gpu_items import Found
+from .plan import PAPER_SIZE, Size
+from .tables import number
+
+KEYS = {
+    "checks": ("name",),
+    "ceiling": (),
+    "network": ("mode", "precision"),
+    "graph": ("precision",),
+    "training": (),
+    "profile": ("precision",),
+    "layers": ("layer", "dtype", "mode"),
+}
+"""The parts of the results, as a table has them, and what tells their rows apart: rows that agree are put together."""
 
 
 class Report:
@@ -21,48 +34,140 @@ class Report:
         machine: what the results belong to.
         json_file: where to write all results; ``None`` for nowhere.
         table_file: where to write them as Markdown.
+        crop: H, W, D, T of the network's input, for the floors.
     """
 
-    def __init__(self, machine: Mapping[str, str], json_file: Path | None, table_file: Path | None) -> None:
-        self.json_file, self.table_file = json_file, table_file
-        self.content: dict[str, Any] = {"machine": dict(machine), "checks": [], "left_out": [], "seconds": {}}
-        self.texts: list[str] = []
-        self.passed = True
-        print("\n".join(f"{name:20}{value}" for name, value in machine.items()))
-        self._say("\n".join(f"- {name}: {value}" for name, value in machine.items()) + "\n", shown=False)
-
-    def check(self, outcomes: Iterable[Outcome]) -> None:
-        """Take up checks, and say what each found as soon as it is there."""
-        for outcome in outcomes:
-            self.passed = self.passed and outcome.passed
-            self.content["checks"].append(outcome._asdict())
-            self._say(f"- {'passed' if outcome.passed else 'FAILED'} {outcome.name}: {outcome.detail}")
-
-    def run(self, sections: Mapping[str, Section], end: float) -> None:
-        """Run parts one after the other; one that fails does not stop the others, none starts after ``end``."""
-        for name, section in sections.items():
-            if time.time() >= end:
-                self.content["left_out"].append(name)
-                self._say(f"- left out: {name}, no time was left")
-                continue
-            start = time.perf_counter()
-            try:
-                self.content[name], text = section()
-            except Exception as error:  # is what the part found
-                self.check([Outcome(name, False, describe(error))])
-            else:
-                self._say(f"\n{text}")
-            self.content["seconds"][name] = round(time.perf_counter() - start, 1)
+    def __init__(
+        self, machine: Mapping[str, str], json_file: Path | None, table_file: Path | None, crop: Size = PAPER_SIZE
+    ) -> None:
+        self.json_file, self.table_file, self.crop = json_file, table_file, crop
+        self.rows: dict[str, list[dict[str, Any]]] = {part: [] for part in KEYS}
+        self.machine, self.left_out, self.seconds = dict(machine), list[str](), dict[str, float]()
+        print("\n".join(f"{name:20}{value}" for name, value in machine.items()), flush=True)
         self._write()
 
-    def _say(self, text: str, *, shown: bool = True) -> None:
-        if shown:
-            print(text, flush=True)
-        self.texts.append(text)
+    @property
+    def passed(self) -> bool:
+        """Whether nothing failed of what was done."""
+        return all(row["passed"] for row in self.rows["checks"])
+
+    def add(self, found: Found) -> None:
+        """Take up a row, print it, and write everything that there is."""
+        part, row = found
+        same = [old for old in self.rows[part] if all(old[key] == row[key] for key in KEYS[part])]
+        if same:
+            _merge(same[0], row)
+        else:
+            self.rows[part].append(row)
+        print(_line(part, row), flush=True)
         self._write()
+        problem = row.get("problems", {}).get(gpu_network.NATIVE)
+        if problem:
+            self.fail(" ".join([part, *(row[key] for key in KEYS[part])]), problem)
+
+    def fail(self, name: str, detail: str) -> None:
+        """Take up that a piece failed."""
+        self.add(("checks", {"name": name, "passed": False, "detail": detail}))
+
+    def done(self, name: str, seconds: float) -> None:
+        """Take up how long a piece took."""
+        self.seconds[name] = round(seconds, 1)
+        self._write()
+
+    def leave_out(self, name: str) -> None:
+        """Take up that there was no time for a piece, or not enough."""
+        self.left_out.append(name)
+        self._write()
+
+    def to_json(self) -> dict[str, Any]:
+        """All results, the floors beside them."""
+        content = {"machine": self.machine, "passed": self.passed, **self.rows}
+        floors = [asdict(floor) for floor in self._floors()]
+        return {**content, "floor": floors, "left_out": self.left_out, "seconds": self.seconds}
+
+    def to_markdown(self) -> str:
+        """All results as tables, those that are there."""
+        ceiling = self._ceiling()
+        rows = {part: rows for part, rows in self.rows.items() if rows}
+        texts = ["\n".join(f"- {name}: {value}" for name, value in self.machine.items())]
+        texts += ["\n".join(_line("checks", row) for row in rows.get("checks", []))]
+        if ceiling is not None:
+            texts += [gpu_floor.ceiling_to_table(ceiling), gpu_floor.to_table(self._floors(every_layer=False))]
+        if "network" in rows:
+            times = [gpu_network.NetworkTimes(**row) for row in rows["network"]]
+            texts.append(gpu_network.to_table(times, self.crop, ceiling))
+        if "graph" in rows:
+            texts.append(gpu_graph.to_table([gpu_graph.GraphTimes(**row) for row in rows["graph"]]))
+        texts += [gpu_training.to_table(gpu_training.TrainingRun(**row)) for row in rows.get("training", [])]
+        if "profile" in rows:
+            texts.append(gpu_profile.to_table([gpu_profile.StepProfile.of(row) for row in rows["profile"]]))
+        if "layers" in rows:
+            layers = [gpu_layers.LayerTimes(**row) for row in rows["layers"]]
+            texts.append(gpu_layers.to_table(layers, self.crop, ceiling))
+        if self.left_out:
+            names = "\n".join(f"- {name}" for name in self.left_out)
+            texts.append(f"Left out or broken off, for no time was left:\n\n{names}")
+        return "\n\n".join(text.strip() for text in texts if text) + "\n"
+
+    def _ceiling(self) -> gpu_floor.Ceiling | None:
+        return gpu_floor.Ceiling(**self.rows["ceiling"][0]) if self.rows["ceiling"] else None
+
+    def _floors(self, *, every_layer: bool = True) -> list[gpu_floor.Floor]:
+        """Of every kind of layer and their sums; without ``every_layer`` the layers of a step in bfloat16 alone."""
+        ceiling = self._ceiling()
+        if ceiling is None:
+            return []
+        return [
+            floor
+            for name in gpu_floor.PRECISIONS
+            for mode in gpu_floor.MODES
+            for floor in gpu_floor.network_floors(self.crop, name, mode, ceiling)
+            if every_layer or floor.layer == gpu_floor.ALL or (name, mode) == ("bfloat16", gpu_floor.MODES[1])
+        ]
 
     def _write(self) -> None:
         if self.json_file:
-            self.json_file.write_text(json.dumps(self.content, indent=1) + "\n", encoding="utf-8")
+            _replace(self.json_file, json.dumps(_finite(self.to_json()), indent=1) + "\n")
         if self.table_file:
-            self.table_file.write_text("\n".join(self.texts) + "\n", encoding="utf-8")
+            _replace(self.table_file, self.to_markdown())
+
+
+def _merge(old: dict[str, Any], new: dict[str, Any]) -> None:
+    """Put a row into an older one of the same kind: what both have by name comes together."""
+    for key, value in new.items():
+        old[key] = {**old[key], **value} if isinstance(value, dict) else value
+
+
+def _line(part: str, row: dict[str, Any]) -> str:
+    """Say in a line what came."""
+    if part == "checks":
+        return f"- {'passed' if row['passed'] else 'FAILED'} {row['name']}: {row['detail']}"
+    values = dict(_numbers(row))
+    said = ", ".join(f"{name} {number(value)}" for name, value in values.items() if math.isfinite(value))
+    noted = "".join(f"; {way}: {text}" for way, text in row.get("problems", {}).items())
+    return f"{', '.join([part, *(str(row[key]) for key in KEYS[part])])}: {said}{noted}"
+
+
+def _numbers(row: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+    """The numbers of a row by name, those of its dictionaries too."""
+    for name, value in row.items():
+        if isinstance(value, dict):
+            yield from _numbers(value, f"{prefix}{name} ")
+        elif isinstance(value, float):
+            yield f"{prefix}{name}", value
+
+
+def _finite(value: Any) -> Any:
+    """The same with ``None`` for numbers that JSON does not have."""
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file that is whole at any time: the old one, or the new one."""
+    beside = path.with_name(f".{path.name}.new")
+    beside.write_text(text, encoding="utf-8")
+    beside.replace(path)

@@ -18,7 +18,8 @@ from torch import Tensor
 from cardiac4d.ops import use_backend
 
 from .gpu_floor import precision
-from .gpu_network import GIGABYTE, NATIVE, WAYS, TrainingStep, build, describe, draw, is_cuda
+from .gpu_network import GIGABYTE, NATIVE, WAYS, TrainingStep, build, draw, is_cuda
+from .gpu_timing import describe
 from .plan import PAPER_SIZE, Size
 from .tables import number, table
 

@@ -43,6 +43,8 @@ REGISTERS = {
     "add_sums": 64,
     "per_channel": 80,
     "softmax": 80,
+    "sum_softmax": 128,
+    "grad_softmax": 255,  # of up to three classes 128: two blocks of 256 threads
 }
 """The most registers that a thread of each kernel may take, on any architecture and for any dtype."""
 

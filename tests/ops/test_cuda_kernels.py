@@ -35,6 +35,8 @@ MMA = {
 """Small problems of the path on tensor cores, all of them ragged."""
 MANY_TILES = Shape((10, 9, 22, 9), (8, 8), padding=(1, 0, 2, 1))
 """More tiles than blocks, cut on every axis; rows end in the first and in the second half of a tile."""
+MANY_PIECES = replace(SHAPES["many_voxels"], channels=(8, 9))
+"""More weights than blocks add up at once, each from several pieces."""
 LEVEL_0 = Shape((96, 96, 64, 16), (8, 8), padding=1)
 """The widest layer of the network at the full crop."""
 
@@ -341,6 +343,8 @@ def _checks_of(file: str) -> Iterator[tuple[str, Shape, torch.dtype]]:
     else:
         for name in ("groups_strided_dilated", "many_channels", "many_voxels", "cube"):
             yield from ((operation, SHAPES[name], torch.float32) for operation in OPERATIONS)
+        if file == "add_pieces.h":
+            yield "grad_weight", MANY_PIECES, torch.float32
 
 
 def _catches(kernels: EmulatedKernels, file: str) -> bool:

@@ -5,6 +5,8 @@
 // barriers allow; `c4d_emulation_reverse` runs them in the opposite order. A barrier that part of the threads misses
 // fails the launch, and so does an instruction of a warp that part of its lanes miss. Shared memory holds NaN before a
 // block starts, and must not be touched beyond what was asked for.
+// There is a device of every architecture, with its number; one of 90 is current, unless c4d_emulation_architecture says
+// another. What a kernel was allowed holds on one device.
 // This tests the logic of kernels: not the hardware, not its memory model, not coalescing.
 #ifndef C4D_EMULATION_CUDA_RUNTIME_H
 #define C4D_EMULATION_CUDA_RUNTIME_H
@@ -21,7 +23,12 @@
 #define __shared__
 #define __launch_bounds__(...)
 
-enum cudaError_t { cudaSuccess = 0, cudaErrorInvalidConfiguration = 9, cudaErrorLaunchFailure = 719 };
+enum cudaError_t {
+  cudaSuccess = 0,
+  cudaErrorInvalidConfiguration = 9,
+  cudaErrorLaunchFailure = 719,
+  cudaErrorUnknown = 999
+};
 typedef struct CUstream_st* cudaStream_t;
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize };
 enum cudaDeviceAttr { cudaDevAttrMaxSharedMemoryPerBlockOptin };
@@ -53,10 +60,7 @@ extern dim3 threadIdx, blockIdx, gridDim;
 
 namespace emulation {
 
-extern int architecture;  // 90, unless c4d_emulation_architecture says another
-
 void wait_for_block();
-cudaError_t allow_shared_memory(const void* kernel, size_t bytes);
 cudaError_t run(const void* kernel, const cudaLaunchConfig_t& config, const std::function<void()>& thread);
 
 }  // namespace emulation
@@ -66,16 +70,8 @@ const char* cudaGetErrorString(cudaError_t error);
 cudaError_t cudaGetDevice(int* device);
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device);
 
-template <class Kernel>
-cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, Kernel*) {
-  attributes->ptxVersion = emulation::architecture;
-  return cudaSuccess;
-}
-
-template <class Kernel>
-cudaError_t cudaFuncSetAttribute(Kernel* kernel, cudaFuncAttribute, int value) {
-  return emulation::allow_shared_memory(reinterpret_cast<const void*>(kernel), static_cast<size_t>(value));
-}
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* kernel);
+cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute, int value);
 
 template <class... Parameters, class... Arguments>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Parameters...),

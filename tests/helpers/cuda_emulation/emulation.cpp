@@ -53,7 +53,10 @@ struct Warp {
 
 std::vector<Fiber> fibers;
 std::vector<Warp> warps;
-std::map<const void*, size_t> allowed_bytes;
+std::map<std::pair<const void*, int>, size_t> allowed_bytes;  // of a kernel on a device
+int architecture = 90;  // and number of the current device
+int64_t questions = 0;
+bool fails_questions = false;
 unsigned current = 0;  // thread
 jmp_buf scheduler;
 ucontext_t unused;
@@ -162,11 +165,17 @@ void load_transposed(emulation::Exchange& lanes, int count) {
   }
 }
 
+// As an H200, and as a card with less.
+size_t most_shared_bytes(int device) { return device == 86 ? kSharedBytesOf86 : kSharedBytes; }
+
+cudaError_t answer() {
+  ++questions;
+  return fails_questions ? cudaErrorUnknown : cudaSuccess;
+}
+
 }  // namespace
 
 namespace emulation {
-
-int architecture = 90;
 
 void wait_for_block() { leave(State::kWaitingForBlock); }
 
@@ -199,14 +208,8 @@ void load_2_blocks(Exchange& lanes) { load_blocks(lanes, 2); }
 void load_4_transposed(Exchange& lanes) { load_transposed(lanes, 4); }
 void load_2_transposed(Exchange& lanes) { load_transposed(lanes, 2); }
 
-cudaError_t allow_shared_memory(const void* kernel, size_t bytes) {
-  if (bytes > kSharedBytes) return cudaErrorInvalidConfiguration;
-  allowed_bytes[kernel] = bytes;
-  return cudaSuccess;
-}
-
 cudaError_t run(const void* kernel, const cudaLaunchConfig_t& config, const std::function<void()>& thread) {
-  const size_t allowed = std::max(kSharedBytesUnasked, allowed_bytes[kernel]);
+  const size_t allowed = std::max(kSharedBytesUnasked, allowed_bytes[{kernel, architecture}]);
   if (config.gridDim.x == 0 || config.blockDim.x == 0 || config.blockDim.x > kMaxThreads ||
       config.dynamicSmemBytes > allowed) {
     return cudaErrorInvalidConfiguration;
@@ -223,15 +226,25 @@ cudaError_t run(const void* kernel, const cudaLaunchConfig_t& config, const std:
 
 }  // namespace emulation
 
-// As an H200.
 cudaError_t cudaGetDevice(int* device) {
-  *device = 0;
+  *device = architecture;
   return cudaSuccess;
 }
 
-cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int) {
-  *value = static_cast<int>(emulation::architecture == 86 ? kSharedBytesOf86 : kSharedBytes);
-  return cudaSuccess;
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int device) {
+  *value = static_cast<int>(most_shared_bytes(device));
+  return answer();
+}
+
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void*) {
+  attributes->ptxVersion = architecture;
+  return answer();
+}
+
+cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute, int value) {
+  if (static_cast<size_t>(value) > most_shared_bytes(architecture)) return cudaErrorInvalidConfiguration;
+  allowed_bytes[{kernel, architecture}] = static_cast<size_t>(value);
+  return answer();
 }
 
 const char* cudaGetErrorString(cudaError_t error) {
@@ -240,11 +253,15 @@ const char* cudaGetErrorString(cudaError_t error) {
       return "invalid configuration argument";
     case cudaErrorLaunchFailure:
       return "threads missed a barrier, or wrote beyond their shared memory";
+    case cudaErrorUnknown:
+      return "unknown error";
     default:
       return "no error";
   }
 }
 
 extern "C" void c4d_emulation_reverse(int is_reverse) { reverse = is_reverse != 0; }
-extern "C" void c4d_emulation_architecture(int number) { emulation::architecture = number; }
+extern "C" void c4d_emulation_architecture(int number) { architecture = number; }
 extern "C" void c4d_emulation_eager(int is_eager) { eager = is_eager != 0; }
+extern "C" int64_t c4d_emulation_questions() { return questions; }
+extern "C" void c4d_emulation_fail_questions(int is_failing) { fails_questions = is_failing != 0; }

@@ -4,6 +4,7 @@
 #define CARDIAC4D_CUDA_TENSOR_CORES_H
 
 #include "conv4d_cuda.h"
+#include "kernel_on_device.h"
 #include "launch.h"
 #include "vectors.h"
 
@@ -36,30 +37,21 @@ inline bool is_half_cube(const c4d_problem& p, int64_t stride) {
          p.out_channels % kBlock == 0;
 }
 
-// The most shared memory that a block may ask for on the current device; 0 if that cannot be told.
-inline int64_t most_shared_bytes() {
-  int device = 0, bytes = 0;
-  const bool is_known = cudaGetDevice(&device) == cudaSuccess &&
-                        cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device) == cudaSuccess;
-  return is_known ? bytes : 0;
-}
-
 // Whether the current device runs a kernel that was compiled for tensor cores, and has the shared memory for it. What
 // counts is the code that the device loads: it may be that of an older architecture, or compiled from its PTX.
 template <class Arguments>
 bool runs_on_device(void (*kernel)(Arguments), int64_t shared_bytes) {
-  cudaFuncAttributes code{};
-  return cudaFuncGetAttributes(&code, kernel) == cudaSuccess && code.ptxVersion >= 80 &&
-         shared_bytes <= most_shared_bytes();
+  KernelOnDevice there{};
+  return ask_driver(reinterpret_cast<const void*>(kernel), &there) == cudaSuccess && there.code >= 80 &&
+         shared_bytes <= there.shared_bytes;
 }
 
-// Starts a kernel with more shared memory than a launch gets unasked. What is allowed is always the most: another thread
-// may launch the same kernel with more or less than this call.
+// Starts a kernel with more shared memory than a launch gets unasked.
 template <class Arguments>
 int launch_with_memory(void (*kernel)(Arguments), const Arguments& arguments, int64_t jobs, int threads,
                        int64_t shared_bytes, void* stream) {
-  const int status = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                          static_cast<int>(most_shared_bytes()));
+  KernelOnDevice there{};
+  const int status = ask_driver(reinterpret_cast<const void*>(kernel), &there);
   return status == cudaSuccess ? launch(kernel, arguments, jobs, threads, shared_bytes, stream) : status;
 }
 

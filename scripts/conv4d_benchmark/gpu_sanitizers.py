@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""NVIDIA's memcheck and racecheck on the small checks."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from .gpu_checks import Outcome
+
+TOOLS = ("memcheck", "racecheck")
+
+
+def run_sanitizer(tool: str, script: str, seconds: float) -> Outcome:
+    """Run the script's small checks under a tool of ``compute-sanitizer``, so long at most.
+
+    What could not be checked, or not in time, has passed, and its detail says so.
+    """
+    name = f"compute-sanitizer {tool}"
+    program = find_program()
+    if program is None:
+        return Outcome(name, True, "NOT CHECKED: there is no compute-sanitizer on the PATH or in the CUDA toolkit")
+    command = [program, "--tool", tool, "--error-exitcode", "9", sys.executable, script, "--small"]
+    said, code = run_for([*command, "--minutes", f"{seconds / 60 + 1:.1f}"], seconds)
+    if code is None:
+        return Outcome(name, True, f"NOT CHECKED: not finished in {seconds:.0f} s; by itself: {' '.join(command)}")
+    if "Device not supported" in said:  # in some virtual machines
+        return Outcome(name, True, "NOT CHECKED: compute-sanitizer does not support the device here")
+    return Outcome(name, code == 0, said[-300:])
+
+
+def find_program() -> str | None:
+    """Find the tool on the PATH, or where toolkits have it."""
+    toolkit = Path(os.environ.get("CUDA_HOME", "/usr/local/cuda"))
+    beside = os.pathsep.join(str(toolkit / folder) for folder in ("bin", "compute-sanitizer"))
+    return shutil.which("compute-sanitizer") or shutil.which("compute-sanitizer", path=beside)
+
+
+def run_for(command: list[str], seconds: float) -> tuple[str, int | None]:
+    """Run a command and all that it starts, so long at most; what it said, and its code or ``None`` if it was ended."""
+    # Else torch gives tensors parts of large pieces of memory, and no access next to a tensor is out of bounds.
+    environment = {**os.environ, "PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
+    # A session of its own: a tool that is killed by itself would leave its program behind, on the GPU.
+    process = subprocess.Popen(
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
+    try:
+        said, _ = process.communicate(timeout=max(seconds, 1.0))
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        return process.communicate()[0].strip(), None
+    return said.strip(), process.returncode

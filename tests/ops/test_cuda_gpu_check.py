@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The checks that ``scripts/gpu_check.py`` runs on a GPU, on the emulated kernels: their limits must let these pass."""
+
+from __future__ import annotations
+
+import importlib
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cardiac4d.ops import use_backend
+from tests.helpers.backends import needs_compiler, needs_native
+from tests.ops.test_cuda_network import _as_on_cuda  # noqa: F401 - a fixture
+
+pytestmark = [needs_compiler, needs_native, pytest.mark.slow, pytest.mark.usefixtures("_as_on_cuda")]
+
+
+@pytest.fixture
+def part(repo_root: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
+    """Imports a module of the benchmarks by the end of its name."""
+    monkeypatch.syspath_prepend(str(repo_root / "scripts"))
+    return lambda name: importlib.import_module(f"conv4d_benchmark.gpu_{name}")
+
+
+def test_fused_layers_pass_in_every_dtype(part: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    fused = part("fused")
+    monkeypatch.setattr(fused, "BLOCKS", (((2, 8, 3, 5, 9, 3), 8), *fused.BLOCKS[-2:]))
+    monkeypatch.setattr(fused, "dtypes_of", lambda device: tuple(fused.LIMITS))
+    assert fused.check_fused("cpu").count("torch.") == 3
+
+
+class _Small(random.Random):
+    """Draws the smallest extents, for an emulation is slow."""
+
+    def randint(self, a: int, b: int) -> int:
+        return super().randint(a, min(a + 2, b))
+
+
+@pytest.mark.parametrize("name", ["check_values", "check_tf32"])
+def test_values_pass_in_every_dtype(part: Any, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    checks = part("checks")
+    monkeypatch.setattr(checks.random, "Random", _Small)
+    with use_backend("native"):
+        assert getattr(checks, name)("cpu", 10).startswith("10 problems")
