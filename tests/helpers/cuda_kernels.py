@@ -48,6 +48,8 @@ OPERATORS = (
 """The torch operators that have CUDA kernels."""
 MAX_BLOCKS = 7
 """So few blocks per launch, that each has several jobs: no test could reach the limit of a GPU."""
+CHAIN = 32
+"""So few voxels that a lane of ``tiled_grad_weight.cu`` sums in a row."""
 
 
 class EmulatedKernels:
@@ -143,7 +145,7 @@ def emulation_of(
 def build(folder: Path, csrc: Path = CSRC) -> Path:
     """Compile the kernels below a ``csrc`` folder for the emulation; units whose objects lie there are left as is."""
     units = [*sorted((csrc / "cuda").glob("*.cu")), EMULATION / "emulation.cpp"]
-    includes = [f"-DC4D_MAX_BLOCKS={MAX_BLOCKS}", f"-I{EMULATION}", f"-I{csrc}"]
+    includes = [f"-DC4D_MAX_BLOCKS={MAX_BLOCKS}", f"-DC4D_CHAIN={CHAIN}", f"-I{EMULATION}", f"-I{csrc}"]
 
     def compile_unit(unit: Path) -> str:
         target = folder / f"{unit.name}.o"

@@ -115,6 +115,11 @@ class EmulatedFusedKernels:
     def _workspace(self, memory: _Memory, frames: _CFrames) -> int:
         return memory.workspace(self._library.c4d_cuda_fused_workspace(ctypes.byref(frames)))
 
+    def block_workspace(self, block: Block, *, is_for_gradient: bool) -> int:
+        """Bytes of working memory that a residual block needs."""
+        struct = self._struct(_Memory(), block)
+        return self._library.c4d_cuda_block_workspace(ctypes.byref(struct), ctypes.c_int(is_for_gradient))
+
     def channel_sums(self, x: Tensor) -> Tensor:
         memory, frames = _Memory(), _frames(x)
         sums, to = memory.take([*x.shape[:2], 2])

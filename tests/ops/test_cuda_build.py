@@ -30,6 +30,7 @@ REGISTERS = {
     "spread_strided_in_float32": 255,
     "pack_in_float32": 40,
     "pack": 40,
+    "sum_in_float32": 168,
     "sum_on_tensor_cores": 200,
     "correlate_strided": 224,  # two blocks of 128 threads have 255
     "spread_strided": 168,

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from cardiac4d.ops.backend import TF32
 from cardiac4d.ops.reference import conv4d_reference
 from tests.helpers.backends import needs_compiler
 from tests.helpers.cpu_kernels import Shape, reference
@@ -82,10 +83,11 @@ def _softmax(kernels: EmulatedFusedKernels) -> Pairs:
         yield kernels.pointwise_softmax(x, weight, bias), right, 1e-6 * scale
 
 
-def _block(kernels: EmulatedFusedKernels, shape: tuple[int, ...], groups: int, dtype: torch.dtype) -> Pairs:
+def _block(kernels: EmulatedFusedKernels, shape: tuple[int, ...], groups: int, dtype: torch.dtype, tf32: bool) -> Pairs:
     block, seed = draw_block(shape, groups, dtype), torch.randn(shape).to(dtype)
+    block = block._replace(precision=TF32 if tf32 else 0)
     out, y, x_sums, y_sums, out_sums, *gradients = kernels.block(block, seed)
-    right, limit = expected_block(block, seed, y), LIMITS[dtype]
+    right, limit = expected_block(block, seed, y), TF32_LIMIT if tf32 else LIMITS[dtype]
     yield y, right.hidden, limit
     yield out, right.out, limit
     for sums, of in ((x_sums, block.tensors[0]), (y_sums, y), (out_sums, out)):
@@ -96,15 +98,23 @@ def _block(kernels: EmulatedFusedKernels, shape: tuple[int, ...], groups: int, d
 
 
 def _separate_block(kernels: EmulatedFusedKernels) -> Pairs:
-    yield from _block(kernels, (2, 6, 3, 4, 5, 3), 3, torch.float32)
+    yield from _block(kernels, (2, 6, 3, 4, 5, 3), 3, torch.float32, tf32=False)
 
 
 def _block_on_tensor_cores(kernels: EmulatedFusedKernels) -> Pairs:
-    yield from _block(kernels, (2, 16, 9, 5, 3, 5), 2, torch.float16)
+    yield from _block(kernels, (2, 16, 9, 5, 3, 5), 2, torch.float16, tf32=False)
 
 
 def _streamed_block(kernels: EmulatedFusedKernels) -> Pairs:
-    yield from _block(kernels, (1, 40, 2, 3, 3, 5), 5, torch.float16)
+    yield from _block(kernels, (1, 40, 2, 3, 3, 5), 5, torch.float16, tf32=False)
+
+
+def _block_in_float32(kernels: EmulatedFusedKernels) -> Pairs:
+    yield from _block(kernels, (2, 16, 9, 5, 3, 5), 2, torch.float32, tf32=False)
+
+
+def _block_in_tf32(kernels: EmulatedFusedKernels) -> Pairs:
+    yield from _block(kernels, (2, 8, 4, 9, 18, 5), 2, torch.float32, tf32=True)
 
 
 CHECKS: dict[str, Callable[[EmulatedFusedKernels], Pairs]] = {
@@ -114,6 +124,8 @@ CHECKS: dict[str, Callable[[EmulatedFusedKernels], Pairs]] = {
     "separate_block": _separate_block,
     "tensor_cores": _block_on_tensor_cores,
     "streamed": _streamed_block,
+    "tf32": _block_in_tf32,
+    "tiled": _block_in_float32,
     "layers_with_sums": _layers_with_sums,
     "sums_on_tensor_cores": _sums_on_tensor_cores,
 }
@@ -138,11 +150,12 @@ def test_kernels_between_guards(kernels: EmulatedFusedKernels, cuda_library: Pat
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["tensor_cores", "streamed", "sums_on_tensor_cores"])
+@pytest.mark.parametrize("name", ["tensor_cores", "streamed", "tf32", "tiled", "sums_on_tensor_cores"])
 def test_kernels_on_tensor_cores_between_guards(kernels: EmulatedFusedKernels, cuda_library: Path, name: str) -> None:
     run(kernels, cuda_library, name)
 
 
+COPIES, TILED = "mma_grad_weight_copies.h", "tiled_correlate.cu"
 SUMS = "sums_on_tensor_cores"
 MUTANTS = {
     "rows that nobody waits for": ("channel_work.h", "    __syncthreads();\n    if (static", "    if (static", "sums"),
@@ -194,6 +207,69 @@ MUTANTS = {
         "tensor_cores",
     ),
     "one plane for all": ("mma_kernels.h", "tile, first + plane, inside", "tile, first, inside", "tensor_cores"),
+    "a weight gradient of padding": (COPIES, "    if (!source.is_inside) continue;\n", "", "tensor_cores"),
+    "a weight gradient of the first block's norm": (
+        COPIES,
+        ".blocks + block) *",
+        ".blocks + 0 * block) *",
+        "tensor_cores",
+    ),
+    "a weight gradient of the first sample's norm": (
+        COPIES,
+        "number = (int64_t(n) *",
+        "number = (0 * int64_t(n) *",
+        "tensor_cores",
+    ),
+    "a weight gradient of other channels' norm": (
+        COPIES,
+        ".blocks + block) * kBlock + part",
+        ".blocks + block) * kBlock + 0 * part",
+        "tf32",
+    ),
+    "a weight gradient of the first step's norm": (
+        "mma_grad_weight.cu",
+        "prepare_step(next, count)",
+        "prepare_step(step_at(work, first), count)",
+        "tensor_cores",
+    ),
+    "a weight gradient without a norm": (
+        COPIES,
+        "      normalise<typename Work::Storage>(work.fusion",
+        "      if (false) normalise<typename Work::Storage>(work.fusion",
+        "tensor_cores",
+    ),
+    "a norm in the slot of the step before": (
+        COPIES,
+        "in_block, count % 2 *",
+        "in_block, (count + 1) % 2 *",
+        "tensor_cores",
+    ),
+    "padding that is normalised in float32": (TILED, "if (voxel < 0) return;", "if (voxel < -1) return;", "tiled"),
+    "the norm of the first block in float32": (
+        TILED,
+        "in_blocks + block) * kIn;",
+        "in_blocks + 0 * block) * kIn;",
+        "tiled",
+    ),
+    "the norm of the first sample in float32": (
+        TILED,
+        "(int64_t(tile.n) * work",
+        "(0 * int64_t(tile.n) * work",
+        "tiled",
+    ),
+    "a norm before its copy in float32": (
+        TILED,
+        "      wait_for_copies();\n      prepare_stage(work, tile, stage);\n",
+        "      prepare_stage(work, tile, stage);\n      wait_for_copies();\n",
+        "tiled",
+    ),
+    "no residual in float32": (TILED, "(work.fusion.residual == nullptr) return;", "(true) return;", "tiled"),
+    "a weight gradient in float32 without a norm": (
+        "tiled_grad_weight.cu",
+        "      copier.prepare_step(next, count);\n",
+        "",
+        "tiled",
+    ),
     "no residual": ("mma_fusion.h", "if (residual == nullptr) return;", "return;", "tensor_cores"),
     "sums of several blocks in one": ("mma_kernels.h", "sizes.out_blocks <= Work::kWarpsOut", "true", SUMS),
     "sums of what is not stored": ("mma_tile.h", "pair[0] = rounded<typename Work::Storage>(pair[0]), ", "", SUMS),
@@ -201,7 +277,7 @@ MUTANTS = {
     "pieces in the convolution's memory": (
         "fused.cu",
         "C4D_CUDA_FORWARD) + 15) / 16 * 16",
-        "C4D_CUDA_FORWARD) * 0",
+        "C4D_CUDA_FORWARD) + 15) * 0",
         SUMS,
     ),
     "sums in front of the ReLU": (

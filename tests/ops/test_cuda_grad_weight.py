@@ -179,15 +179,15 @@ MUTANTS = {
         "in[Work::In::place(w, d, t) * 4 + 8]",
     ),
     "the channel of another lane": (LOADS, "place(0, lane % 4, 0)) * 4 + lane / 4", "place(0, lane % 4, 0)) * 4"),
-    "operands that are cut off": (CU, "      copier.round_step(count);\n", ""),
+    "operands that are cut off": (CU, "      copier.prepare_step(next, count);\n", ""),
     "rounded before it is there": (
         CU,
-        "      wait_for_copies();\n      copier.round_step(count);\n",
-        "      copier.round_step(count);\n      wait_for_copies();\n",
+        "      wait_for_copies();\n      copier.prepare_step(next, count);\n",
+        "      copier.prepare_step(next, count);\n      wait_for_copies();\n",
     ),
     "planes before a piece that are cut off": (COPIES, "count == 0 && back", "count == -1 && back"),
     "one channel that is cut off": (COPIES, "      round_to_tf32(word);\n", ""),
-    "the first four channels twice": (COPIES, "part * (kBlock / Plane::kWide)", "part * 0"),
+    "the first four channels twice": (COPIES, "channel = block * kBlock + part", "channel = block * kBlock + 0 * part"),
     "a slot too few for the gradient": (NUMBERS, "kOutSlots = kLag + 2", "kOutSlots = kLag + 1"),
     "a slot too few for the input": (COPIES, "int to = count % 2 *", "int to = count % 1 *"),
     "too little shared memory": (
@@ -216,7 +216,7 @@ MUTANTS = {
     "the first half for both": (COPIES, "out_block + half,", "out_block,"),
     "one channel beyond its plane": (COPIES, "    if (i >= kVoxelsOfPlane) continue;\n", ""),
     "padding that is forgotten": (COPIES, "* Work::kStride - work.padding[axis]", "* Work::kStride"),
-    "steps that stay in the tile": (NUMBERS, "(step.at[kD] += kVoxels)", "(step.at[kD] += 0)"),
+    "steps that stay in the tile": (NUMBERS, "(step.at[kD] += Work::kTileD)", "(step.at[kD] += 0)"),
     "frames that do not go on": (NUMBERS, "(step.at[kT] += Work::kTileT)", "(step.at[kT] += 2 * Work::kTileT)"),
     "a batch that does not go on": (NUMBERS, "  ++step.n;\n", ""),
     "taps in another order": (NUMBERS, "half * 3 + product % 3) * 64", "product % 3 * 3 + half) * 64"),
@@ -238,6 +238,6 @@ def _is_wrong(kernels: EmulatedKernels, shape: Shape, dtype: torch.dtype) -> boo
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mutant", MUTANTS)
-def test_planted_bug_is_caught(mutant: str, tmp_path: Path) -> None:
-    kernels = EmulatedKernels(build_with_bug(tmp_path, *MUTANTS[mutant]))
+def test_planted_bug_is_caught(mutant: str, cuda_library: Path, tmp_path: Path) -> None:
+    kernels = EmulatedKernels(build_with_bug(tmp_path, cuda_library, *MUTANTS[mutant]))
     assert any(_is_wrong(kernels, shape, dtype) for dtype in (torch.bfloat16, torch.float32) for shape in MANY.values())

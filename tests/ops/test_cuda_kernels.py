@@ -217,12 +217,12 @@ def test_sizes_that_do_not_fit_are_refused(kernels: EmulatedKernels, operation: 
 
 
 def test_working_memory_is_bounded(kernels: EmulatedKernels) -> None:
-    weights = 8 * 8 * 81 * 4
-    pieces = kernels.workspace("grad_weight", LEVEL_0, torch.float32) / weights
+    weights = 8 * 8 * 81 * 8
+    pieces = kernels.workspace("grad_weight", LEVEL_0, torch.float64) / weights
     assert 1 < pieces == int(pieces) <= 64
     wide = Shape((9, 9, 9, 9), (1024, 1024), batch=64, padding=1)
-    one_piece = 1024 * 1024 * 81 * 4  # however many voxels
-    assert kernels.workspace("grad_weight", wide, torch.float32) == one_piece
+    one_piece = 1024 * 1024 * 81 * 8  # however many voxels
+    assert kernels.workspace("grad_weight", wide, torch.float64) == one_piece
 
 
 @pytest.mark.parametrize(("architecture", "name"), [(75, "plain"), (80, "mma"), (86, "mma"), (90, "mma")])

@@ -59,27 +59,28 @@ def test_without_bias_and_in_an_empty_batch(kernels: EmulatedKernels) -> None:
 @pytest.mark.parametrize("precision", ["exact", "direct", "fast"])
 def test_float32_is_rounded_to_tf32_only_where_that_was_asked_for(kernels: EmulatedKernels, precision: str) -> None:
     names = [kernels.algorithm(operation, LEVEL_0, torch.float32, precision=precision) for operation in OPERATIONS]
-    assert names == ["tiled", "tiled", "plain"]
+    assert names == ["tiled", "tiled", "tiled"]
     on_turing = kernels.algorithm("forward", LEVEL_0, torch.float32, 75, precision)
     of_few = kernels.algorithm("forward", replace(LEVEL_0, channels=(8, 4)), torch.float32, precision=precision)
     assert (on_turing, of_few) == ("plain", "plain")
     assert kernels.algorithm("forward", LEVEL_0, torch.float32, precision="tf32") == "mma"
 
 
+CU = "tiled_correlate.cu"
 MUTANTS = {
-    "copies that nobody waits for": ("      wait_for_copies();\n", ""),
-    "no barrier behind the copies": ("__syncthreads();  // now this stage", "// now this stage"),
-    "one stage for two": ("stage % 2 * Tiled::kStage + kh", "kh"),
-    "the sums of the last step": ("if (block == 0) begin_run", "if (stage == 0) begin_run"),
-    "a row too many": ("if (w >= size[kW]", "if (w > size[kW]"),
-    "a voxel behind the row": ("if (d + i < size[kD])", "if (d + i <= size[kD])"),
-    "the first tap for all": ("voxels[i / kOut + tap][c]", "voxels[i / kOut][c]"),
-    "the first plane for all": ("stage + i / 9 * Tiled::kPlane", "stage + 0 * Tiled::kPlane"),
-    "one bias for all": ("work.bias[out * kOut + i % kOut]", "work.bias[out * kOut]"),
-    "lanes in each other's runs": ("lane / kRows % 2 * kRun", "lane / kRows % 2 * (kRun - 1)"),
-    "channels in another order": ("i / kOut % kIn, out =", "(i / kOut + 1) % kIn, out ="),
+    "copies that nobody waits for": (CU, "      wait_for_copies();\n", ""),
+    "no barrier behind the copies": (CU, "__syncthreads();  // now this stage", "// now this stage"),
+    "one stage for two": (CU, "stage % 2 * Work::kStage + kh", "kh"),
+    "the sums of the last step": (CU, "if (block == 0) begin_run", "if (stage == 0) begin_run"),
+    "a row too many": (CU, "if (w >= size[kW]", "if (w > size[kW]"),
+    "a voxel behind the row": (CU, "if (d + i >= size[kD])", "if (d + i > size[kD])"),
+    "the first tap for all": (CU, "voxels[i / kOut + tap][c]", "voxels[i / kOut][c]"),
+    "the first plane for all": (CU, "stage + i / 9 * Work::kPlane", "stage + 0 * Work::kPlane"),
+    "one bias for all": (CU, "work.bias[out * kOut + i % kOut]", "work.bias[out * kOut]"),
+    "lanes in each other's runs": (CU, "lane / kRows % 2 * kRun", "lane / kRows % 2 * (kRun - 1)"),
+    "channels in another order": ("tiled_weights.cu", "i / kOut % kIn, out =", "(i / kOut + 1) % kIn, out ="),
 }
-"""Planted bugs: what stands in the kernel, what shall stand there."""
+"""Planted bugs: file, what stands there, what shall stand there."""
 
 
 def _catches(kernels: EmulatedKernels) -> bool:
@@ -94,4 +95,4 @@ def _catches(kernels: EmulatedKernels) -> bool:
 @pytest.mark.slow
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_planted_bug_is_caught(mutant: str, cuda_library: Path, tmp_path: Path) -> None:
-    assert _catches(EmulatedKernels(build_with_bug(tmp_path, cuda_library, "tiled_correlate.cu", *MUTANTS[mutant])))
+    assert _catches(EmulatedKernels(build_with_bug(tmp_path, cuda_library, *MUTANTS[mutant])))

@@ -22,7 +22,7 @@ struct Exchange {
 // Waits for the other lanes; then `instruction` is carried out once for all.
 const uint32_t* run_in_warp(const uint32_t* words, int count, void (*instruction)(Exchange&));
 
-void copy(uint32_t to, const void* from, bool is_inside);
+void copy(uint32_t to, const void* from, bool is_inside, int bytes);
 void wait_for_copies();
 uint32_t shared_address(const void* pointer);
 void load_4_blocks(Exchange& lanes);
@@ -80,7 +80,10 @@ inline uint32_t __shfl_xor_sync(unsigned, uint32_t word, int other_lane) {
 namespace c4d_cuda {
 
 inline uint32_t shared_address(const void* pointer) { return emulation::shared_address(pointer); }
-inline void copy_async(uint32_t to, const void* from, bool is_inside) { emulation::copy(to, from, is_inside); }
+inline void copy_async(uint32_t to, const void* from, bool is_inside) { emulation::copy(to, from, is_inside, 16); }
+inline void copy_number_async(uint32_t to, const void* from, bool is_inside) {
+  emulation::copy(to, from, is_inside, 4);
+}
 inline void wait_for_copies() { emulation::wait_for_copies(); }
 
 inline void load_blocks(uint32_t address, uint32_t (&blocks)[4]) {

@@ -34,6 +34,7 @@ struct Copy {
   uint32_t to;
   const void* from;
   bool is_inside;
+  int bytes;
 };
 
 struct Fiber {
@@ -137,7 +138,7 @@ bool run_block(const cudaLaunchConfig_t& config) {
 
 void carry_out(const Copy& copy) {
   unsigned char* to = reinterpret_cast<unsigned char*>(c4d_shared) + copy.to;
-  copy.is_inside ? memcpy(to, copy.from, 16) : memset(to, 0, 16);
+  copy.is_inside ? memcpy(to, copy.from, copy.bytes) : memset(to, 0, copy.bytes);
 }
 
 // Two neighbours of row `lane / 4` of each block, whose rows' addresses the lanes handed in.
@@ -189,8 +190,8 @@ const uint32_t* run_in_warp(const uint32_t* words, int count, void (*instruction
   return warp.lanes.out[thread % kLanes];
 }
 
-void copy(uint32_t to, const void* from, bool is_inside) {
-  const Copy wanted{to, from, is_inside};
+void copy(uint32_t to, const void* from, bool is_inside, int bytes) {
+  const Copy wanted{to, from, is_inside, bytes};
   eager ? carry_out(wanted) : fibers[current].copies.push_back(wanted);
 }
 

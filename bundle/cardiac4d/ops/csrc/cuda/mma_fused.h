@@ -20,6 +20,9 @@ int mma_norm_relu_forward(const c4d_problem& p, const void* x, const float* scal
 // dz = the gradient behind the ReLU; with g = dz where x * scale + shift > 0, else 0: the sums of g and of g * x.
 int mma_norm_relu_grad_input(const c4d_problem& p, const void* dy, const void* w, const void* x, const float* scale,
                              const float* shift, void* dz, double* sums, void* workspace, void* pieces, void* stream);
+// dw of conv(max(0, x * scale + shift)), where mma_serves_grad_weight; the workspace is the one there.
+int mma_norm_relu_grad_weight(const c4d_problem& p, const void* x, const float* scale, const float* shift,
+                              const void* dy, void* dw, void* workspace, void* stream);
 
 }  // namespace c4d_cuda
 

@@ -10,12 +10,40 @@
 #ifndef CARDIAC4D_CUDA_MMA_FUSION_H
 #define CARDIAC4D_CUDA_MMA_FUSION_H
 
+#include <string.h>
+
 #include "storage.h"
+#include "vectors.h"
 
 namespace c4d_cuda {
 
+// Four words of shared memory as numbers, normalised and behind the ReLU.
+template <class Storage>
+__device__ void normalise(const float* scale, const float* shift, uint32_t (&words)[4]) {
+  constexpr int kCount = kVector / sizeof(Storage);
+  Storage stored[kCount];
+  memcpy(stored, words, kVector);
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) {
+    const float normal = value(stored[i]) * scale[i] + shift[i];
+    store(normal < 0 ? 0.0f : normal, stored + i);  // a NaN passes
+  }
+  memcpy(words, stored, kVector);
+}
+
 struct NotFused {
   static constexpr bool kNormalises = false, kSums = false;
+};
+
+// The input alone: that of a weight gradient.
+struct NormReluInput {
+  static constexpr bool kNormalises = true, kSums = false;
+  const float *scale, *shift;
+};
+
+// With a residual that is added to the output.
+struct NormReluResidual : NormReluInput {
+  const float* residual;  // nothing to add: null
 };
 
 // Sums of what is stored, and of its squares.

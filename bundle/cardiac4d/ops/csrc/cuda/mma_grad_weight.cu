@@ -13,6 +13,7 @@
 // All steps of all tiles make one sequence; a block sums a piece of it, and a second kernel adds up the pieces.
 #include "add_pieces.h"
 #include "mma.h"
+#include "mma_fused.h"
 #include "mma_grad_weight.h"
 #include "mma_grad_weight_copies.h"
 #include "mma_grad_weight_loads.h"
@@ -23,9 +24,6 @@ namespace c4d_cuda {
 namespace {
 
 using namespace grad_weight;
-
-constexpr int64_t kWantedBlocks = 1024;  // several rounds on any GPU of today, so that the last one costs little
-constexpr int64_t kFewestSteps = 6;      // of a piece: below it the end of a block dominates
 
 // A warp's part of a tile, and its tap along H.
 struct Part {
@@ -153,7 +151,7 @@ __global__ void __launch_bounds__(Work::kThreads, Work::kBlocks) sum_on_tensor_c
 #pragma unroll 1
     for (int count = 0; count < steps; ++count) {
       wait_for_copies();
-      copier.round_step(count);
+      copier.prepare_step(next, count);
       __syncthreads();  // now the planes of this step are there, and nobody reads those that are overwritten next
       const int h = next.at[kH];
       advance(work, next);
@@ -166,41 +164,6 @@ __global__ void __launch_bounds__(Work::kThreads, Work::kBlocks) sum_on_tensor_c
     __syncthreads();  // before the next job overwrites the planes, or the sums of the parts
   }
 #endif
-}
-
-template <class Storage>
-Frames<Storage> frames(const void* first, const int64_t (&size)[4], int64_t channels) {
-  Frames<Storage> result{static_cast<const Storage*>(first), {}, 0, {}};
-  result.blocks = static_cast<int>((channels + kBlock - 1) / kBlock);
-  int64_t stride = channels;
-  for (const int axis : {kD, kW, kH, kT}) {
-    result.size[axis] = static_cast<int>(size[axis]);
-    result.stride[axis] = stride, stride *= size[axis];
-  }
-  return result;
-}
-
-// From the shape alone: enough blocks for any GPU, while pieces are long and their sums take little memory.
-template <class Work>
-void plan(const c4d_problem& p, const void* x, const void* dy, Work& work) {
-  using Storage = typename Work::Storage;
-  work.x = frames<Storage>(x, p.in, p.in_channels), work.dy = frames<Storage>(dy, p.out, p.out_channels);
-  const int extents[] = {1, Work::kTileW, kVoxels, Work::kTileT};
-  work.steps_of_tile = work.dy.size[kH] + Work::kLag;
-  work.steps = p.batch * work.steps_of_tile;
-  for (int axis = kH; axis <= kT; ++axis) {
-    work.padding[axis] = static_cast<int>(p.padding[axis]);
-    work.tiles[axis] = axis == kH ? 1 : (p.out[axis] + extents[axis] - 1) / extents[axis];
-    work.steps *= work.tiles[axis];
-  }
-  work.jobs_of_a_piece = work.x.blocks * (p.out_channels / Work::kOuts);
-  const int64_t by_memory = kMostBytes / (work.weights() * int64_t(sizeof(float)));
-  const int64_t by_blocks = kWantedBlocks / work.jobs_of_a_piece;
-  const int64_t bound = by_memory < by_blocks ? by_memory : by_blocks, most = bound > 1 ? bound : 1;
-  const int64_t share = (work.steps + most - 1) / most;
-  work.share = share > kFewestSteps ? share : kFewestSteps;
-  work.pieces = (work.steps + work.share - 1) / work.share;
-  work.jobs = work.pieces * work.jobs_of_a_piece;
 }
 
 // Calls call(Work) with the kernel's numbers for a problem.
@@ -225,32 +188,48 @@ auto with_work(const c4d_problem& p, const Call& call) {
                            : call(MmaGradWeight<float, 1, 8, 8, 4, 4, 1, 1>());
 }
 
+// The same for a problem of stride 1 whose input has channels in eights, and is normalised.
+template <class Call>
+auto with_normalised(const c4d_problem& p, const Call& call) {
+  using Fusion = NormReluInput;
+  return with_half_or_float(p.dtype, [&](auto type) {
+    using Storage = decltype(type);
+    if constexpr (sizeof(Storage) == 4) {
+      return call(MmaGradWeight<Storage, 1, 8, 8, 4, 4, 1, 1, Fusion>());
+    } else {
+      return p.out_channels % 16 == 0 ? call(MmaGradWeight<Storage, 1, 8, 16, 1, 4, 2, 2, Fusion>())
+                                      : call(MmaGradWeight<Storage, 1, 8, 8, 4, 4, 1, 2, Fusion>());
+    }
+  });
+}
+
 }  // namespace
 
 bool mma_serves_grad_weight(const c4d_problem& p) {
   if (p.dtype == C4D_FLOAT64 || (p.dtype == C4D_FLOAT32 && p.precision != C4D_TF32)) return false;
-  if (p.out_channels % kBlock != 0 || (p.in_channels % kBlock != 0 && p.in_channels != 1)) return false;
-  if (!is_cube(p, 1) && !(is_cube(p, 2) && p.in_channels > 1)) return false;
+  if (!has_grad_weight_shape(p)) return false;
   return with_work(p, [](auto work) {
     return runs_on_device(sum_on_tensor_cores<decltype(work)>, work.kSharedBytes);
   });
 }
 
 int64_t mma_grad_weight_workspace(const c4d_problem& p) {
-  return with_work(p, [&](auto work) {
-    plan(p, nullptr, nullptr, work);
-    return work.pieces * work.weights() * int64_t(sizeof(float));
-  });
+  return with_work(p, [&](auto work) { return workspace_of(p, work); });
 }
 
 int mma_grad_weight(const c4d_problem& p, const void* x, const void* dy, void* dw, void* workspace, void* stream) {
   return with_work(p, [&](auto work) {
-    using Work = decltype(work);
-    plan(p, x, dy, work);
-    work.sums = static_cast<float*>(workspace), work.dw = static_cast<typename Work::Storage*>(dw);
-    const int status = launch_with_memory(sum_on_tensor_cores<Work>, work, work.jobs, Work::kThreads,
-                                          Work::kSharedBytes, stream);
-    return status == cudaSuccess ? launch_add_pieces(work, stream) : status;
+    plan(p, x, dy, dw, workspace, work);
+    return launch_both(sum_on_tensor_cores<decltype(work)>, work, stream);
+  });
+}
+
+int mma_norm_relu_grad_weight(const c4d_problem& p, const void* x, const float* scale, const float* shift,
+                              const void* dy, void* dw, void* workspace, void* stream) {
+  return with_normalised(p, [&](auto work) {
+    plan(p, x, dy, dw, workspace, work);
+    work.fusion = {scale, shift};
+    return launch_both(sum_on_tensor_cores<decltype(work)>, work, stream);
   });
 }
 

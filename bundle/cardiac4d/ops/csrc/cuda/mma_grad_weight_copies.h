@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How the planes that mma_grad_weight.cu reads come into shared memory.
+// How the planes that mma_grad_weight.cu and tiled_grad_weight.cu read come into shared memory.
 #ifndef CARDIAC4D_CUDA_MMA_GRAD_WEIGHT_COPIES_H
 #define CARDIAC4D_CUDA_MMA_GRAD_WEIGHT_COPIES_H
 
@@ -35,7 +35,7 @@ template <class Plane, int kThreads, class Storage>
 __device__ void copy_plane(const Frames<Storage>& from, int n, const int (&first)[4], int block, int to) {
   const uint32_t begin = shared_address(c4d_shared) + to * kVector;
 #pragma unroll 1
-  for (int i = threadIdx.x; i < Plane::kVectors; i += kThreads) {
+  for (int i = threadIdx.x; i < Plane::kCopies; i += kThreads) {
     const int part = i % Plane::kWide, channel = block * kBlock + part * (kBlock / Plane::kWide);
     const Source source = source_of<Plane>(from, n, first, i / Plane::kWide);
     copy_async(begin + (source.place + part) * kVector, from.first + (source.is_inside ? source.position + channel : 0),
@@ -43,7 +43,20 @@ __device__ void copy_plane(const Frames<Storage>& from, int n, const int (&first
   }
 }
 
-// The same for one channel; seven zeros join it. All numbers are on their way before the first is waited for.
+// The same for one channel of float32 in a plane of single numbers: places in it count numbers.
+template <class Plane, int kThreads>
+__device__ void copy_numbers(const Frames<float>& from, int n, const int (&first)[4], int to) {
+  const uint32_t begin = shared_address(c4d_shared) + to * kVector;
+#pragma unroll 1
+  for (int i = threadIdx.x; i < Plane::kCopies; i += kThreads) {
+    const Source source = source_of<Plane>(from, n, first, i);
+    copy_number_async(begin + source.place * sizeof(float), from.first + (source.is_inside ? source.position : 0),
+                      source.is_inside);
+  }
+}
+
+// The same for one channel in a plane of eight; seven zeros join it. All numbers are on their way before the first is
+// waited for.
 template <class Plane, int kThreads, class Storage>
 __device__ void fill_plane(const Frames<Storage>& from, int n, const int (&first)[4], int to) {
   using Bits = std::conditional_t<Plane::kWide == 2, uint32_t, uint16_t>;
@@ -69,6 +82,15 @@ __device__ void fill_plane(const Frames<Storage>& from, int n, const int (&first
   }
 }
 
+// Calls change(words) with vector number `vector` of shared memory.
+template <class Change>
+__device__ void change_vector(int vector, const Change& change) {
+  uint32_t words[4];
+  memcpy(words, c4d_shared + vector, kVector);
+  change(words);
+  memcpy(c4d_shared + vector, words, kVector);
+}
+
 // Rounds a plane of float32 to TF32, each thread what it copied: as soon as that is there.
 template <class Plane, int kThreads>
 __device__ void round_plane(int first) {
@@ -76,10 +98,26 @@ __device__ void round_plane(int first) {
   for (int i = threadIdx.x; i < Plane::kVectors; i += kThreads) {
     const int d = i / Plane::kWide % Plane::kSpanD, row = i / Plane::kWide / Plane::kSpanD;
     const int place = Plane::place(row % Plane::kSpanW, d, row / Plane::kSpanW) + i % Plane::kWide;
-    uint32_t words[4];
-    memcpy(words, c4d_shared + first + place, kVector);
-    round_to_tf32(words);
-    memcpy(c4d_shared + first + place, words, kVector);
+    change_vector(first + place, [](uint32_t(&words)[4]) { round_to_tf32(words); });
+  }
+}
+
+// Normalises what copy_plane copied with the same arguments, and rounds float32 to TF32. What is outside is zero and
+// stays so; it is looked up again, since a bit for each vector would be one register too many.
+template <class Work>
+__device__ void normalise_plane(const Work& work, int n, const int (&first)[4], int block, int to) {
+  using Plane = typename Work::In;
+  static_assert(Work::kThreads % Plane::kWide == 0, "all vectors of a thread are of the same channels");
+  const int part = threadIdx.x % Plane::kWide;
+  const int64_t number = (int64_t(n) * work.x.blocks + block) * kBlock + part * (kBlock / Plane::kWide);
+#pragma unroll 1
+  for (int i = threadIdx.x; i < Plane::kCopies; i += Work::kThreads) {
+    const Source source = source_of<Plane>(work.x, n, first, i / Plane::kWide);
+    if (!source.is_inside) continue;
+    change_vector(to + source.place + part, [&](uint32_t(&words)[4]) {
+      normalise<typename Work::Storage>(work.fusion.scale + number, work.fusion.shift + number, words);
+      if constexpr (Work::kIsTf32) round_to_tf32(words);
+    });
   }
 }
 
@@ -100,15 +138,21 @@ struct Copier {
           Work::kFirstOut + slot * Work::kOutVectors + half * Work::Out::kVectors);
     }
   }
+  // Where the planes of the input begin that a step reads.
+  __device__ void place_input(const Step& step, int (&first)[4]) const {
+    for (int axis = 0; axis < 4; ++axis) first[axis] = step.at[axis] * Work::kStride - work.padding[axis];
+  }
   // What arrives at step number `count` of this block of threads.
   __device__ void copy_step(const Step& step, int count) const {
     int first[4];
-    for (int axis = 0; axis < 4; ++axis) first[axis] = step.at[axis] * Work::kStride - work.padding[axis];
+    place_input(step, first);
     int to = count % 2 * Work::kStride * Work::In::kVectors;
 #pragma unroll 1
     for (int plane = 0; plane < Work::kStride; ++plane, ++first[kH], to += Work::In::kVectors) {
       if (!is_on(first[kH], work.x.size[kH])) continue;
-      if constexpr (Work::kIns == 1) {
+      if constexpr (Work::In::kWide == 0) {
+        copy_numbers<typename Work::In, Work::kThreads>(work.x, step.n, first, to);
+      } else if constexpr (Work::kIns == 1) {
         fill_plane<typename Work::In, Work::kThreads>(work.x, step.n, first, to);
       } else {
         copy_plane<typename Work::In, Work::kThreads>(work.x, step.n, first, in_block, to);
@@ -116,10 +160,17 @@ struct Copier {
     }
     copy_out(step, step.at[kH], count % Work::kOutSlots);
   }
-  // What was copied for a step, once this thread's copies are there.
-  __device__ void round_step(int count) const {
-    if constexpr (Work::kWide == 2) {
-      for (int plane = 0; plane < Work::kStride && Work::kIns > 1; ++plane) {
+  // Prepares what was copied for a step, once this thread's copies are there: normalises and rounds it.
+  __device__ void prepare_step(const Step& step, int count) const {
+    if constexpr (Work::Fusion::kNormalises) {
+      static_assert(Work::kStride == 1 && Work::kIns > 1, "one plane of a block of channels");
+      int first[4];
+      place_input(step, first);
+      normalise_plane(work, step.n, first, in_block, count % 2 * Work::In::kVectors);
+    }
+    if constexpr (Work::kIsTf32) {
+      constexpr bool kRoundsInput = Work::kIns > 1 && !Work::Fusion::kNormalises;
+      for (int plane = 0; plane < Work::kStride && kRoundsInput; ++plane) {
         round_plane<typename Work::In, Work::kThreads>((count % 2 * Work::kStride + plane) * Work::In::kVectors);
       }
       round_plane<typename Work::Out, Work::kThreads>(Work::kFirstOut + count % Work::kOutSlots * Work::kOutVectors);

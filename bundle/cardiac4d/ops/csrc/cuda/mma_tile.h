@@ -130,20 +130,6 @@ __device__ uint32_t inside_of_planes(const Work& work, const Tile& tile, int cou
   return inside;
 }
 
-// Four words of shared memory as numbers, normalised and behind the ReLU.
-template <class Storage>
-__device__ void normalise(const float* scale, const float* shift, uint32_t (&words)[4]) {
-  constexpr int kCount = kVector / sizeof(Storage);
-  Storage stored[kCount];
-  memcpy(stored, words, kVector);
-#pragma unroll
-  for (int i = 0; i < kCount; ++i) {
-    const float normal = value(stored[i]) * scale[i] + shift[i];
-    store(normal < 0 ? 0.0f : normal, stored + i);  // a NaN passes
-  }
-  memcpy(words, stored, kVector);
-}
-
 // Prepares a plane, that of position h, once this thread's copies are there and before the others read them: normalises
 // it, and rounds float32 to TF32. `inside`: see inside_of_planes; what is outside is zero and stays so.
 template <class Work>

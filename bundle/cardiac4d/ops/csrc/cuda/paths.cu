@@ -63,9 +63,11 @@ int tiled_image_forward_sums_of(const c4d_problem& p, const void* x, const void*
 }
 
 bool tiled_serves_any(const c4d_problem& p, int operation) {
-  return operation != C4D_CUDA_GRAD_WEIGHT && tiled_serves(p);
+  return operation == C4D_CUDA_GRAD_WEIGHT ? tiled_serves_grad_weight(p) : tiled_serves(p);
 }
-int64_t tiled_workspace_of(const c4d_problem& p, int) { return tiled_workspace(p); }
+int64_t tiled_workspace_of(const c4d_problem& p, int operation) {
+  return operation == C4D_CUDA_GRAD_WEIGHT ? tiled_grad_weight_workspace(p) : tiled_workspace(p);
+}
 
 bool tiled_strided_serves_any(const c4d_problem& p, int operation) {
   if (operation == C4D_CUDA_GRAD_WEIGHT) return false;
@@ -96,7 +98,7 @@ const Path kPaths[] = {
      mma_image_pieces_bytes, mma_image_forward_sums},
     {"tiled_image", tiled_image_serves_any, nullptr, tiled_image_forward_of, nullptr, nullptr, tiled_image_pieces_bytes,
      tiled_image_forward_sums_of},
-    {"tiled", tiled_serves_any, tiled_workspace_of, tiled_forward, tiled_grad_input, nullptr},
+    {"tiled", tiled_serves_any, tiled_workspace_of, tiled_forward, tiled_grad_input, tiled_grad_weight},
     {"tiled_strided", tiled_strided_serves_any, tiled_strided_workspace_of, tiled_strided_forward,
      tiled_strided_grad_input, nullptr},
     {"plain", plain_serves_any, plain_workspace_of, plain_forward_of, plain_grad_input_of, plain_grad_weight},

@@ -22,6 +22,11 @@ __device__ inline void copy_async(uint32_t to, const void* from, bool is_inside)
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(is_inside ? 16 : 0));
 }
 
+// The same of 4 bytes, at multiples of 4.
+__device__ inline void copy_number_async(uint32_t to, const void* from, bool is_inside) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(to), "l"(from), "r"(is_inside ? 4 : 0));
+}
+
 // Waits for this thread's copies; those of the others are there behind the next barrier.
 __device__ inline void wait_for_copies() { asm volatile("cp.async.wait_all;" ::: "memory"); }
 

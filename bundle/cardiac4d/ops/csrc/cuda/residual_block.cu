@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Residual blocks and their gradients, queued as a whole. On tensor cores a convolution takes norm, ReLU, residual and
-// sums along. Else these are passes of their own, and of what lies between the layers one tensor at a time exists, in
-// the workspace. It is never kept: the gradient computes it again.
+// sums along; float32 that stays float32 all but the sums. Else these are passes of their own, and of what lies between
+// the layers one tensor at a time exists, in the workspace. It is never kept: the gradient computes it again.
 #include <cuda_runtime.h>
 
 #include "channel_sums.h"
@@ -9,6 +9,7 @@
 #include "group_norm.h"
 #include "mma.h"
 #include "mma_fused.h"
+#include "tiled.h"
 
 namespace c4d_cuda {
 namespace {
@@ -34,12 +35,15 @@ GroupNorm norm_of(const c4d_cuda_block& b, const c4d_cuda_half_block& half, cons
 
 bool runs_on_tensor_cores(const c4d_problem& p) { return mma_serves(p, false) && mma_serves(p, true); }
 
+// Whether the weight gradient takes norm and ReLU along.
+bool grad_weight_normalises(const c4d_problem& p) { return mma_serves_grad_weight(p) || tiled_serves_grad_weight(p); }
+
 // The parts of a workspace, each aligned to 16 bytes; without memory, how large it must be.
 struct Workspace {
   int64_t bytes = 0;
   float *scale, *shift, *abc;
   double* gradient_sums;
-  void *pieces, *convolution, *between = nullptr;  // between: a tensor like the input, where one is needed
+  void *pieces, *convolution, *between = nullptr;  // between: a tensor like the input, where norm and ReLU are a pass
 
   Workspace(const c4d_cuda_block& b, bool is_for_gradient, void* memory)
       : base_(static_cast<char*>(memory)) {
@@ -57,7 +61,8 @@ struct Workspace {
     const int64_t tiles = runs_on_tensor_cores(p) ? mma_pieces_bytes(p) : 0, sums = channel_sums_workspace(b.x);
     pieces = take(tiles > sums ? tiles : sums);
     convolution = take(most);
-    if (is_for_gradient || !runs_on_tensor_cores(p)) between = take(numbers * volume(b.x.size) * element);
+    const bool is_fused = is_for_gradient ? grad_weight_normalises(p) : runs_on_tensor_cores(p) || tiled_serves(p);
+    if (!is_fused) between = take(numbers * volume(b.x.size) * element);
   }
 
  private:
@@ -94,6 +99,14 @@ int half_forward(const c4d_cuda_block& b, const c4d_cuda_half_block& half, const
     });
     return steps.status;
   }
+  if (tiled_serves(p)) {
+    steps.run([&] {
+      return tiled_norm_relu_forward(p, x, memory.scale, memory.shift, half.weight, half.bias, residual, out,
+                                     memory.convolution, stream);
+    });
+    steps.run([&] { return channel_sums(b.x, out, sums_out, memory.pieces, stream); });
+    return steps.status;
+  }
   steps.run([&] { return norm_relu(b.x, x, memory.scale, memory.shift, memory.between, stream); });
   steps.run([&] {
     return c4d_cuda_forward(&p, memory.between, half.weight, half.bias, y, memory.convolution, stream);
@@ -105,29 +118,43 @@ int half_forward(const c4d_cuda_block& b, const c4d_cuda_half_block& half, const
   return steps.status;
 }
 
-// dx of conv(relu(norm(x))) from dy, plus `add`; see fused.h for what may be null.
+// dw of conv(relu(norm(x))) from dy.
+int half_grad_weight(const c4d_cuda_block& b, const Workspace& memory, const void* dy, const void* x, void* dw,
+                     void* stream) {
+  const c4d_problem p = convolution_of(b);
+  if (mma_serves_grad_weight(p)) {
+    return mma_norm_relu_grad_weight(p, x, memory.scale, memory.shift, dy, dw, memory.convolution, stream);
+  }
+  if (tiled_serves_grad_weight(p)) {
+    return tiled_norm_relu_grad_weight(p, x, memory.scale, memory.shift, dy, dw, memory.convolution, stream);
+  }
+  const int status = norm_relu(b.x, x, memory.scale, memory.shift, memory.between, stream);
+  if (status != cudaSuccess) return status;
+  return c4d_cuda_grad_weight(&p, memory.between, dy, dw, memory.convolution, stream);
+}
+
+// dx of conv(relu(norm(x))) from dy, plus `add`; see fused.h for what may be null. The gradient behind the ReLU lies in
+// dx before that of x does.
 int half_grad(const c4d_cuda_block& b, const c4d_cuda_half_block& half, const Workspace& memory, const void* dy,
               const void* x, const double* sums_x, const void* add, void* dx,
               const c4d_cuda_half_gradients& gradients, float* sum_dx, void* stream) {
   const c4d_problem p = convolution_of(b);
   const GroupNorm norm = norm_of(b, half, sums_x);
-  void* between = memory.between;
   Steps steps;
   steps.run([&] { return norm_scale_shift(norm, memory.scale, memory.shift, stream); });
   if (gradients.weight != nullptr) {
-    steps.run([&] { return norm_relu(b.x, x, memory.scale, memory.shift, between, stream); });
-    steps.run([&] { return c4d_cuda_grad_weight(&p, between, dy, gradients.weight, memory.convolution, stream); });
+    steps.run([&] { return half_grad_weight(b, memory, dy, x, gradients.weight, stream); });
   }
   if (dx == nullptr) return steps.status;
   if (runs_on_tensor_cores(p)) {
     steps.run([&] {
-      return mma_norm_relu_grad_input(p, dy, half.weight, x, memory.scale, memory.shift, between, memory.gradient_sums,
+      return mma_norm_relu_grad_input(p, dy, half.weight, x, memory.scale, memory.shift, dx, memory.gradient_sums,
                                       memory.convolution, memory.pieces, stream);
     });
   } else {
-    steps.run([&] { return c4d_cuda_grad_input(&p, dy, half.weight, between, memory.convolution, stream); });
+    steps.run([&] { return c4d_cuda_grad_input(&p, dy, half.weight, dx, memory.convolution, stream); });
     steps.run([&] {
-      return norm_gradient_sums(b.x, between, x, memory.scale, memory.shift, memory.gradient_sums, memory.pieces,
+      return norm_gradient_sums(b.x, dx, x, memory.scale, memory.shift, memory.gradient_sums, memory.pieces,
                                 stream);
     });
   }
@@ -136,7 +163,7 @@ int half_grad(const c4d_cuda_block& b, const c4d_cuda_half_block& half, const Wo
                           stream);
   });
   steps.run([&] {
-    return norm_relu_grad(b.x, between, x, memory.scale, memory.shift, memory.abc, add, dx, stream);
+    return norm_relu_grad(b.x, dx, x, memory.scale, memory.shift, memory.abc, add, dx, stream);
   });
   return steps.status;
 }
