@@ -45,7 +45,7 @@ $(STAMP): pyproject.toml constraints.txt | $(BIN)/python
 # The native kernels, if a compiler is there; else one line says so, and pure PyTorch runs. A step of its own, because pip
 # keeps that line to itself, and because a changed kernel needs no new installation.
 $(NATIVE): $(STAMP) $(CSRC) $(OPS)/build.py $(OPS)/cuda_build.py \
-		$(OPS)/sources.py $(OPS)/toolchain.py
+		$(OPS)/cuda_registers.py $(OPS)/sources.py $(OPS)/toolchain.py
 	$(BIN)/python -m cardiac4d.ops.build --optional
 	@touch $@
 
@@ -61,6 +61,10 @@ test: $(STAMP) $(NATIVE)  ## the quick test suite
 
 test-all: $(STAMP) $(NATIVE)  ## every test, also those that take minutes
 	$(BIN)/python -m pytest
+
+# Two processes: most of the time goes to a compiler, once for every planted bug.
+test-cuda: $(STAMP) $(NATIVE)  ## the CUDA kernels without a GPU, in an emulation, and the bugs planted in them
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m slow tests/ops/test_cuda_*.py
 
 # The libraries of the sanitizers go first of all, also before Python's own; its leaks are not ours.
 sanitize: $(STAMP)  ## the CPU kernels under g++'s address and undefined-behaviour sanitizers, on all problems; 10 minutes

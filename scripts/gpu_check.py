@@ -82,7 +82,8 @@ def summary(report: Report) -> str:
     failed = [row["name"] for row in checks if not row["passed"]]
     lines = [f"{len(checks) - len(failed)} of {len(checks)} checks passed" + "".join(f"\n- FAILED {n}" for n in failed)]
     if report.left_out:
-        lines.append(f"left out, for no time was left: {'; '.join(report.left_out)}")
+        first, count = report.left_out[0], len(report.left_out)
+        lines.append(f"no time was left for {count} pieces, from '{first}' on; the files name them")
     return "\n".join(lines + [f"written: {path}" for path in (report.json_file, report.table_file) if path])
 
 

@@ -147,17 +147,19 @@ def test_ci_runs_the_targets_a_developer_runs() -> None:
     assert os.access(script, os.X_OK)
     called = re.findall(r"^make .*?([\w-]+)$", script.read_text(encoding="utf-8"), re.MULTILINE)
     targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
-    assert called == ["lint", "test"]
+    assert called == ["lint", "test", "test-cuda"]
     assert set(called) <= set(targets)
 
 
-@pytest.mark.parametrize("target", ["install", "native", "demo", "test", "test-all", "sanitize", "lint", "format"])
+@pytest.mark.parametrize(
+    "target", ["install", "native", "demo", "test", "test-all", "test-cuda", "sanitize", "lint", "format"]
+)
 def test_target_sets_itself_up(target: str) -> None:
     """Every target that needs the environment depends on its stamp, so that it works on a fresh clone."""
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert re.search(rf"^{target}: \$\(STAMP\)", makefile, re.MULTILINE)
     builds = re.search(rf"^{target}: \$\(STAMP\) \$\(NATIVE\)", makefile, re.MULTILINE)
-    assert bool(builds) == (target in {"install", "demo", "test", "test-all"})
+    assert bool(builds) == (target in {"install", "demo", "test", "test-all", "test-cuda"})
 
 
 def test_every_installation_asks_the_index_that_the_user_names() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -105,7 +105,8 @@ class Report:
             layers = [gpu_layers.LayerTimes(**row) for row in rows["layers"]]
             texts.append(gpu_layers.to_table(layers, self.crop, ceiling))
         if self.left_out:
-            texts.append("Left out, for no time was left:\n\n" + "\n".join(f"- {name}" for name in self.left_out))
+            names = "\n".join(f"- {name}" for name in self.left_out)
+            texts.append(f"Left out or broken off, for no time was left:\n\n{names}")
         return "\n\n".join(text.strip() for text in texts if text) + "\n"
 
     def _ceiling(self) -> gpu_floor.Ceiling | None:
@@ -141,10 +142,19 @@ def _line(part: str, row: dict[str, Any]) -> str:
     """Say in a line what came."""
     if part == "checks":
         return f"- {'passed' if row['passed'] else 'FAILED'} {row['name']}: {row['detail']}"
-    values = {**row, **row.get("milliseconds", {})}
-    said = [f"{name} {number(value)}" for name, value in values.items() if isinstance(value, float)]
-    head = ", ".join([part, *(str(row[key]) for key in KEYS[part])])
-    return f"{head}: {', '.join(said)}{''.join(f'; {way}: {text}' for way, text in row.get('problems', {}).items())}"
+    values = dict(_numbers(row))
+    said = ", ".join(f"{name} {number(value)}" for name, value in values.items() if math.isfinite(value))
+    noted = "".join(f"; {way}: {text}" for way, text in row.get("problems", {}).items())
+    return f"{', '.join([part, *(str(row[key]) for key in KEYS[part])])}: {said}{noted}"
+
+
+def _numbers(row: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+    """The numbers of a row by name, those of its dictionaries too."""
+    for name, value in row.items():
+        if isinstance(value, dict):
+            yield from _numbers(value, f"{prefix}{name} ")
+        elif isinstance(value, float):
+            yield f"{prefix}{name}", value
 
 
 def _finite(value: Any) -> Any:

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 from .gpu_checks import Outcome
 
@@ -20,9 +21,9 @@ def run_sanitizer(tool: str, script: str, seconds: float) -> Outcome:
     What could not be checked, or not in time, has passed, and its detail says so.
     """
     name = f"compute-sanitizer {tool}"
-    program = shutil.which("compute-sanitizer")
+    program = find_program()
     if program is None:
-        return Outcome(name, True, "NOT CHECKED: compute-sanitizer is not on the PATH; it comes with the CUDA toolkit")
+        return Outcome(name, True, "NOT CHECKED: there is no compute-sanitizer on the PATH or in the CUDA toolkit")
     command = [program, "--tool", tool, "--error-exitcode", "9", sys.executable, script, "--small"]
     said, code = run_for([*command, "--minutes", f"{seconds / 60 + 1:.1f}"], seconds)
     if code is None:
@@ -30,6 +31,13 @@ def run_sanitizer(tool: str, script: str, seconds: float) -> Outcome:
     if "Device not supported" in said:  # in some virtual machines
         return Outcome(name, True, "NOT CHECKED: compute-sanitizer does not support the device here")
     return Outcome(name, code == 0, said[-300:])
+
+
+def find_program() -> str | None:
+    """Find the tool on the PATH, or where toolkits have it."""
+    toolkit = Path(os.environ.get("CUDA_HOME", "/usr/local/cuda"))
+    beside = os.pathsep.join(str(toolkit / folder) for folder in ("bin", "compute-sanitizer"))
+    return shutil.which("compute-sanitizer") or shutil.which("compute-sanitizer", path=beside)
 
 
 def run_for(command: list[str], seconds: float) -> tuple[str, int | None]:

@@ -46,13 +46,17 @@ def test_second_call_asks_the_driver_nothing(cuda_library: Path, library: Any, o
     assert questions(library, lambda: kernels.run(operation, SMALL, *operands)) == 0
 
 
-def choices(kernels: EmulatedKernels, architecture: int) -> list[str]:
-    """What computes narrow and wide layers on a device; some need more shared memory than every device has."""
-    wide = Shape((4, 4, 4, 4), (32, 32), padding=1, stride=2)
-    return [kernels.algorithm("forward", shape, torch.bfloat16, architecture) for shape in (SMALL, wide)]
+def choices(kernels: EmulatedKernels, architecture: int) -> list[bool]:
+    """Whether tensor cores serve on a device: a forward pass, and a weight gradient that needs 110 KiB of memory."""
+    strided = Shape((4, 4, 4, 4), (8, 8), padding=1, stride=2)
+    forward = kernels.algorithm("forward", SMALL, torch.bfloat16, architecture)
+    return [
+        name == "mma"
+        for name in (forward, kernels.algorithm("grad_weight", strided, torch.float32, architecture, "tf32"))
+    ]
 
 
-RIGHT = {75: ["plain", "plain"], 80: ["mma", "mma_strided"], 86: ["mma", "plain"], 90: ["mma", "mma_strided"]}
+RIGHT = {75: [False, False], 80: [True, True], 86: [True, False], 90: [True, True]}
 
 
 def test_every_device_answers_for_itself(cuda_library: Path, library: Any) -> None:
