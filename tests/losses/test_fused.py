@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from monai.data import MetaTensor
+from monai.losses import DiceLoss
 from torch import Tensor
 
 from cardiac4d.losses import HeadInput, SparseDiceLoss, SparseSequenceLoss, TemporalSmoothnessLoss, fused
@@ -151,6 +152,15 @@ def test_labels_of_any_type_are_checked(dtype: torch.dtype) -> None:
         loss(for_loss(head), label)
     with pytest.raises(ValueError, match=r"`label` must have shape \(2, 1, 4, 3, 5, 3\)"):
         loss(for_loss(head), label[..., :2])
+
+
+def test_loss_of_logits_alone_is_told_what_to_do() -> None:
+    head = draw_head(4, (4, 3, 5, 3), 8, 3)
+    with pytest.raises(AttributeError, match=r"take its `.logits\(\)`, or set `head_in_loss` to False"):
+        DiceLoss(softmax=True)(for_loss(head), head.label)
+    assert SparseDiceLoss()(for_loss(head), head.label).item() == pytest.approx(
+        SparseDiceLoss()(logits_of(head), head.label).item()
+    )
 
 
 def test_wrong_number_of_flags_is_refused() -> None:

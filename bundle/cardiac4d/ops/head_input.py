@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a network hands to its loss in place of logits."""
 
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from torch import Tensor
 
@@ -28,3 +28,10 @@ class HeadInput(NamedTuple):
         """Compute what the network would have returned, ``(N, classes, H, W, D, T)``."""
         with chosen_backend(self.backend):
             return conv4d(self.features, self.weight, self.bias)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        """Say what to do where somebody takes it for logits."""
+        raise AttributeError(
+            f"a HeadInput has no {name!r}: it is what a network with `head_in_loss` gives in training; take its "
+            "`.logits()`, or set `head_in_loss` to False"
+        )
