@@ -71,7 +71,8 @@ sanitize: $(STAMP)  ## the CPU kernels under g++'s address and undefined-behavio
 	CARDIAC4D_TEST_CXXFLAGS='-fsanitize=address,undefined -fno-sanitize-recover=all -g -O1' \
 		ASAN_OPTIONS=detect_leaks=0 \
 		LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so)" \
-		$(BIN)/python -m pytest -m 'not slow' tests/ops/test_cpu_kernels.py tests/ops/test_cpu_fused.py tests/ops/test_cpu_passes.py
+		$(BIN)/python -m pytest -m 'not slow' tests/ops/test_cpu_kernels.py tests/ops/test_cpu_fused.py \
+			tests/ops/test_cpu_passes.py tests/ops/test_cpu_softmax_sums.py
 
 lint: $(STAMP)  ## style, formatting, types and spelling, as CI checks them
 	$(BIN)/ruff check $(CODE)

@@ -27,7 +27,7 @@ LAYERS: dict[str, set[str]] = {
     "ops": {VERSION},
     "layers": COMMON | {"ops"},
     "networks": COMMON | {"layers"},
-    "losses": COMMON,
+    "losses": COMMON | {"ops"},
     "measure": COMMON,
     "metrics": COMMON | {"measure"},
     "io": COMMON | {VERSION},

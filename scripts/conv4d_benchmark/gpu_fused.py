@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from cardiac4d.layers import ResidualBlock
+from cardiac4d.losses import HeadInput, SparseSequenceLoss
 from cardiac4d.networks import EncoderDecoder
 from cardiac4d.ops import use_backend
 
@@ -32,13 +33,14 @@ group has one channel, and what is computed for it is rounding alone."""
 
 
 def check_fused(device: str) -> str:
-    """Compare blocks, up-sampling and softmax, their gradients included, and ask for the same bits again."""
+    """Compare blocks, up-sampling, softmax and loss, their gradients included, and ask for the same bits again."""
     dtypes = dtypes_of(device)
     worst = dict.fromkeys(dtypes, 0.0)
     for dtype in dtypes:
         for number, (shape, groups) in enumerate(BLOCKS):
             torch.manual_seed(number)
             worst[dtype] = max(worst[dtype], _check_block(shape, groups, dtype, device), _check_ends(dtype, device))
+            worst[dtype] = max(worst[dtype], *(_check_loss(classes, dtype, device) for classes in (2, 3, 5)))
     return "largest errors of values: " + ", ".join(f"{dtype} {error:.1e}" for dtype, error in worst.items())
 
 
@@ -64,6 +66,20 @@ def _check_ends(dtype: torch.dtype, device: str) -> float:
     error = _compare(lambda network, x: network(x), network, image, dtype, device)
     with torch.no_grad():
         return max(error, _compare(lambda network, x: network.probabilities(x), network, image, dtype, device))
+
+
+def _check_loss(classes: int, dtype: torch.dtype, device: str) -> float:
+    """The loss of a network that leaves its last convolution to it."""
+    network = EncoderDecoder(blocks_down=(1,), blocks_up=(), out_channels=classes, bias=True, head_in_loss=True)
+    image, label = torch.randn(2, 1, 9, 4, 17, 6), torch.randint(0, classes, (2, 1, 9, 4, 17, 6), dtype=torch.uint8)
+    label[..., 1::2] = 255
+
+    def compute(network: EncoderDecoder, x: Tensor) -> Tensor:
+        scores = network(x)
+        assert isinstance(scores, HeadInput) or x.dtype == torch.float64, f"{classes} classes in {dtype} are not fused"
+        return SparseSequenceLoss()(scores, label.to(x.device), full_cycle=[True, False])
+
+    return _compare(compute, network, image, dtype, device)
 
 
 def _compare(

@@ -83,11 +83,16 @@ def test_baseline_trains_like_the_4d_network_but_for_what_makes_it_3d():
         "train::random_transforms::roi_size",
         "train::inferer::framewise",
         "validate::inferer::framewise",
+        "head_in_loss",
+        "network_def::head_in_loss",
+        "run::head_in_loss",
+        "train::trainer::decollate",
     }
 
 
 def test_inference_applies_what_was_trained():
     train, evaluate, inference = load("train"), load("evaluate"), load("inference")
+    assert train["network_def"].pop("head_in_loss") == "@head_in_loss"  # of no matter outside of training
     for key in ("code_path", "network_def", "load_image", "scale_intensity", "orientation", "recipe"):
         assert train[key] == evaluate[key] == inference[key], key
     assert train["spacing_mm"] == evaluate["spacing_mm"]
@@ -291,6 +296,17 @@ def test_studies_stay_on_a_gpu_where_there_is_one(name):
         parser = parse(name, device=f"$torch.device('{device}')")
         assert parser.get_parsed_content("resident") == (device == "cuda")
         assert load(name)["train"]["dataloader"]["num_workers"] == "$0 if @resident else @num_workers"
+
+
+@pytest.mark.parametrize("overlays", [(), ("quick",), ("cine_mr",)])
+def test_head_is_left_to_the_loss_on_a_gpu(overlays):
+    """MONAI would cut a network's output into samples, which weights are not."""
+    for device in ("cpu", "cuda"):
+        parser = parse("train", *overlays, device=f"$torch.device('{device}')")
+        on_gpu = device == "cuda"
+        assert parser.get_parsed_content("head_in_loss") == on_gpu
+        assert parser.get_parsed_content("network_def").head_in_loss == on_gpu
+        assert parser.get_parsed_content("train::trainer::decollate") != on_gpu
 
 
 @pytest.fixture(scope="module")

@@ -235,10 +235,12 @@ def run_twice(run_id: str, *configs: str, **overrides: object) -> str:
 
 
 def test_two_processes_train_evaluate_and_infer(tmp_path, dataset_dir):
+    """With what is on by default on a GPU."""
     common = {"dataset_dir": dataset_dir, **TINY}
+    as_on_gpu = {"resident": True, "head_in_loss": True}
     torchrun(
         *("training", "train", "multi_gpu_train"),
-        **{"output_dir": tmp_path / "train", "max_epochs": 1, "val_interval": 1, "resident": True, **common},
+        **{"output_dir": tmp_path / "train", "max_epochs": 1, "val_interval": 1, **as_on_gpu, **common},
     )
     checkpoint = tmp_path / "train" / "checkpoints" / "model_last.pt"
     content = torch.load(checkpoint.with_name("checkpoint_epoch=1.pt"), weights_only=True)

@@ -42,6 +42,8 @@ OPERATORS = (
     "upsample_add",
     "upsample_backward",
     "pointwise_softmax",
+    "softmax_sums",
+    "softmax_sums_backward",
 )
 """The torch operators that have CUDA kernels."""
 MAX_BLOCKS = 7

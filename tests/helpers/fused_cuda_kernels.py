@@ -15,6 +15,7 @@ from cardiac4d.ops.layout import from_frames, to_frames
 from tests.helpers.cpu_kernels import DTYPES, Shape
 from tests.helpers.cuda_kernels import GUARD, guarded
 from tests.helpers.fused_cuda_calls import EPS, Block
+from tests.helpers.softmax_sums import Head
 
 
 class _CFrames(ctypes.Structure):
@@ -23,6 +24,17 @@ class _CFrames(ctypes.Structure):
         ("channels", ctypes.c_int64),
         ("size", ctypes.c_int64 * 4),
         ("dtype", ctypes.c_int32),
+    ]
+
+
+class _CHead(ctypes.Structure):
+    _fields_ = [
+        ("x", _CFrames),
+        ("classes", ctypes.c_int64),
+        ("w", ctypes.c_void_p),
+        ("bias", ctypes.c_void_p),
+        ("label", ctypes.c_void_p),
+        ("is_squared", ctypes.c_int32),
     ]
 
 
@@ -62,7 +74,7 @@ class _Memory:
         if tensor is None:
             return None
         laid = to_frames(tensor) if tensor.dim() == 6 and tensor.shape[2:] != (3, 3, 3, 3) else tensor
-        self.alive.append(guarded(laid, torch.nan))
+        self.alive.append(guarded(laid, torch.nan if laid.is_floating_point() else 3))
         return self.alive[-1][GUARD:].data_ptr()
 
     def take(self, size: Sequence[int], dtype: torch.dtype = torch.float64) -> tuple[Tensor, int]:
@@ -87,7 +99,7 @@ class EmulatedFusedKernels:
     def __init__(self, library: Path) -> None:
         self._library: Any = ctypes.CDLL(str(library))
         self._library.c4d_cuda_error.restype = ctypes.c_char_p
-        for name in ("fused_workspace", "block_workspace", "conv4d_sums_workspace"):
+        for name in ("fused_workspace", "block_workspace", "conv4d_sums_workspace", "softmax_sums_workspace"):
             getattr(self._library, f"c4d_cuda_{name}").restype = ctypes.c_int64
 
     def _call(self, name: str, memory: _Memory, *arguments: Any) -> None:
@@ -147,6 +159,21 @@ class EmulatedFusedKernels:
         operands = memory.put(x), memory.put(w.flatten()), memory.put(bias)
         self._call("pointwise_softmax", memory, _frames(x), ctypes.c_int64(classes), *operands, to)
         return y
+
+    def softmax_sums(self, head: Head, seed: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """The sums, the gradient of ``x`` and that of the head, ``(classes, C + 1)``."""
+        memory, (n, _, *_, frames) = _Memory(), head.x.shape
+        classes = seed.shape[2] // 2 - 1
+        w = None if head.weight is None else head.weight.flatten()
+        operands = (None if t is None else memory.put(t.detach()) for t in (w, head.bias, head.label))
+        struct, x = _CHead(_frames(head.x), classes, *operands, head.squared), memory.put(head.x.detach())
+        workspace = memory.workspace(self._library.c4d_cuda_softmax_sums_workspace(ctypes.byref(struct)))
+        sums, to = memory.take([n, frames, 2 * classes + 3])
+        self._call("softmax_sums", memory, struct, x, to, workspace)
+        dx, to_dx = memory.take(head.x.shape, head.x.dtype)
+        dhead, to_dhead = (None, None) if w is None else memory.take([classes, head.x.shape[1] + 1], torch.float32)
+        self._call("softmax_sums_grad", memory, struct, x, memory.put(seed), to_dx, to_dhead, workspace)
+        return sums, dx, dhead
 
     def block(self, block: Block, seed: Tensor, *, in_place: bool = False) -> list[Tensor]:
         """The output, that of the first convolution, the three sums and the gradients of all but the last bias."""

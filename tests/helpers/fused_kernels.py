@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from tests.helpers.cpu_kernels import DTYPES, GUARD, Kernels
+from tests.helpers.softmax_sums import Head
 
 
 class _CTensor(ctypes.Structure):
@@ -19,6 +20,15 @@ class _CTensor(ctypes.Structure):
         ("channels", ctypes.c_int64),
         ("size", ctypes.c_int64 * 4),
         ("dtype", ctypes.c_int32),
+    ]
+
+
+class _CHead(ctypes.Structure):
+    _fields_ = [
+        ("x", _CTensor),
+        ("classes", ctypes.c_int64),
+        *((name, ctypes.c_void_p) for name in ("w", "bias", "label")),
+        ("is_squared", ctypes.c_int32),
     ]
 
 
@@ -33,6 +43,12 @@ class _CGroupNorm(ctypes.Structure):
 def tensor_struct(x: Tensor) -> _CTensor:
     """A tensor without its numbers."""
     return _CTensor(x.shape[0], x.shape[1], (ctypes.c_int64 * 4)(*x.shape[2:]), DTYPES.index(x.dtype))
+
+
+def head_struct(head: Head, classes: int) -> _CHead:
+    """A head, which must live as long; its tensors are contiguous."""
+    pointers = (None if t is None else t.data_ptr() for t in (head.weight, head.bias, head.label))
+    return _CHead(tensor_struct(head.x), classes, *pointers, head.squared)
 
 
 def call(

@@ -15,7 +15,14 @@ from torch import Tensor
 from torch._subclasses import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from cardiac4d.losses import SparseDiceLoss, SparseSequenceLoss, TemporalSmoothnessLoss, sequences, sparse_dice
+from cardiac4d.losses import (
+    HeadInput,
+    SparseDiceLoss,
+    SparseSequenceLoss,
+    TemporalSmoothnessLoss,
+    sequences,
+    sparse_dice,
+)
 from cardiac4d.networks import EncoderDecoder
 from cardiac4d.ops import fusion, layout, use_backend
 from cardiac4d.ops.layout import from_frames, lies_as_frames, to_frames
@@ -121,21 +128,24 @@ class _Copies(TorchDispatchMode):
 
 @needs_native
 @pytest.mark.usefixtures("_off_the_host")
+@pytest.mark.parametrize("head_in_loss", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_training_step_never_looks_at_numbers_and_keeps_its_layout(
-    dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+    dtype: torch.dtype, head_in_loss: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in (layout, fusion):
         monkeypatch.setattr(module, "kernels_want_frames", lambda x: True)
     monkeypatch.setattr(fusion, "_is_autocast", lambda x: dtype != torch.float32)
     with FakeTensorMode(), use_backend("native", fused=True), _Copies() as copies:
-        network, loss = EncoderDecoder(), SparseSequenceLoss()
+        network, loss = EncoderDecoder(head_in_loss=head_in_loss), SparseSequenceLoss()
         image, label = torch.randn(1, 1, 12, 12, 8, 6), torch.zeros(1, 1, 12, 12, 8, 6, dtype=torch.uint8)
         copies.sizes.clear()
         with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
-            logits = network(image)
-        assert (logits.dtype, lies_as_frames(logits)) == (dtype, True)
-        loss(logits, label).backward()
+            scores = network(image)
+        assert isinstance(scores, HeadInput) == head_in_loss
+        first = scores[0] if head_in_loss else scores
+        assert (first.dtype, lies_as_frames(first)) == (dtype, True)
+        loss(scores, label).backward()
     # Image and label, of one channel, may be copied.
     assert [size for size in copies.sizes if len(size) == 6 and 1 not in (size[1], size[5])] == []
     assert all(parameter.grad is not None for parameter in network.parameters())

@@ -2,7 +2,8 @@
 """Data-parallel training over the operator and the fused blocks: the gradients are those of one process on all samples.
 
 Buckets so small that there are many, a static graph, gradient accumulation with and without exchange in between,
-checkpointed blocks: one process with gloo quickly, two of them as a slow test, with nccl where there are two GPUs.
+checkpointed blocks, the last convolution in the loss: one process with gloo quickly, two of them as a slow test, with
+nccl where there are two GPUs.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import torch.distributed as dist
 from torch import nn
 
 from cardiac4d import EncoderDecoder
+from cardiac4d.losses import SparseSequenceLoss
 from cardiac4d.ops import use_backend
 from cardiac4d.ops.backend import BackendWarning
 from tests.helpers.backends import BACKENDS
@@ -38,6 +40,7 @@ class Way(NamedTuple):
     options: dict[str, Any]
     once: bool = False
     checkpoint_blocks: bool = False
+    head_in_loss: bool = False
 
 
 SMALL = {"bucket_cap_mb": 0.002}
@@ -47,13 +50,16 @@ WAYS = {
     "checkpointed, exchanged once": Way(SMALL, once=True, checkpoint_blocks=True),
     "static graph": Way({**SMALL, "static_graph": True}),  # of which torch refuses `no_sync` in the first step
     "static, checkpointed, views": Way({**SMALL, "static_graph": True, "gradient_as_bucket_view": True}, False, True),
+    "head in the loss, exchanged once": Way(SMALL, once=True, head_in_loss=True),
+    "head in the loss, static graph": Way({**SMALL, "static_graph": True}, head_in_loss=True),
+    "head in the loss, unused looked for": Way({**SMALL, "find_unused_parameters": True}, head_in_loss=True),
 }
 
 
-def build(device: str, *, checkpoint_blocks: bool = False) -> EncoderDecoder:
+def build(device: str, **options: bool) -> EncoderDecoder:
     torch.manual_seed(5)
     sizes: dict[str, Any] = {"init_filters": 8, "num_groups": 4, "blocks_down": (1, 1), "blocks_up": (1,)}
-    return EncoderDecoder(**sizes, checkpoint_blocks=checkpoint_blocks).to(device)
+    return EncoderDecoder(**sizes, **options).to(device)
 
 
 def images(device: str) -> torch.Tensor:
@@ -61,7 +67,8 @@ def images(device: str) -> torch.Tensor:
 
 
 def loss_of(network: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    return network(x).square().mean()
+    """The loss of a batch is the mean of those of its samples, since all of them are annotated."""
+    return SparseSequenceLoss()(network(x), (x > 0.5).byte())
 
 
 def step(network: nn.parallel.DistributedDataParallel, share: torch.Tensor, *, once: bool) -> None:
@@ -78,7 +85,7 @@ def gradients(device: str) -> Iterator[tuple[str, list[torch.Tensor]]]:
     x = images(device)[rank * share : (rank + 1) * share]
     ids = [rank] if device.startswith("cuda") else None
     for name, way in WAYS.items():
-        network = build(device, checkpoint_blocks=way.checkpoint_blocks)
+        network = build(device, checkpoint_blocks=way.checkpoint_blocks, head_in_loss=way.head_in_loss)
         parallel = nn.parallel.DistributedDataParallel(network, device_ids=ids, **way.options)
         for _ in range(2):  # the buckets of the second are in the order of the first
             step(parallel, x, once=way.once)

@@ -26,6 +26,8 @@ REGISTERS = {
     "correlate_on_tensor_cores": 255,  # shared memory allows two blocks of 128 threads at most, as 255 registers do
     "correlate_streamed": 255,
     "correlate_in_float32": 168,
+    "correlate_strided_in_float32": 255,  # two blocks of 128 threads
+    "spread_strided_in_float32": 255,
     "pack_in_float32": 40,
     "pack": 40,
     "sum_on_tensor_cores": 200,
@@ -41,6 +43,8 @@ REGISTERS = {
     "add_sums": 64,
     "per_channel": 80,
     "softmax": 80,
+    "sum_softmax": 128,
+    "grad_softmax": 255,  # of up to three classes 128: two blocks of 256 threads
 }
 """The most registers that a thread of each kernel may take, on any architecture and for any dtype."""
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from cardiac4d.layers import ResidualBlock
+from cardiac4d.losses import HeadInput, SparseSequenceLoss
 from cardiac4d.networks import EncoderDecoder
 from cardiac4d.ops import fusion, layout, use_backend
 from tests.helpers.backends import needs_compiler, needs_native
@@ -89,6 +90,34 @@ def test_training_step_runs_on_fused_operators_alone(dtype: torch.dtype, limit: 
     errors = [_error(actual, right) for actual, right in zip(results, exact, strict=True)]
     assert max(errors) < limit, errors
     assert all(gradient.dtype == torch.float32 for gradient in results[1:])
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_as_on_cuda")
+@pytest.mark.parametrize(
+    ("dtype", "limit"), [(torch.float32, 1e-4), (torch.bfloat16, 0.2), (torch.float16, 0.1)], ids=str
+)
+def test_training_step_with_the_head_in_the_loss(dtype: torch.dtype, limit: float) -> None:
+    """A scaled loss, as a GradScaler has it; plain memory and plain numbers nowhere."""
+    network, loss = _network(), SparseSequenceLoss()
+    network.head_in_loss = True
+    image, label = torch.randn(1, 1, 5, 4, 5, 3), torch.randint(0, 3, (1, 1, 5, 4, 5, 3), dtype=torch.uint8)
+    label[..., 1] = 255
+    parameters = list(network.parameters())
+    with _Names() as names, torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+        given = network(image)
+        value = loss(given, label)
+        gradients = torch.autograd.grad(2.0**12 * value, parameters)
+    assert isinstance(given, HeadInput)
+    assert {tensor.dtype for tensor in given[:2]} == {dtype}
+    for name, count in {"softmax_sums": 1, "softmax_sums_backward": 1, "conv4d": 0, "_softmax": 0}.items():
+        assert names.counts.get(name, 0) == count, name
+    with use_backend("composed"):
+        exact = network.double()
+        expected = loss(exact(image.double()), label)
+        right = torch.autograd.grad(expected, list(exact.parameters()))
+    assert _error(value, expected) < 1e-2 * limit + 1e-6
+    assert max(_error(ours / 2**12, theirs) for ours, theirs in zip(gradients, right, strict=True)) < limit
 
 
 @pytest.mark.usefixtures("_as_on_cuda")

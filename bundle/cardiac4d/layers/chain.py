@@ -6,8 +6,10 @@ from typing import TypeGuard
 import torch
 from torch import Tensor, nn
 
+from ..ops.autocast import autocast
 from ..ops.fused import pointwise_softmax, upsample_conv_add
-from ..ops.fusion import fuses_softmax, fuses_upsample_conv
+from ..ops.fusion import fuses_softmax, fuses_softmax_sums, fuses_upsample_conv
+from ..ops.head_input import HeadInput
 from .blocks import ResidualBlock, has_hooks
 from .conv import Conv4d
 from .upsampling import UpsampleAdd
@@ -54,6 +56,26 @@ def convolve_to_probabilities(conv: nn.Module, x: Tensor) -> Tensor:
     if _is_pointwise(conv) and fuses_softmax(x, conv.weight, conv.bias):
         return pointwise_softmax(x, conv.weight, conv.bias)
     return conv(x).softmax(1)
+
+
+def convolve_in_loss(conv: nn.Module, x: Tensor, backend: str) -> HeadInput | None:
+    """Leave ``conv(x)`` to the loss, where one operator computes both with their gradients.
+
+    Args:
+        conv: a convolution whose output channels are classes.
+        x: its input.
+        backend: what the network computes with, and is in force here.
+
+    Returns:
+        The operands as the convolution would take them, under autocast in its dtype; ``None`` where no operator serves.
+    """
+    if not _is_pointwise(conv):
+        return None
+    x, weight, bias = autocast(x, conv.weight, conv.bias)
+    if not fuses_softmax_sums(x, weight, bias):
+        return None
+    # Results of an operator, where data-parallel wrappers look for the graph that leads to the parameters.
+    return HeadInput(x, weight.view_as(weight), None if bias is None else bias.view_as(bias), backend)
 
 
 def convolve_and_upsample(conv: nn.Module, up: UpsampleAdd, x: Tensor, skip: Tensor) -> tuple[Tensor, Tensor | None]:

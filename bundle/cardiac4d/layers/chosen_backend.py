@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The backend that a network asks for, for itself alone."""
 
-from contextlib import AbstractContextManager, nullcontext
+from ..ops.settings import BACKENDS, chosen_backend
 
-from ..ops import use_backend
-from ..ops.settings import BACKENDS
+__all__ = ["check_backend", "chosen_backend"]
 
 
 def check_backend(name: str) -> str:
@@ -16,8 +15,3 @@ def check_backend(name: str) -> str:
     if name not in BACKENDS:
         raise ValueError(f"`backend` (={name!r}) must be one of {', '.join(BACKENDS)}")
     return name
-
-
-def chosen_backend(name: str) -> AbstractContextManager[None]:
-    """A context in which this backend computes; ``"auto"`` leaves the choice to what is in force around it."""
-    return nullcontext() if name == "auto" else use_backend(name)

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+from ..ops.head_input import HeadInput
 from .smoothness import TemporalSmoothnessLoss, temporal_smoothness_loss
 from .sparse_dice import SparseDiceLoss, sparse_dice_loss
 from .sparse_sequence import SparseSequenceLoss
 
 __all__ = [
+    "HeadInput",
     "SparseDiceLoss",
     "SparseSequenceLoss",
     "TemporalSmoothnessLoss",

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..conventions import NOT_ANNOTATED
+from ..ops.head_input import HeadInput
 
 FRAMES = (0, 5, 2, 3, 4, 1)
 """Views ``(N, C, H, W, D, T)`` as frames, ``(N, T, H, W, D, C)``, and back: as the kernels for CUDA leave logits."""
@@ -22,12 +23,13 @@ def host_sees(x: Tensor) -> bool:
     return x.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
-def as_sequence(scores: Tensor, name: str = "logits") -> Tensor:
+def as_sequence(scores: Tensor | HeadInput, name: str = "logits") -> Tensor:
     """Return ``scores`` as a plain tensor with a time axis.
 
     Args:
         scores: ``(N, C, H, W, D, T)``, or ``(N, C, H, W, D)`` from a 3D network, taken as one frame. A subclass such as
-            MONAI's ``MetaTensor`` is unwrapped, because it slows every operation down and a loss needs no metadata.
+            MONAI's ``MetaTensor`` is unwrapped, because it slows every operation down and a loss needs no metadata. Of
+            what a network left to its loss the logits are computed.
         name: what to call it in an error.
 
     Returns:
@@ -36,7 +38,10 @@ def as_sequence(scores: Tensor, name: str = "logits") -> Tensor:
     Raises:
         ValueError: if the number of axes is neither 6 nor 5, or an axis is empty.
     """
-    scores = scores.as_subclass(Tensor)
+    if isinstance(scores, HeadInput):
+        scores = scores.logits()
+    if type(scores) is not Tensor:
+        scores = scores.as_subclass(Tensor)
     if scores.ndim == 5:
         scores = scores.unsqueeze(-1)
     if scores.ndim != 6 or 0 in scores.shape:
@@ -59,6 +64,49 @@ def as_sparse_label(label: Tensor, scores: Tensor) -> Tensor:
         ValueError: if the shape differs, or a value is neither a class index nor 255. Off the CPU a wrong value makes
             the device fail an assertion instead, which is seen whenever something next waits for it.
     """
+    label = _as_label_of(label, scores)
+    if scores.permute(FRAMES).is_contiguous():
+        label = label.permute(FRAMES).contiguous().permute(FRAMES)
+    label = _whole_numbers(label.squeeze(1))
+    wrong = _wrong(label, scores.shape[1])
+    demand_classes(~wrong.any(), label, scores.shape[1])
+    return label
+
+
+def as_byte_label(label: Tensor, scores: Tensor) -> Tensor:
+    """Return ``label`` as the fused operators take it, all of it checked but the values of one that is uint8 already.
+
+    Args:
+        label: see :func:`as_sparse_label`.
+        scores: ``(N, C, H, W, D, T)``, or anything of that shape.
+
+    Returns:
+        ``(N, 1, H, W, D, T)``, uint8.
+
+    Raises:
+        ValueError: see :func:`as_sparse_label`.
+    """
+    if label.dtype == torch.uint8:
+        return _as_label_of(label, scores)
+    return as_sparse_label(label, scores).to(torch.uint8).unsqueeze(1)
+
+
+def demand_classes(holds: Tensor, label: Tensor, num_classes: int) -> None:
+    """Refuse a label with other values than class indices and 255, unless a scalar says that it holds none.
+
+    Raises:
+        ValueError: see :func:`as_sparse_label`.
+    """
+    rule = f"`label` must hold 0 .. {num_classes - 1} or {NOT_ANNOTATED} (not annotated)"
+    _demand(holds, rule, lambda: f", got {sorted(label[_wrong(label, num_classes)].unique().tolist())}")
+
+
+def _wrong(label: Tensor, num_classes: int) -> Tensor:
+    return ((label < 0) | (label >= num_classes)) & (label != NOT_ANNOTATED)
+
+
+def _as_label_of(label: Tensor, scores: Tensor) -> Tensor:
+    """A plain tensor of the size that belongs to the scores."""
     label = as_sequence(label, "label")
     expected = (scores.shape[0], 1, *scores.shape[2:])
     if tuple(label.shape) != expected:
@@ -66,13 +114,6 @@ def as_sparse_label(label: Tensor, scores: Tensor) -> Tensor:
             f"`label` must have shape {expected} to match `logits` {_text(scores)}, got {_text(label)}; "
             "pass class indices, not one-hot channels"
         )
-    if scores.permute(FRAMES).is_contiguous():
-        label = label.permute(FRAMES).contiguous().permute(FRAMES)
-    label = _whole_numbers(label.squeeze(1))
-    last = scores.shape[1] - 1
-    wrong = ((label < 0) | (label > last)) & (label != NOT_ANNOTATED)
-    rule = f"`label` must hold 0 .. {last} or {NOT_ANNOTATED} (not annotated)"
-    _demand(~wrong.any(), rule, lambda: f", got {sorted(label[wrong].unique().tolist())}")
     return label
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..ops.head_input import HeadInput
 from .sequences import as_sequence, softmax
 
 Norm = Literal["squared_l2", "l2", "l1"]
@@ -42,13 +43,33 @@ def temporal_smoothness_loss(
     """
     values = as_sequence(values)
     values = values.to(torch.promote_types(values.dtype, torch.float32))
-    flags = _flags(cyclic)
-    flags = flags * len(values) if len(flags) == 1 else flags
-    if len(flags) != len(values):
-        raise ValueError(f"`cyclic` must be one flag or one per sample ({len(values)}), got {len(flags)}")
+    flags = _flags(cyclic, len(values))
     return torch.stack(
         [_of_one(sample, norm, divide_by, flag) for sample, flag in zip(values, flags, strict=True)]
     ).mean()
+
+
+def smoothness_of_sums(
+    change: Tensor, *, elements: int, divide_by: Divisor = "pairs", cyclic: bool | Sequence[bool] | Tensor = False
+) -> Tensor:
+    """Compute the loss of the norm ``squared_l2`` from sums.
+
+    Args:
+        change: ``(N, T)``, the sum over channels and voxels of the squared change from a frame to the next; from the
+            last one to the first.
+        elements: channels times voxels of a frame.
+        divide_by: see :class:`TemporalSmoothnessLoss`.
+        cyclic: see :func:`temporal_smoothness_loss`.
+
+    Returns:
+        Scalar of the dtype of the sums.
+    """
+    num_frames, losses = change.shape[1], []
+    for sample, flag in zip(change, _flags(cyclic, len(change)), strict=True):
+        num_pairs = num_frames if flag and num_frames > 1 else num_frames - 1
+        divisor = num_pairs if divide_by == "pairs" else num_frames
+        losses.append(sample[:num_pairs].sum() / (elements * max(divisor, 1)))
+    return torch.stack(losses).mean()
 
 
 class TemporalSmoothnessLoss(nn.Module):
@@ -101,7 +122,7 @@ class TemporalSmoothnessLoss(nn.Module):
 
     def forward(
         self,
-        logits: Tensor,
+        logits: Tensor | HeadInput,
         label: Tensor | None = None,
         *,
         full_cycle: bool | Sequence[bool] | Tensor | None = None,
@@ -110,7 +131,7 @@ class TemporalSmoothnessLoss(nn.Module):
         """Compute the loss.
 
         Args:
-            logits: ``(N, C, H, W, D, T)`` or ``(N, C, H, W, D)``.
+            logits: ``(N, C, H, W, D, T)`` or ``(N, C, H, W, D)``; or what a network left to its loss.
             label: not used; MONAI's trainers pass one to every loss.
             full_cycle: overrides ``cyclic``, for all samples or one flag per sample.
             probabilities: the softmax over channels has been taken already; not together with ``on_logits``.
@@ -132,10 +153,16 @@ class TemporalSmoothnessLoss(nn.Module):
         )
 
 
-def _flags(cyclic: bool | Sequence[bool] | Tensor) -> list[bool]:
+def _flags(cyclic: bool | Sequence[bool] | Tensor, count: int) -> list[bool]:
+    """One flag per sample."""
     if isinstance(cyclic, Tensor):
-        return cyclic.flatten().tolist()
-    return [bool(flag) for flag in cyclic] if isinstance(cyclic, Sequence) else [bool(cyclic)]
+        flags = cyclic.flatten().tolist()
+    else:
+        flags = [bool(flag) for flag in cyclic] if isinstance(cyclic, Sequence) else [bool(cyclic)]
+    flags = flags * count if len(flags) == 1 else flags
+    if len(flags) != count:
+        raise ValueError(f"`cyclic` must be one flag or one per sample ({count}), got {len(flags)}")
+    return flags
 
 
 def _of_one(sample: Tensor, norm: Norm, divide_by: Divisor, cyclic: bool) -> Tensor:

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from ..conventions import NOT_ANNOTATED
+from ..ops.head_input import HeadInput
 from .sequences import annotated_frames, as_sequence, as_sparse_label, host_sees, softmax
 
 
 def sparse_dice_loss(
-    scores: Tensor,
+    scores: Tensor | HeadInput,
     label: Tensor,
     *,
     include_background: bool = True,
@@ -60,6 +61,11 @@ class _Options(NamedTuple):
     smooth_dr: float
     probabilities: bool
 
+    @classmethod
+    def of(cls, loss: SparseDiceLoss, *, probabilities: bool) -> _Options:
+        first = 0 if loss.include_background else 1
+        return cls(first, loss.squared_denominator, loss.pooled, loss.smooth_nr, loss.smooth_dr, probabilities)
+
     def dice(self, overlap: Tensor, size: Tensor) -> Tensor:
         return (2 * overlap + self.smooth_nr) / (size + self.smooth_dr)
 
@@ -85,17 +91,37 @@ def _of_chosen_frames(scores: Tensor, classes: Tensor, options: _Options) -> Ten
 
 def _of_all_frames(scores: Tensor, classes: Tensor, options: _Options) -> Tensor:
     """The same without asking a device which frames are annotated: those that are not count with weight zero."""
-    weights = annotated_frames(classes)
-    losses = []
-    for sample, target, is_annotated in zip(scores, classes, weights, strict=True):
-        overlap, size = _sums(sample, target, options)
-        if options.pooled:
-            losses.append(1 - options.dice(overlap.sum(dim=1), size.sum(dim=1)).mean())
-        else:
-            dice = options.dice(overlap, size).mean(dim=0) * is_annotated
-            losses.append(1 - dice.sum() / is_annotated.sum().clamp(min=1))
-    is_counted = weights.any(dim=1)
-    return (torch.stack(losses) * is_counted).sum() / is_counted.sum().clamp(min=1)
+    sums = [_sums(sample, target, options) for sample, target in zip(scores, classes, strict=True)]
+    overlap, size = (torch.stack(parts) for parts in zip(*sums, strict=True))
+    return _of_sums(overlap, size, annotated_frames(classes), options)
+
+
+def sparse_dice_of_sums(loss: SparseDiceLoss, overlap: Tensor, size: Tensor, is_annotated: Tensor) -> Tensor:
+    """Compute what a loss makes of sums over the voxels of a frame.
+
+    Args:
+        loss: whose options count.
+        overlap: ``(N, C, T)``, of the probability of a class where the label is that class.
+        size: ``(N, C, T)``, of the squared probability (or, after the options, the probability) at annotated voxels,
+            plus the voxels of the class.
+        is_annotated: ``(N, T)``, bool; other frames have only zeros.
+
+    Returns:
+        Scalar of the dtype of the sums.
+    """
+    options = _Options.of(loss, probabilities=True)
+    return _of_sums(overlap[:, options.first :], size[:, options.first :], is_annotated, options)
+
+
+def _of_sums(overlap: Tensor, size: Tensor, is_annotated: Tensor, options: _Options) -> Tensor:
+    """Sums ``(N, C - first, T)`` to the loss; no frame is left out, those without annotation count zero times."""
+    if options.pooled:
+        losses = 1 - options.dice(overlap.sum(dim=2), size.sum(dim=2)).mean(dim=1)
+    else:
+        dice = options.dice(overlap, size).mean(dim=1) * is_annotated
+        losses = 1 - dice.sum(dim=1) / is_annotated.sum(dim=1).clamp(min=1)
+    is_counted = is_annotated.any(dim=1)
+    return (losses * is_counted).sum() / is_counted.sum().clamp(min=1)
 
 
 class SparseDiceLoss(nn.Module):
@@ -151,8 +177,8 @@ class SparseDiceLoss(nn.Module):
         self.smooth_nr = smooth_nr
         self.smooth_dr = smooth_dr
 
-    def forward(self, logits: Tensor, label: Tensor, *, probabilities: bool = False) -> Tensor:
-        """See :func:`sparse_dice_loss`."""
+    def forward(self, logits: Tensor | HeadInput, label: Tensor, *, probabilities: bool = False) -> Tensor:
+        """See :func:`sparse_dice_loss`; also of what a network left to its loss."""
         return sparse_dice_loss(
             logits,
             label,

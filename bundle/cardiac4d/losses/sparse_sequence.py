@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from ..ops.head_input import HeadInput
+from .fused import Terms, fused_terms, fuses_terms
 from .sequences import annotated_frames, as_sequence, softmax
 from .smoothness import TemporalSmoothnessLoss
 from .sparse_dice import SparseDiceLoss
@@ -16,7 +18,9 @@ from .sparse_dice import SparseDiceLoss
 class SparseSequenceLoss(nn.Module):
     """``dice + weight * smoothness``, with equal weights as in the paper.
 
-    A crop without any annotated frame trains on smoothness alone. The softmax is taken once for both terms.
+    A crop without any annotated frame trains on smoothness alone. The softmax is taken once for both terms; where the
+    native backend computes on a CUDA device, or for a :class:`HeadInput`, in one pass that stores no probabilities, if
+    the terms are those of this package and smoothness is ``squared_l2`` of probabilities.
 
     Args:
         dice: the Dice term; ``None`` for :class:`SparseDiceLoss` with its defaults.
@@ -54,12 +58,12 @@ class SparseSequenceLoss(nn.Module):
         self.terms: dict[str, Tensor] = {}
 
     def forward(
-        self, logits: Tensor, label: Tensor, *, full_cycle: bool | Sequence[bool] | Tensor | None = None
+        self, logits: Tensor | HeadInput, label: Tensor, *, full_cycle: bool | Sequence[bool] | Tensor | None = None
     ) -> Tensor:
         """Compute the loss and record its terms.
 
         Args:
-            logits: ``(N, C, H, W, D, T)`` or ``(N, C, H, W, D)``.
+            logits: ``(N, C, H, W, D, T)`` or ``(N, C, H, W, D)``; or what a network with ``head_in_loss`` returns.
             label: ``(N, 1, H, W, D, T)`` or ``(N, 1, H, W, D)``; class indices, 255 = not annotated.
             full_cycle: see :meth:`TemporalSmoothnessLoss.forward`.
 
@@ -69,15 +73,24 @@ class SparseSequenceLoss(nn.Module):
         Raises:
             ValueError: if shapes disagree or the label holds something else than class indices and 255.
         """
+        if fuses_terms(self.dice, self.smoothness, logits):
+            terms = fused_terms(self.dice, self.smoothness, logits, label, full_cycle)
+        else:
+            terms = self._separate_terms(logits, label, full_cycle)
+        self.terms = {
+            "dice": torch.where(terms.num_annotated_frames > 0, terms.dice.detach(), torch.nan),
+            "smoothness": terms.smoothness.detach(),
+            "num_annotated_frames": terms.num_annotated_frames,
+        }
+        return terms.dice + self.weight * terms.smoothness
+
+    def _separate_terms(
+        self, logits: Tensor | HeadInput, label: Tensor, full_cycle: bool | Sequence[bool] | Tensor | None
+    ) -> Terms:
         logits = as_sequence(logits)
         shared = not self.smoothness.on_logits
         scores = softmax(logits) if shared else logits
         dice = self.dice(scores, label, probabilities=shared)
         smoothness = self.smoothness(scores, full_cycle=full_cycle, probabilities=shared)
-        num_annotated = annotated_frames(as_sequence(label, "label").squeeze(1)).sum()  # checked by the Dice loss
-        self.terms = {
-            "dice": torch.where(num_annotated > 0, dice.detach(), torch.nan),
-            "smoothness": smoothness.detach(),
-            "num_annotated_frames": num_annotated,
-        }
-        return dice + self.weight * smoothness
+        # The Dice loss has checked the label.
+        return Terms(dice, smoothness, annotated_frames(as_sequence(label, "label").squeeze(1)).sum())

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..layers.blocks import ResidualBlock, has_hooks, make_conv
-from ..layers.chain import Chain, convolve_and_upsample, convolve_to_probabilities
+from ..layers.chain import Chain, convolve_and_upsample, convolve_in_loss, convolve_to_probabilities
 from ..layers.chosen_backend import check_backend, chosen_backend
 from ..layers.norm import GroupNorm
 from ..layers.upsampling import UpsampleAdd
@@ -71,6 +71,10 @@ class EncoderDecoder(nn.Module):
             TorchScript and ONNX are written with the composed one in every case but ``"native"``.
         checkpoint_blocks: compute every residual block once more for its gradient instead of keeping what is inside it:
             less memory in training, more time, the same results.
+        head_in_loss: in training mode, with gradients, leave the last convolution to the loss: ``forward`` then returns
+            a :class:`cardiac4d.losses.HeadInput`, which :class:`cardiac4d.losses.SparseSequenceLoss` takes like logits,
+            and neither logits nor probabilities are ever stored. Only where the native backend serves and no hook waits
+            for the network's output or its head; everywhere else ``forward`` returns logits as ever.
 
     Raises:
         ValueError: if an argument is not admissible; the message names it.
@@ -96,13 +100,14 @@ class EncoderDecoder(nn.Module):
         time_padding_mode: str = "zeros",
         checkpoint_blocks: bool = False,
         backend: str = "auto",
+        head_in_loss: bool = False,
     ) -> None:
         super().__init__()
         down = tuple(BLOCKS_DOWN.get(spatial_dims, ()) if blocks_down is None else blocks_down)
         up = tuple(BLOCKS_UP.get(spatial_dims, ()) if blocks_up is None else blocks_up)
         _check(spatial_dims, init_filters, num_groups, down, up, time_padding_mode)
         self.spatial_dims, self.in_channels = spatial_dims, in_channels
-        self.backend = check_backend(backend)
+        self.backend, self.head_in_loss = check_backend(backend), head_in_loss
         options: dict[str, Any] = {"bias": bias}
         if spatial_dims == 4:
             options["time_padding_mode"] = time_padding_mode
@@ -125,7 +130,7 @@ class EncoderDecoder(nn.Module):
         """Map an image ``(N, in_channels, *size)`` to logits ``(N, out_channels, *size)``.
 
         The first convolution brings the image into the layout of its backend, and all later layers keep it; the
-        logits come in it as well (see :mod:`cardiac4d.ops.layout`).
+        logits come in it as well (see :mod:`cardiac4d.ops.layout`). With ``head_in_loss`` see there.
 
         Raises:
             ValueError: if the number of axes or channels is not the network's.
@@ -133,7 +138,7 @@ class EncoderDecoder(nn.Module):
         self._check_input(x)
         if not torch.jit.is_scripting():  # TorchScript leaves out what stands under this condition alone
             with chosen_backend(self.backend):
-                return self.head(self._features(x))
+                return self._apply_head(self._features(x))
         return self.head(self._features(x))
 
     def probabilities(self, x: Tensor) -> Tensor:
@@ -150,6 +155,20 @@ class EncoderDecoder(nn.Module):
             if has_hooks(self) or has_hooks(self.head):
                 return self.head(x).softmax(1)
             return convolve_to_probabilities(self.head[-1], self.head[:-1](x))
+
+    def _apply_head(self, x: Tensor) -> Any:
+        """Logits, or what they are computed from, for a loss."""
+        if not self._leaves_head_to_loss():
+            return self.head(x)
+        x = self.head[:-1](x)
+        for_loss = convolve_in_loss(self.head[-1], x, self.backend)
+        return self.head[-1](x) if for_loss is None else for_loss
+
+    def _leaves_head_to_loss(self) -> bool:
+        if not (self.head_in_loss and self.training and torch.is_grad_enabled()):
+            return False
+        is_replica = getattr(self, "_is_replica", False)  # of nn.DataParallel, which would stack weights like samples
+        return not is_replica and not has_hooks(self) and not has_hooks(self.head)
 
     def _features(self, x: Tensor) -> Tensor:
         """What the last convolution takes."""

@@ -117,6 +117,29 @@ def pointwise_softmax(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return torch.ops.cardiac4d.pointwise_softmax(x, weight, bias)
 
 
+def softmax_sums(x: Tensor, weight: Tensor | None, bias: Tensor | None, label: Tensor, *, squared: bool) -> Tensor:
+    """Sum up what losses need of the softmax ``p`` of a 1x1x1x1 convolution, which is never stored, nor are its logits.
+
+    For the gradients they are computed again: only the operands are kept.
+
+    Args:
+        x: ``(N, C, H, W, D, T)``, float32; on CUDA devices half types, too. Copied if it lies otherwise than the
+            kernels want.
+        weight: ``(classes, C, 1, 1, 1, 1)`` of the same dtype, at most 8 classes; ``None`` takes ``x`` for the logits.
+        bias: ``(classes,)`` or ``None``.
+        label: ``(N, 1, H, W, D, T)``, uint8: class indices, 255 = not annotated.
+        squared: the size of a class sums ``p * p``, else ``p``.
+
+    Returns:
+        ``(N, T, 2 * classes + 3)`` in float64, differentiable any number of times, of each frame: per class the sum of
+        ``p`` over its voxels; per class that of ``p * p`` or ``p`` over the annotated voxels, plus the voxels of the
+        class; the sum over voxels and classes of the squared change to the next frame, of the last to the first; the
+        number of annotated voxels, and of those among them whose label is no class. The same bits in every call; terms
+        are rounded to float32.
+    """
+    return torch.ops.cardiac4d.softmax_sums(x, weight, bias, label, squared)
+
+
 def upsample_add(x: Tensor, skip: Tensor) -> Tensor:
     """Repeat every voxel and frame of ``x`` twice, crop to ``skip`` and add it, in one pass.
 

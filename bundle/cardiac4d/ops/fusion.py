@@ -20,6 +20,9 @@ from .settings import active
 MAX_CLASSES = 8
 """What the fused softmax takes, see ``csrc/cpu/conv4d_cpu_fused.h`` and ``csrc/cuda/fused.h``."""
 
+MAX_HEAD = 4096
+"""Weights of the convolution that :func:`cardiac4d.ops.fused.softmax_sums` takes, its channels filled up to eights."""
+
 MIN_CHANNELS = 4
 """Fewer channels than this do not pay in Winograd, see ``csrc/cpu/choose.cpp``."""
 
@@ -49,6 +52,21 @@ def fuses_softmax(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
         return False
     # Its result is float32. So is that of the layers for half types under autocast, but not without.
     return (x.dtype == torch.float32 or _is_autocast(x)) and fuses_sums(x, weight, bias)
+
+
+def fuses_softmax_sums(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> bool:
+    """Tell whether :func:`cardiac4d.ops.fused.softmax_sums` serves these tensors; without a weight ``x`` are logits."""
+    if not _may_fuse() or x.dim() != 6 or x.numel() == 0:
+        return False
+    if weight is None:
+        fits = x.shape[1] <= MAX_CLASSES
+    else:
+        channels = (x.shape[1] + 7) // 8 * 8
+        fits = weight.shape[0] <= MAX_CLASSES and weight.shape[0] * channels <= MAX_HEAD
+    halves = (torch.bfloat16, torch.float16) if kernels_want_frames(x) else ()
+    given = [tensor for tensor in (weight, bias) if tensor is not None]
+    alike = x.dtype in (torch.float32, *halves) and all(tensor.dtype == x.dtype for tensor in given)
+    return fits and alike and _is_native(x, *given)
 
 
 def fuses_upsample_conv(x: Tensor, weight: Tensor, bias: Tensor | None, skip: Tensor) -> bool:

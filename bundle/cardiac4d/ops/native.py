@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from .fused_derivatives import register_fused
+from .head_derivatives import register_head
 from .registration import register
 from .sources import CUDA_LIBRARY, LIBRARY, cuda_digest, digest, digest_of_library
 
@@ -50,6 +51,7 @@ def _load(library: Path) -> str:
     if not problem:
         register()
         register_fused()
+        register_head()
     return problem
 
 

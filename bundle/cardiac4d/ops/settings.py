@@ -73,6 +73,11 @@ def active() -> Settings:
     return _active
 
 
+def chosen_backend(name: str) -> AbstractContextManager[None]:
+    """A context in which this backend computes; ``"auto"`` leaves the choice to what is in force around it."""
+    return nullcontext() if name == "auto" else use_backend(name)
+
+
 @contextmanager
 def use_backend(
     backend: str | None = None,

@@ -10,6 +10,7 @@ from ignite.engine import Engine, Events
 from torch import nn
 
 from ..errors import InputError
+from .training_log import loss_of
 from .weights import bare
 
 _FIX = (
@@ -39,7 +40,7 @@ class FiniteTraining:
     def _iteration_completed(self, engine: Engine) -> None:
         output: Any = engine.state.output
         for item in output if isinstance(output, list) else [output]:
-            loss, length = float(item["loss"]), engine.state.epoch_length or engine.state.iteration
+            loss, length = loss_of(item), engine.state.epoch_length or engine.state.iteration
             if not math.isfinite(loss):
                 where = f"epoch {engine.state.epoch}, iteration {(engine.state.iteration - 1) % length + 1} of {length}"
                 raise InputError("training", f"the loss is {loss} in {where}", _FIX)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..conventions import META_FULL_CYCLE, TIME_AXIS
 from ..errors import InputError
+from ..losses import HeadInput
 
 Network = Callable[[Tensor], Tensor]
 
@@ -85,7 +86,7 @@ class SequenceInferer(Inferer):
         self.framewise, self.cpu_autocast, self.progress = framewise, cpu_autocast, progress
 
     def __call__(self, inputs: Tensor, network: Network, *args: Any, **kwargs: Any) -> Tensor:
-        """Return the logits, ``(N, C_out, H, W, D, T)`` float32.
+        """Return the logits, ``(N, C_out, H, W, D, T)`` float32; what a network has for its loss instead, as it is.
 
         Raises:
             InputError: if the network says by its ``spatial_dims`` that it does not fit ``framewise``.
@@ -97,6 +98,8 @@ class SequenceInferer(Inferer):
                 logits = self._by_frame(plain, network)
             else:
                 logits = self._in_time(plain, network, wrap=_is_full_cycle(inputs))
+        if isinstance(logits, HeadInput):  # in training: the loss takes it
+            return logits
         return convert_to_dst_type(logits.float(), inputs)[0]
 
     def _autocast(self, device: torch.device) -> AbstractContextManager[None]:

@@ -106,9 +106,8 @@ RULES = {
         "GiB, a number of at least 0, or -1 for half of the GPU's memory",
         lambda value: _is_number(value) and (value >= 0 or value == -1),
     ),
-    **dict.fromkeys(
-        ("resident", "resume", "overwrite", "framewise", "full_cycle", "amp", "cpu_autocast", "report"), _FLAG
-    ),
+    **dict.fromkeys(("resident", "resume", "overwrite", "framewise", "full_cycle"), _FLAG),
+    **dict.fromkeys(("amp", "head_in_loss", "cpu_autocast", "report"), _FLAG),
     "learning_rate": Rule("a number above 0", lambda value: _is_number(value) and value > 0),
     "sw_overlap": Rule("a number from 0 to below 1", lambda value: _is_number(value) and 0 <= value < 1),
     "window_frames": Rule(

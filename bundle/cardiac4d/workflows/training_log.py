@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 from ignite.engine import Engine, Events
 from ignite.handlers import ProgressBar
+from torch import Tensor
 from torch.optim import Optimizer
 
 from ..losses import SparseSequenceLoss
@@ -58,7 +60,13 @@ class TrainingProgress:
 
 def _last_loss(output: Any) -> dict[str, float]:
     first = output[0] if isinstance(output, list) else output
-    return {"loss": float(first["loss"])}
+    return {"loss": loss_of(first)}
+
+
+def loss_of(output: Mapping[str, Any]) -> float:
+    """The loss of an iteration, whether MONAI has made a number of it or left the tensor."""
+    loss = output["loss"]
+    return loss.item() if isinstance(loss, Tensor) else float(loss)
 
 
 class EvaluationProgress:

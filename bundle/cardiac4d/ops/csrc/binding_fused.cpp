@@ -1,23 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // The torch operators of the fused kernels (see binding.cpp): residual block and up-sampling with their gradients.
-#include "binding.h"
+#include "binding_fused.h"
 
 #include <algorithm>
 #include <optional>
 #include <tuple>
 #include <utility>
 
-#include "cpu/conv4d_cpu_fused.h"
 #include "cpu/residual_block.h"
 #include "schemas_fused.h"
 
 namespace {
 
 using namespace c4d_binding;
-
-const float* floats(const Tensor& tensor) { return static_cast<const float*>(tensor.const_data_ptr()); }
-float* floats_to_fill(const Tensor& tensor) { return static_cast<float*>(tensor.mutable_data_ptr()); }
-double* doubles_to_fill(const Tensor& tensor) { return static_cast<double*>(tensor.mutable_data_ptr()); }
 
 // The parameters of norm, ReLU and convolution, made dense; it keeps them alive.
 struct HalfBlock {
@@ -67,12 +62,6 @@ c4d_residual_block describe(const Sizes& size, const HalfBlock& first, const Hal
   block.first = first.pointers();
   block.second = second.pointers();
   return block;
-}
-
-Sizes six_sizes(const Tensor& tensor) {
-  const Sizes size = sizes_of(tensor);
-  STD_TORCH_CHECK(size.size() == 6, "cardiac4d: a tensor (N, C, H, W, D, T) must have 6 axes");
-  return size;
 }
 
 // Sums (N, C, 2) of a tensor of this size: a copy of those given, or memory for them.
@@ -169,10 +158,6 @@ EightTensors residual_block_backward(const Tensor& grad_output, const Tensor& in
   const auto pick = [&](int place, const Tensor& tensor) { return wanted >> place & 1 ? tensor : none(); };
   return {pick(0, dx),         pick(1, grad1.norm_weight), pick(2, grad1.norm_bias), pick(3, grad1.weight),
           pick(4, grad1.bias), pick(5, grad2.norm_weight), pick(6, grad2.norm_bias), pick(7, grad2.weight)};
-}
-
-c4d_tensor tensor_of(const Sizes& size, int32_t dtype) {
-  return {size[0], size[1], {size[2], size[3], size[4], size[5]}, dtype};
 }
 
 Sizes half_of(const Sizes& large) {

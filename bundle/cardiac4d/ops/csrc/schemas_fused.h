@@ -27,6 +27,13 @@ enum : long long { kWantsInput = 1, kWantsNorm1 = 2 + 4, kWantsWeight1 = 8, kWan
 constexpr const char* kUpsampleConvAdd =
     "upsample_conv_add(Tensor input, Tensor weight, Tensor? bias, Tensor skip) -> (Tensor, Tensor)";
 constexpr const char* kPointwiseSoftmax = "pointwise_softmax(Tensor input, Tensor weight, Tensor? bias) -> Tensor";
+constexpr const char* kSoftmaxSums =
+    "softmax_sums(Tensor input, Tensor? weight, Tensor? bias, Tensor label, bool squared) -> Tensor";
+constexpr const char* kSoftmaxSumsBackward =
+    "softmax_sums_backward(Tensor grad_sums, Tensor input, Tensor? weight, Tensor? bias, Tensor label, bool squared, "
+    "int wanted) -> (Tensor, Tensor)";
+// Bits of its `wanted`, in the order of the results.
+enum : long long { kWantsFeatures = 1, kWantsHead = 2 };
 constexpr const char* kUpsampleAdd = "upsample_add(Tensor input, Tensor skip) -> Tensor";
 constexpr const char* kUpsampleBackward = "upsample_backward(Tensor grad_output) -> Tensor";
 

@@ -14,6 +14,12 @@ bool is_valid(const c4d_tensor* t) {
   return t->dtype == C4D_FLOAT32 || t->dtype == C4D_BFLOAT16 || t->dtype == C4D_FLOAT16;
 }
 
+bool is_valid(const c4d_head* head) {
+  if (head == nullptr || !is_valid(&head->x) || head->x.dtype != C4D_FLOAT32) return false;
+  if (head->classes < 1 || head->classes > C4D_MAX_CLASSES) return false;
+  return head->w != nullptr || (head->bias == nullptr && head->x.channels == head->classes);
+}
+
 int fused_tile(const c4d_problem* p, c4d::Operation operation) {
   return c4d_is_problem(p) ? c4d::choose_fused_tile(*p, operation) : 0;
 }
@@ -86,6 +92,16 @@ int c4d_cpu_pointwise_softmax(const c4d_tensor* t, int64_t classes, const float*
                               float* y, c4d_parallel_for run) {
   if (!is_valid(t) || t->dtype != C4D_FLOAT32 || classes < 1 || classes > C4D_MAX_CLASSES) return C4D_BAD_PROBLEM;
   return c4d::isa_kernels().pointwise_softmax(*t, classes, x, w, bias, y, run);
+}
+
+int c4d_cpu_softmax_sums(const c4d_head* head, const float* x, double* sums, c4d_parallel_for run) {
+  return is_valid(head) ? c4d::isa_kernels().softmax_sums(*head, x, sums, run) : C4D_BAD_PROBLEM;
+}
+
+int c4d_cpu_softmax_sums_grad(const c4d_head* head, const float* x, const double* grad_sums, float* dx, float* dhead,
+                              c4d_parallel_for run) {
+  if (!is_valid(head) || (head->w == nullptr && dhead != nullptr)) return C4D_BAD_PROBLEM;
+  return c4d::isa_kernels().softmax_sums_grad(*head, x, grad_sums, dx, dhead, run);
 }
 
 int c4d_cpu_upsample_add(const c4d_tensor* t, const void* x, const void* skip, void* y, c4d_parallel_for run) {

@@ -47,6 +47,22 @@ enum { C4D_MAX_CLASSES = 8 };
 // All float32. bias: or NULL.
 int c4d_cpu_pointwise_softmax(const c4d_tensor*, int64_t classes, const float* x, const float* w, const float* bias,
                               float* y, c4d_parallel_for);
+// What the softmax p is taken of, and the label y beside it: the 1x1x1x1 convolution of x, or x itself. All float32.
+typedef struct {
+  c4d_tensor x;
+  int64_t classes;        // C4D_MAX_CLASSES at most; the channels of x where those are the logits
+  const float *w, *bias;  // (classes, C); NULL: x are the logits. No bias: NULL
+  const uint8_t* label;   // (N, H, W, D, T): below `classes`, or 255, which is not annotated
+  int32_t is_squared;
+} c4d_head;
+// sums (N, T, 2 * classes + 3) over the voxels of a frame: for each class that of p where y is the class, and that of
+// p * p (or of p) where y is annotated plus the voxels of the class; then the squared change of all classes to the next
+// frame, which the last one takes the first for; the annotated voxels, and those among them that have no such class.
+int c4d_cpu_softmax_sums(const c4d_head*, const float* x, double* sums, c4d_parallel_for);
+// From the gradients of the sums: dx, and that of w with that of the bias as its last column, (classes, C + 1); either
+// may be NULL, and the second one is where x are the logits.
+int c4d_cpu_softmax_sums_grad(const c4d_head*, const float* x, const double* grad_sums, float* dx, float* dhead,
+                              c4d_parallel_for);
 // y = skip + x repeated twice along H, W, D and T; the tensor is that of y, x has half its size, rounded up.
 int c4d_cpu_upsample_add(const c4d_tensor*, const void* x, const void* skip, void* y, c4d_parallel_for);
 // dx = the sums of dy over the copies of each element; the tensor is that of dy.

@@ -43,6 +43,9 @@ struct IsaKernels {
                            const float* skip, float* y, double* sums, c4d_parallel_for run);
   int (*pointwise_softmax)(const c4d_tensor& t, int64_t classes, const float* x, const float* w, const float* bias,
                            float* y, c4d_parallel_for run);
+  int (*softmax_sums)(const c4d_head& head, const float* x, double* sums, c4d_parallel_for run);
+  int (*softmax_sums_grad)(const c4d_head& head, const float* x, const double* grad_sums, float* dx, float* dhead,
+                           c4d_parallel_for run);
   int (*upsample_add)(const c4d_tensor& t, const void* x, const void* skip, void* y, c4d_parallel_for run);
   int (*upsample_grad)(const c4d_tensor& t, const void* dy, void* dx, c4d_parallel_for run);
   // sums: (N, C, 2) of y, see Epilogue, or null.

@@ -7,7 +7,7 @@
 #include "isa.h"
 #include "norm_gradient.h"
 #include "pointwise_grad_weight.h"
-#include "pointwise_softmax.h"
+#include "softmax_sums_gradient.h"
 #include "upsample_conv.h"
 #include "winograd_grad_weight.h"
 
@@ -97,6 +97,8 @@ static int any_pointwise_grad_weight(const c4d_problem& p, const void* x, const 
    c4d::C4D_ISA::any_norm_input_grad,                                                       \
    c4d::C4D_ISA::upsample_conv_add,                                                         \
    c4d::C4D_ISA::pointwise_softmax,                                                         \
+   c4d::C4D_ISA::softmax_sums,                                                              \
+   c4d::C4D_ISA::softmax_sums_grad,                                                         \
    c4d::C4D_ISA::any_upsample_add,                                                          \
    c4d::C4D_ISA::any_upsample_grad,                                                         \
    c4d::C4D_ISA::any_direct_forward,                                                        \

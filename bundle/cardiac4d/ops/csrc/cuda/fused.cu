@@ -5,6 +5,7 @@
 #include "channel_sums.h"
 #include "paths.h"
 #include "pointwise_softmax.h"
+#include "softmax_sums.h"
 #include "upsampling.h"
 
 namespace {
@@ -15,6 +16,14 @@ bool are_frames(const c4d_frames* f) {
     if (extent < 1) return false;
   }
   return f->dtype == C4D_FLOAT32 || f->dtype == C4D_BFLOAT16 || f->dtype == C4D_FLOAT16;
+}
+
+bool is_head(const c4d_cuda_head* head) {
+  if (head == nullptr || !are_frames(&head->x) || head->classes < 1 || head->classes > C4D_CUDA_MAX_CLASSES) {
+    return false;
+  }
+  if (head->w == nullptr) return head->bias == nullptr && head->x.channels == head->classes;
+  return head->x.channels <= C4D_CUDA_MAX_HEAD && head->classes * ((head->x.channels + 7) / 8 * 8) <= C4D_CUDA_MAX_HEAD;
 }
 
 // The output of a convolution.
@@ -70,6 +79,20 @@ int c4d_cuda_pointwise_softmax(const c4d_frames* f, int64_t classes, const void*
                                float* y, void* stream) {
   if (!are_frames(f) || classes < 1 || classes > C4D_CUDA_MAX_CLASSES) return C4D_CUDA_BAD_PROBLEM;
   return c4d_cuda::pointwise_softmax(*f, classes, x, w, bias, y, stream);
+}
+
+int c4d_cuda_softmax_sums(const c4d_cuda_head* head, const void* x, double* sums, void* workspace, void* stream) {
+  return is_head(head) ? c4d_cuda::softmax_sums(*head, x, sums, workspace, stream) : C4D_CUDA_BAD_PROBLEM;
+}
+
+int c4d_cuda_softmax_sums_grad(const c4d_cuda_head* head, const void* x, const double* grad_sums, void* dx,
+                               float* dhead, void* workspace, void* stream) {
+  if (!is_head(head) || (head->w == nullptr && dhead != nullptr)) return C4D_CUDA_BAD_PROBLEM;
+  return c4d_cuda::softmax_sums_grad(*head, x, grad_sums, dx, dhead, workspace, stream);
+}
+
+int64_t c4d_cuda_softmax_sums_workspace(const c4d_cuda_head* head) {
+  return is_head(head) ? c4d_cuda::softmax_sums_workspace(*head) : 0;
 }
 
 int64_t c4d_cuda_fused_workspace(const c4d_frames* f) {

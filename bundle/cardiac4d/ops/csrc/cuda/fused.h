@@ -39,6 +39,25 @@ int c4d_cuda_pointwise_softmax(const c4d_frames*, int64_t classes, const void* x
                                const void* bias /* or NULL */, float* y, void* stream);
 int64_t c4d_cuda_fused_workspace(const c4d_frames*);  // bytes, for each of these
 
+// What the softmax p is taken of, and the label y beside it: the 1x1x1x1 convolution of x, or x itself.
+typedef struct {
+  c4d_frames x;
+  int64_t classes;       // up to C4D_CUDA_MAX_CLASSES; the channels of x where those are the logits
+  const void *w, *bias;  // (classes, C); NULL: x are the logits. No bias: NULL
+  const uint8_t* label;  // (N, T, H, W, D): below `classes`, or C4D_CUDA_NOT_ANNOTATED
+  int32_t is_squared;
+} c4d_cuda_head;
+enum { C4D_CUDA_NOT_ANNOTATED = 255, C4D_CUDA_MAX_HEAD = 4096 /* classes * C, C in eights, where there is a w */ };
+// sums (N, T, 2 * classes + 3) over the voxels of a frame: for each class that of p where y is the class, and that of
+// p * p (or of p) where y is annotated plus the voxels of the class; then the squared change of all classes to the next
+// frame, which the last one takes the first for; the annotated voxels, and those among them that have no such class.
+int c4d_cuda_softmax_sums(const c4d_cuda_head*, const void* x, double* sums, void* workspace, void* stream);
+// From the gradients of the sums: dx, and that of w with that of the bias as its last column, (classes, C + 1); either
+// may be NULL, and the second one is where x are the logits.
+int c4d_cuda_softmax_sums_grad(const c4d_cuda_head*, const void* x, const double* grad_sums, void* dx, float* dhead,
+                               void* workspace, void* stream);
+int64_t c4d_cuda_softmax_sums_workspace(const c4d_cuda_head*);  // bytes, for either
+
 // GN, ReLU and a 3x3x3x3 convolution that keeps channels and size.
 typedef struct {
   const float *norm_weight, *norm_bias;

@@ -25,11 +25,6 @@ namespace {
 
 using Sums = float[kRows][kVoxels][4];  // voxels of a cell: T, W, D
 
-// The tap on one axis that joins a voxel of a cell, the first or second, with one that the cell reads; -1: none.
-[[maybe_unused]] __device__ constexpr int tap_of(int voxel, int source) {
-  return voxel == 0 ? (source == 0 ? 1 : -1) : (source == 0 ? 2 : 0);
-}
-
 // Adds the products of one place around the cells: `rows` are the rows of the source there, one for each row of cells.
 // source: the place, one bit per axis: T, W, D.
 template <class Storage>
@@ -116,8 +111,7 @@ __device__ void walk(const Work& work, const TileOfGrid& tile, uint32_t shared) 
   const int w = warp % kWarpsW * kRows, t = warp / kWarpsW;
   const uint32_t first_row = (t * kSpanW + w) * kSpanD * kVector;
   const uint32_t* taps = work.weights + (int64_t(tile.group) * work.products * kTaps * 32 + lane) * kProduct;
-  const int stages = Work::kInParts ? steps * kTurns * work.parts() : steps + 1;
-  for (int stage = 0; stage < Work::kSlots - 1; ++stage) copy_stage(work, tile, stage, shared);
+  const Stages<Work> stages(work, tile, shared);
 #pragma unroll 1
   for (int step = 0; step < steps; ++step) {
 #pragma unroll 1
@@ -127,17 +121,10 @@ __device__ void walk(const Work& work, const TileOfGrid& tile, uint32_t shared) 
       for (int i = 0; i < kRows * kVoxels * 4; ++i) sums[i / 4 / kVoxels][i / 4 % kVoxels][i % 4] = 0.0f;
 #pragma unroll 1
       for (int turn = 0; turn < (voxel + 1) * work.parts(); ++turn) {
-        const int source = turn / work.parts(), part = turn % work.parts();
-        const int stage = Work::kInParts ? (step * kTurns + voxel) * work.parts() + turn : step + source;
-        if (Work::kInParts || voxel == 0) {
-          const int last = Work::kInParts ? stage : step + 1, next = last + 1;
-          wait_for_copies();
-          for (int arrived = stage == 0 ? 0 : last; arrived <= last; ++arrived) prepare_stage(work, arrived);
-          __syncthreads();  // now these stages are there, and nobody reads the one that is overwritten next
-          if (next < stages) copy_stage(work, tile, next, shared);
-        }
-        const int64_t tap = tap_of(voxel, source) * kTapsOfPlane + int64_t(part) * kMostProducts * kTaps;
-        add_plane<Work>(shared + Stage<Work>(work, stage).slot * kVector + first_row, work.products_of(part),
+        const Stage<Work> stage = stages.wait_for(step, voxel, turn);
+        const int64_t first = stage.part * int64_t(kMostProducts) * kTaps;
+        const int64_t tap = first + tap_of(voxel, turn / work.parts()) * kTapsOfPlane;
+        add_plane<Work>(shared + stage.slot * kVector + first_row, work.products_of(stage.part),
                         taps + tap * 32 * kProduct, lane, sums);
       }
       store_cells(work, tile, 2 * (tile.h + step) - work.shift[kH] + voxel, tile.w + w, tile.t + t, lane, sums);
@@ -178,27 +165,6 @@ struct Order {
 template <class Storage>
 Order<Storage> order_of(const c4d_problem& p, const void* w) {
   return {static_cast<const Storage*>(w), static_cast<int>(p.in_channels), static_cast<int>(p.out_channels)};
-}
-
-template <class Work>
-Work work_of(const c4d_problem& p) {
-  Work work{};
-  work.grid.batch = static_cast<int>(p.batch);
-  work.grid.groups = static_cast<int>(p.in_channels / kBlock);
-  for (int axis = 0; axis < 4; ++axis) {
-    const int padding = static_cast<int>(p.padding[axis]);
-    work.shift[axis] = padding % 2 == 0 ? 1 : 0;
-    work.lead[axis] = (padding + 1) / 2 - 1;
-    work.from[axis] = static_cast<int>(p.out[axis]);
-    work.to[axis] = static_cast<int>(p.in[axis]);
-    work.grid.extents[axis] = (work.to[axis] + work.shift[axis] + 1) / 2;
-  }
-  work.grid.tile[kW] = kTileW, work.grid.tile[kD] = kTileD, work.grid.tile[kT] = kTileT;
-  work.grid.tile[kH] = best_walk(work.grid, kResident, 2, 1);
-  work.from_blocks = static_cast<int>(p.out_channels / Work::kOfBlock);
-  work.products = (work.from_blocks + kProduct - 1) / kProduct;
-  work.to_channels = static_cast<int>(p.in_channels);
-  return work;
 }
 
 // Calls call(work) with the kernel for so many source channels.

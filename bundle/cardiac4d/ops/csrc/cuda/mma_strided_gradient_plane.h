@@ -33,6 +33,7 @@ struct MmaStridedGradient {
   static constexpr bool kInParts = kInParts_;
   static constexpr int kOfBlock = kVector / sizeof(Storage);  // source channels
   static constexpr int kSlots = kInParts ? 2 : 3;             // planes in shared memory, or parts of them
+  static constexpr bool kRounds = sizeof(Storage) == 4;       // to TF32
   Grid grid;  // of cells; groups: blocks of target channels
   int from[4], to[4];
   int lead[4];   // from a cell to the first voxel of the source that it reads
@@ -52,6 +53,11 @@ struct MmaStridedGradient {
     return kInParts && rest > kMostProducts ? kMostProducts : rest;
   }
 };
+
+// The tap on one axis that joins a voxel of a cell, the first or second, with one that the cell reads; -1: none.
+[[maybe_unused]] __device__ constexpr int tap_of(int voxel, int source) {
+  return voxel == 0 ? (source == 0 ? 1 : -1) : (source == 0 ? 2 : 0);
+}
 
 // A plane of the source, or a part of it, and the slot of shared memory that it has. A plane that is there as a whole
 // serves two steps; parts come anew for each of the kTurns turns of a step.
@@ -90,7 +96,7 @@ __device__ void copy_stage(const Work& work, const TileOfGrid& tile, int stage, 
 // Rounds float32 to TF32, once this thread's copies of a stage are there and before the others read them.
 template <class Work>
 __device__ void prepare_stage(const Work& work, int stage) {
-  if constexpr (sizeof(typename Work::Storage) == 4) {
+  if constexpr (Work::kRounds) {
     const Stage<Work> of(work, stage);
     const int blocks = work.products_of(of.part) * kProduct;
 #pragma unroll 1
@@ -102,6 +108,57 @@ __device__ void prepare_stage(const Work& work, int stage) {
       memcpy(vector, words, kVector);
     }
   }
+}
+
+// The stages of a tile, one after the other; they begin to arrive when this is made.
+template <class Work>
+struct Stages {
+  const Work& work;
+  const TileOfGrid& tile;
+  uint32_t shared;
+  int count;
+
+  __device__ Stages(const Work& work_, const TileOfGrid& tile_, uint32_t shared_)
+      : work(work_), tile(tile_), shared(shared_) {
+    const int steps = steps_of(work.grid, tile);
+    count = Work::kInParts ? steps * kTurns * work.parts() : steps + 1;
+    for (int stage = 0; stage < Work::kSlots - 1; ++stage) copy_stage(work, tile, stage, shared);
+  }
+
+  // Waits for a stage: `turn` counts the parts of the planes that a voxel of the cells reads along H. Planes that are
+  // there as a whole are two for both voxels.
+  __device__ Stage<Work> wait_for(int step, int voxel, int turn) const {
+    const int stage = Work::kInParts ? (step * kTurns + voxel) * work.parts() + turn : step + turn;
+    if (Work::kInParts || voxel == 0) {
+      const int last = Work::kInParts ? stage : step + 1, next = last + 1;
+      wait_for_copies();
+      for (int arrived = stage == 0 ? 0 : last; arrived <= last; ++arrived) prepare_stage(work, arrived);
+      __syncthreads();  // now these stages are there, and nobody reads the one that is overwritten next
+      if (next < count) copy_stage(work, tile, next, shared);
+    }
+    return Stage<Work>(work, stage);
+  }
+};
+
+template <class Work>
+Work work_of(const c4d_problem& p) {
+  Work work{};
+  work.grid.batch = static_cast<int>(p.batch);
+  work.grid.groups = static_cast<int>(p.in_channels / kBlock);
+  for (int axis = 0; axis < 4; ++axis) {
+    const int padding = static_cast<int>(p.padding[axis]);
+    work.shift[axis] = padding % 2 == 0 ? 1 : 0;
+    work.lead[axis] = (padding + 1) / 2 - 1;
+    work.from[axis] = static_cast<int>(p.out[axis]);
+    work.to[axis] = static_cast<int>(p.in[axis]);
+    work.grid.extents[axis] = (work.to[axis] + work.shift[axis] + 1) / 2;
+  }
+  work.grid.tile[kW] = kTileW, work.grid.tile[kD] = kTileD, work.grid.tile[kT] = kTileT;
+  work.grid.tile[kH] = best_walk(work.grid, kResident, 2, 1);
+  work.from_blocks = static_cast<int>(p.out_channels / Work::kOfBlock);
+  work.products = (work.from_blocks + kProduct - 1) / kProduct;
+  work.to_channels = static_cast<int>(p.in_channels);
+  return work;
 }
 
 }  // namespace

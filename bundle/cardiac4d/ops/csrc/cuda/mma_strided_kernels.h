@@ -168,28 +168,21 @@ __device__ void store_totals(const Work& work, int64_t job, const Totals& totals
 template <class Work>
 __device__ void walk(const Work& work, const TileOfGrid& tile, uint32_t shared, Totals& totals) {
   const Part part = part_of_warp<Work>(tile);
-  const int steps = steps_of(work.grid, tile), turns = 3 * work.parts();
-  const int stages = Work::kInParts ? steps * turns : 2 * steps + 1;
+  const int steps = steps_of(work.grid, tile);
   const uint32_t first_row = (2 * part.t * Work::kSpanW + 2 * part.w) * kSpanD * kVector;
   const uint32_t* taps = work.weights + int64_t(part.pair) * 3 * work.blocks() * kTapsOfPlane * kPair * 32;
-  PlaneCopy<Work>(work, tile, 0).queue(shared);
+  const Stages<Work> stages(work, tile, shared);
 #pragma unroll 1
   for (int step = 0; step < steps; ++step) {
     Sums sums;
     begin_sums(work, part, sums);
 #pragma unroll 1
-    for (int turn = 0; turn < turns; ++turn) {
-      const int stage = Work::kInParts ? step * turns + turn : 2 * step + turn;
-      if (Work::kInParts || stage == 0 || turn > 0) {
-        wait_for_copies();
-        PlaneCopy<Work>(work, tile, stage).prepare();
-        __syncthreads();  // now this stage is there, and nobody reads the one that is overwritten next
-        if (stage + 1 < stages) PlaneCopy<Work>(work, tile, stage + 1).queue(shared);
-      }
+    for (int turn = 0; turn < 3 * work.parts(); ++turn) {
+      const int slot = stages.wait_for(step, turn);
       if (part.pair * kPair * kBlock >= work.out_channels) continue;
       const int first = turn / work.parts() * work.blocks() + turn % work.parts() * Work::kBlocks;
       const int rest = (turn / work.parts() + 1) * work.blocks() - first;
-      add_plane<Work>(shared + stage % kSlots * Work::kSlotBytes + first_row,
+      add_plane<Work>(shared + slot * kVector + first_row,
                       Work::kInParts && rest < Work::kBlocks ? rest : Work::kBlocks,
                       taps + (int64_t(first) * kTapsOfPlane * 32 + part.lane) * kPair, part.lane, sums);
     }
@@ -212,20 +205,8 @@ __global__ void __launch_bounds__(kThreads, kResident) correlate_strided(const W
 
 template <class Work>
 Work work_of(const c4d_problem& p) {
-  Work work{};
   const int64_t pairs = (p.out_channels + kPair * kBlock - 1) / (kPair * kBlock);
-  work.grid.batch = static_cast<int>(p.batch);
-  work.grid.groups = static_cast<int>((pairs + Work::kWarpsOut - 1) / Work::kWarpsOut);
-  for (int axis = 0; axis < 4; ++axis) {
-    work.grid.extents[axis] = static_cast<int>(p.out[axis]);
-    work.from[axis] = static_cast<int>(p.in[axis]);
-    work.lead[axis] = static_cast<int>(p.padding[axis]);
-  }
-  work.grid.tile[kW] = Work::kTileW, work.grid.tile[kD] = kVoxels, work.grid.tile[kT] = Work::kTileT;
-  work.grid.tile[kH] = best_walk(work.grid, kResident, 2, 1);
-  work.out_channels = static_cast<int>(p.out_channels);
-  work.in_blocks = static_cast<int>(p.in_channels / Work::kOfBlock);
-  return work;
+  return with_groups<Work>(p, (pairs + Work::kWarpsOut - 1) / Work::kWarpsOut);
 }
 
 template <class Work>

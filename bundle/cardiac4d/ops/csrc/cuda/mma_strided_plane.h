@@ -27,7 +27,7 @@ template <class Storage_, int kBlocks_, bool kInParts_, bool kSums_>
 struct MmaStrided {
   using Storage = Storage_;
   static constexpr int kBlocks = kBlocks_;
-  static constexpr bool kInParts = kInParts_, kSums = kSums_;
+  static constexpr bool kInParts = kInParts_, kSums = kSums_, kRounds = sizeof(Storage) == 4;  // to TF32
   static constexpr int kOfBlock = kVector / sizeof(Storage);  // channels
   static constexpr int kTileW = kBlocks <= 2 ? 4 : 2, kTileT = kBlocks == 1 ? 4 : 2;
   static constexpr int kWarpsW = kTileW / kRows, kWarpsT = kTileT / kRows, kWarpsOut = kWarps / kWarpsW / kWarpsT;
@@ -134,7 +134,7 @@ struct PlaneCopy {
 
   // Rounds float32 to TF32, once this thread's copies are there and before the others read them.
   __device__ void prepare() const {
-    if constexpr (sizeof(typename Work::Storage) == 4) {
+    if constexpr (Work::kRounds) {
       visit_vectors([&](int row, int vector) {
         uint32_t words[4];
         memcpy(words, c4d_shared + place(row, vector), kVector);
@@ -144,6 +144,52 @@ struct PlaneCopy {
     }
   }
 };
+
+// The stages of a tile, one after the other; the first one begins to arrive when this is made.
+template <class Work>
+struct Stages {
+  const Work& work;
+  const TileOfGrid& tile;
+  uint32_t shared;
+  int count;
+
+  __device__ Stages(const Work& work_, const TileOfGrid& tile_, uint32_t shared_)
+      : work(work_), tile(tile_), shared(shared_) {
+    const int steps = steps_of(work.grid, tile);
+    count = Work::kInParts ? steps * 3 * work.parts() : 2 * steps + 1;
+    PlaneCopy<Work>(work, tile, 0).queue(shared);
+  }
+
+  // Waits for a stage: `turn` counts the parts of the three planes of a step. The slot that it is in.
+  __device__ int wait_for(int step, int turn) const {
+    const int stage = Work::kInParts ? step * 3 * work.parts() + turn : 2 * step + turn;
+    if (Work::kInParts || stage == 0 || turn > 0) {
+      wait_for_copies();
+      PlaneCopy<Work>(work, tile, stage).prepare();
+      __syncthreads();  // now this stage is there, and nobody reads the one that is overwritten next
+      if (stage + 1 < count) PlaneCopy<Work>(work, tile, stage + 1).queue(shared);
+    }
+    return stage % kSlots * Work::kSlotBytes / kVector;
+  }
+};
+
+// A problem as work; groups: of output channels, for a block of threads each.
+template <class Work>
+Work with_groups(const c4d_problem& p, int64_t groups) {
+  Work work{};
+  work.grid.batch = static_cast<int>(p.batch);
+  work.grid.groups = static_cast<int>(groups);
+  for (int axis = 0; axis < 4; ++axis) {
+    work.grid.extents[axis] = static_cast<int>(p.out[axis]);
+    work.from[axis] = static_cast<int>(p.in[axis]);
+    work.lead[axis] = static_cast<int>(p.padding[axis]);
+  }
+  work.grid.tile[kW] = Work::kTileW, work.grid.tile[kD] = kVoxels, work.grid.tile[kT] = Work::kTileT;
+  work.grid.tile[kH] = best_walk(work.grid, kResident, 2, 1);
+  work.out_channels = static_cast<int>(p.out_channels);
+  work.in_blocks = static_cast<int>(p.in_channels / Work::kOfBlock);
+  return work;
+}
 
 }  // namespace
 }  // namespace c4d_cuda

@@ -9,6 +9,8 @@
 #include "plain.h"
 #include "tiled.h"
 #include "tiled_image.h"
+#include "tiled_strided.h"
+#include "tiled_weights.h"
 
 namespace c4d_cuda {
 namespace {
@@ -65,6 +67,12 @@ bool tiled_serves_any(const c4d_problem& p, int operation) {
 }
 int64_t tiled_workspace_of(const c4d_problem& p, int) { return tiled_workspace(p); }
 
+bool tiled_strided_serves_any(const c4d_problem& p, int operation) {
+  if (operation == C4D_CUDA_GRAD_WEIGHT) return false;
+  return operation == C4D_CUDA_FORWARD ? tiled_strided_serves(p) : tiled_strided_serves_gradient(p);
+}
+int64_t tiled_strided_workspace_of(const c4d_problem& p, int) { return pack_float32_bytes(p); }
+
 bool plain_serves_any(const c4d_problem&, int) { return true; }
 int64_t plain_workspace_of(const c4d_problem& p, int operation) {
   return operation == C4D_CUDA_GRAD_WEIGHT ? plain_grad_weight_workspace(p) : 0;
@@ -89,6 +97,8 @@ const Path kPaths[] = {
     {"tiled_image", tiled_image_serves_any, nullptr, tiled_image_forward_of, nullptr, nullptr, tiled_image_pieces_bytes,
      tiled_image_forward_sums_of},
     {"tiled", tiled_serves_any, tiled_workspace_of, tiled_forward, tiled_grad_input, nullptr},
+    {"tiled_strided", tiled_strided_serves_any, tiled_strided_workspace_of, tiled_strided_forward,
+     tiled_strided_grad_input, nullptr},
     {"plain", plain_serves_any, plain_workspace_of, plain_forward_of, plain_grad_input_of, plain_grad_weight},
 };
 

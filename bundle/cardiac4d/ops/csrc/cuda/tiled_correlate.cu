@@ -7,14 +7,14 @@
 #include <math.h>
 
 #include "mma_tile.h"
-#include "mma_weights.h"
 #include "tiled.h"
+#include "tiled_weights.h"
 
 namespace c4d_cuda {
 namespace {
 
-constexpr int kRun = 8;  // voxels of a lane along D
-constexpr int kIn = 4;   // input channels of a vector
+constexpr int kRun = 8;            // voxels of a lane along D
+constexpr int kIn = kInOfTiled;    // input channels of a vector
 
 // A job is a tile and as many blocks of output channels as there are warps.
 struct Tiled : MmaCorrelate<float, kRows, kRows> {
@@ -122,28 +122,14 @@ __global__ void __launch_bounds__(kThreads) correlate_in_float32(const Tiled wor
 #endif
 }
 
-// As floats: out block, in block, tap H, tap W, tap T, tap D, input channel, output channel.
-__global__ void __launch_bounds__(kThreads) pack_in_float32(const PackWeights<float> work) {
-  const int64_t step = int64_t(gridDim.x) * kThreads;
-  for (int64_t i = blockIdx.x * int64_t(kThreads) + threadIdx.x; i < work.count(); i += step) {
-    const int tap = i / (kIn * kOut) % kTaps;
-    const int64_t blocks = i / (kIn * kOut * kTaps);
-    const int64_t in = blocks % work.in_blocks * kIn + i / kOut % kIn, out = blocks / work.in_blocks * kOut + i % kOut;
-    const float weight = weight_at(work, in, out, tap);
-    memcpy(work.packed + i, &weight, sizeof weight);
-  }
-}
-
 int correlate(const c4d_problem& p, bool is_gradient, const void* from, const void* w, const void* bias, void* to,
               void* workspace, void* stream) {
   const Sizes sizes = sizes_of<float>(p, is_gradient);
-  uint32_t* packed = static_cast<uint32_t*>(workspace);
-  const PackWeights<float> weights{static_cast<const float*>(w), p.in_channels, sizes.in_blocks, sizes.out_blocks,
-                                   is_gradient, packed};
-  const int status = launch(pack_in_float32, weights, (weights.count() + kThreads - 1) / kThreads, kThreads, 0, stream);
+  const int status = pack_float32(p, is_gradient, w, workspace, stream);
   if (status != cudaSuccess) return status;
   Tiled work{};
-  work.sizes = sizes, work.weights = packed, work.from = static_cast<const float*>(from);
+  work.sizes = sizes, work.weights = static_cast<const uint32_t*>(workspace);
+  work.from = static_cast<const float*>(from);
   work.bias = static_cast<const float*>(bias), work.to = static_cast<float*>(to);
   return launch_with_memory(correlate_in_float32, work, work.jobs(), kThreads, Tiled::shared_bytes(), stream);
 }
@@ -154,7 +140,7 @@ bool tiled_serves(const c4d_problem& p) {
   return p.dtype == C4D_FLOAT32 && is_cube_of_octets(p) && runs_on_device(correlate_in_float32, Tiled::shared_bytes());
 }
 
-int64_t tiled_workspace(const c4d_problem& p) { return p.in_channels * p.out_channels * kTaps * 4; }
+int64_t tiled_workspace(const c4d_problem& p) { return pack_float32_bytes(p); }
 
 int tiled_forward(const c4d_problem& p, const void* x, const void* w, const void* bias, void* y, void* workspace,
                   void* stream) {
