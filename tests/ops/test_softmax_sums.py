@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from cardiac4d.ops import use_backend
 from cardiac4d.ops.fused import softmax_sums
@@ -87,6 +88,17 @@ def test_operators_are_registered_as_torch_wants_them(channels: int, bias: bool)
     seed = draw_seed(head).requires_grad_()
     for wanted in (1, 3) if head.weight is not None else (1,):
         torch.library.opcheck(torch.ops.cardiac4d.softmax_sums_backward, (seed, *arguments, wanted))
+
+
+def test_recomputed_under_a_checkpoint() -> None:
+    """Which counts every look at what was saved."""
+    head = draw_head(3, (2, 3, 2, 4), 8, 3)
+    x, weight, bias, label, squared = head
+    seed = draw_seed(head)
+    plain = results(head, seed)
+    sums = checkpoint(lambda x: softmax_sums(x, weight, bias, label, squared=squared), x, use_reentrant=False)
+    gradients = torch.autograd.grad(sums, head.leaves, seed)
+    assert all(torch.equal(a, b) for a, b in zip(gradients, plain[1:], strict=True))
 
 
 def test_gradient_of_the_gradient_is_that_of_float64() -> None:

@@ -42,11 +42,11 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 
 def _backward(ctx: Any, h: Tensor) -> tuple[Tensor | None, ...]:
-    _, weight, bias, _ = ctx.saved_tensors
+    x, weight, bias, label = ctx.saved_tensors  # once: under a checkpoint every look at it is counted
     needs_x, needs_weight, needs_bias = ctx.needs_input_grad[:3]
     wanted = _WANTS_INPUT * needs_x + _WANTS_HEAD * (needs_weight or needs_bias)
     by_weight = by_bias = None
-    by_x, head = torch.ops.cardiac4d.softmax_sums_backward(h, *ctx.saved_tensors, ctx.squared, wanted)
+    by_x, head = torch.ops.cardiac4d.softmax_sums_backward(h, x, weight, bias, label, ctx.squared, wanted)
     if needs_weight:
         by_weight = head[:, :-1].reshape(weight.shape).to(weight.dtype)
     if needs_bias:
