@@ -29,6 +29,7 @@ import torch  # noqa: E402
 from conv4d_benchmark import gpu_checks, gpu_worker  # noqa: E402
 from conv4d_benchmark.gpu_items import Scale  # noqa: E402
 from conv4d_benchmark.gpu_report import Report  # noqa: E402
+from conv4d_benchmark.gpu_timing import is_broken  # noqa: E402
 
 from cardiac4d.ops import backend_info  # noqa: E402
 
@@ -69,6 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.alarm(max(1, int(60 * options.minutes)))  # ends even a call that does not return
         for name, check in gpu_checks.small_checks().items():
             report.add(("checks", gpu_checks.run(name, check, device)._asdict()))
+            if is_broken(device):
+                break
     else:
         job = gpu_worker.Job(device, scale, end, not options.no_benchmark, str(Path(__file__).resolve()))
         gpu_worker.run(job, report)

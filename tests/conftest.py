@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 import torch
 
+collect_ignore = ["helpers/gpu_jobs.py"]
+"""Imports what lies in scripts/, which only the tests of scripts put on the path."""
 MAX_THREADS = 2
 """More threads than this make small tensors slower, and two cores are what CI has."""
 

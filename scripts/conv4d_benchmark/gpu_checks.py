@@ -34,7 +34,7 @@ class Outcome(NamedTuple):
 
 
 class _Case(NamedTuple):
-    """Operands in float64 that every dtype holds, and the options of the call."""
+    """Operands in float64 that every dtype they are for holds, and the options of the call."""
 
     tensors: tuple[Tensor, Tensor, Tensor]
     options: dict[str, Any]
@@ -82,8 +82,8 @@ def run(name: str, check: Check, device: str) -> Outcome:
         return Outcome(name, False, f"{type(error).__name__}: {error}"[:400])
 
 
-def _cases(count: int) -> Iterator[_Case]:
-    """Draw ragged problems: for each fast path in turn, then one for none of them."""
+def _cases(count: int, held_by: torch.dtype = torch.bfloat16) -> Iterator[_Case]:
+    """Draw ragged problems of such numbers: for each fast path in turn, then one for none of them."""
     draw = random.Random(4)
     kinds = (_cube, _strided, _image, _pointwise, _any)
     for number in range(count):
@@ -91,7 +91,7 @@ def _cases(count: int) -> Iterator[_Case]:
         size = [draw.randint(5, 10) for _ in range(4)]
         size[2] = draw.randint(5, 40)  # several tiles, which are longest along D
         source, target = source * options["groups"], target * options["groups"]
-        operands = _operands(number, (2, source, *size), (target, source // options["groups"], *kernel))
+        operands = _operands(number, (2, source, *size), (target, source // options["groups"], *kernel), held_by)
         yield _Case(operands, options)
 
 
@@ -132,11 +132,13 @@ def _any(draw: random.Random) -> _Kind:
     return options, [draw.choice((1, 2, 3)) for _ in range(4)], (draw.randint(1, 6), draw.randint(1, 6))
 
 
-def _operands(seed: int, size: tuple[int, ...], weight: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
+def _operands(
+    seed: int, size: tuple[int, ...], weight: tuple[int, ...], held_by: torch.dtype = torch.bfloat16
+) -> tuple[Tensor, Tensor, Tensor]:
     generator = torch.Generator().manual_seed(seed)
 
     def draw(*shape: int) -> Tensor:
-        return torch.randn(shape, generator=generator).bfloat16().double()
+        return torch.randn(shape, generator=generator).to(held_by).double()
 
     return draw(*size), draw(*weight), draw(weight[0])
 
@@ -155,11 +157,16 @@ def _leave_poison(like: list[Tensor]) -> None:
         assert poisoned.isnan().all()
 
 
-def check_values(device: str, count: int, limits: Mapping[torch.dtype, float] | None = None) -> str:
-    """Compare values and gradients of every dtype with float64 on the CPU."""
+def check_values(
+    device: str,
+    count: int,
+    limits: Mapping[torch.dtype, float] | None = None,
+    held_by: torch.dtype = torch.bfloat16,
+) -> str:
+    """Compare values and gradients of every dtype with float64 on the CPU, of numbers that a dtype holds."""
     limits = LIMITS if limits is None else limits
     worst = dict.fromkeys(limits, 0.0)
-    for case in _cases(count):
+    for case in _cases(count, held_by):
         with use_backend("composed"):
             expected = _with_gradients(case.tensors, case.options)
         for dtype, limit in limits.items():
@@ -182,7 +189,7 @@ def check_values(device: str, count: int, limits: Mapping[torch.dtype, float] | 
 def check_tf32(device: str, count: int = NUM_RANDOM // 2) -> str:
     """Compare values and gradients of float32 where torch's flags allow TF32."""
     with precision("tf32"):
-        return check_values(device, count, TF32_LIMIT)
+        return check_values(device, count, TF32_LIMIT, torch.float32)  # which TF32 must round
 
 
 def _fixed(device: str, dtype: torch.dtype) -> tuple[tuple[Tensor, ...], dict[str, Any]]:

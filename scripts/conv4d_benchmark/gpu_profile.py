@@ -26,6 +26,10 @@ OURS = "c4d_cuda"
 """The namespace of the native kernels."""
 
 
+class NothingRecordedError(RuntimeError):
+    """The profiler has seen nothing: it may have no access to the device's counters."""
+
+
 @dataclass(frozen=True)
 class KernelTime:
     """One kernel by name, per step."""
@@ -98,10 +102,10 @@ def sum_up(name: str, events: list[Event], steps: int) -> StepProfile:
     """Sum up what ran in so many steps.
 
     Raises:
-        RuntimeError: if nothing was recorded.
+        NothingRecordedError: if nothing was recorded.
     """
     if not events:
-        raise RuntimeError("the profiler recorded nothing that ran on the device")
+        raise NothingRecordedError("the profiler recorded nothing that ran on the device")
     calls: dict[str, int] = {}
     taken: dict[str, float] = {}
     for kernel, start, end in events:

@@ -13,6 +13,12 @@ from pathlib import Path
 from .gpu_checks import Outcome
 
 TOOLS = ("memcheck", "racecheck")
+OURS = "c4d_cuda"
+"""The namespace of the native kernels, in the names that a tool reports."""
+MARK = "========="
+"""Begins every line of a tool."""
+SHOWN = 12
+"""So many lines of a report are kept from its start."""
 
 
 def run_sanitizer(tool: str, script: str, seconds: float) -> Outcome:
@@ -30,7 +36,16 @@ def run_sanitizer(tool: str, script: str, seconds: float) -> Outcome:
         return Outcome(name, True, f"NOT CHECKED: not finished in {seconds:.0f} s; by itself: {' '.join(command)}")
     if "Device not supported" in said:  # in some virtual machines
         return Outcome(name, True, "NOT CHECKED: compute-sanitizer does not support the device here")
-    return Outcome(name, code == 0, said[-300:])
+    return Outcome(name, code == 0, said[-300:] if code == 0 else excerpt(said))
+
+
+def excerpt(said: str) -> str:
+    """Cut a report of errors down to its first ones and its sum, and say whether it names kernels of ours."""
+    lines = [line.removeprefix(MARK).strip() for line in said.splitlines() if line.startswith(MARK)]
+    if not lines:
+        return said[-300:]
+    named = f"{'names' if OURS in said else 'does not name'} kernels of {OURS}"
+    return " | ".join([f"the report {named}", *lines[1 : 1 + SHOWN], lines[-1]])
 
 
 def find_program() -> str | None:

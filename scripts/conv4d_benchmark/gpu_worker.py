@@ -28,6 +28,7 @@ FAREWELL_S = 5.0
 """For a process that has done everything, to end by itself."""
 GRACE_S = 30
 """So long after the end a process ends itself, should nobody be left to end it."""
+BROKEN = "it left the GPU broken for its process"
 Send = Callable[[tuple[str, Any]], None]
 
 
@@ -66,14 +67,18 @@ def carry_out(pieces: Sequence[Item], device: str, send: Send) -> None:
     """Run pieces one after the other, and send what they find as it comes; stops where the device is broken."""
     for item in pieces:
         send(("begin", item.name))
+        failed = False
         try:
             for found in item.find():
                 send(("found", found))
         except Exception as error:  # is what the piece found
+            failed = True
             send(("failed", describe(error)))
-            if is_broken(device):
-                return
         gc.collect()
+        if is_broken(device):  # also by a piece that kept its errors to itself, as checks do
+            if not failed:
+                send(("failed", BROKEN))
+            return
         if torch.device(device).type == "cuda":
             torch.cuda.empty_cache()
         send(("end", item.name))

@@ -181,6 +181,9 @@ def test_worker_stops_where_the_device_is_broken(part: Any, monkeypatch: pytest.
     sent.clear()
     worker.carry_out(pieces, "cpu", sent.append)
     assert sent == [("begin", "bad"), failed]
+    sent.clear()
+    worker.carry_out(pieces[1:], "cpu", sent.append)  # it keeps its errors to itself, as checks do
+    assert sent == [*good[:2], ("failed", worker.BROKEN)]
 
 
 def _network_row(way: str, **values: Any) -> tuple[str, dict[str, Any]]:
@@ -255,6 +258,15 @@ def test_sanitizer_that_is_missing_or_not_supported_or_fails(
     for (code, said), passed in results.items():
         monkeypatch.setattr(sanitizers, "run_for", lambda command, seconds, found=(said, code): found)
         assert sanitizers.run_sanitizer("memcheck", "gpu_check.py", 7.0).passed == passed
+    lines = ["COMPUTE-SANITIZER", "Invalid __global__ write", "    at c4d_cuda::conv+0x10", *["more"] * 40, "2 errors"]
+    report = "\n".join(["printed", *(f"{sanitizers.MARK} {line}" for line in lines)])
+    shown = sanitizers.excerpt(report)
+    assert shown.startswith(
+        "the report names kernels of c4d_cuda | Invalid __global__ write | at c4d_cuda::conv+0x10 |"
+    )
+    assert shown.endswith("more | 2 errors")
+    assert len(shown) < 300
+    assert sanitizers.excerpt("it never began") == "it never began"
     monkeypatch.setattr(sanitizers, "run_for", lambda command, seconds: (" ".join(command), 0))
     assert sanitizers.run_sanitizer("memcheck", "gpu_check.py", 7.0).detail.endswith(
         "gpu_check.py --small --minutes 1.1"
