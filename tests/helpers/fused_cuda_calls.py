@@ -29,6 +29,11 @@ def check(actual: Tensor, expected: Tensor, limit: float) -> None:
     assert error <= limit * scale, f"error {error:.2e} at scale {scale:.2e}"
 
 
+def is_frames(x: Tensor) -> bool:
+    """Whether a tensor lies in memory as frames of voxels, the channels of each side by side."""
+    return x.permute(0, 5, 2, 3, 4, 1).is_contiguous()
+
+
 def sums_of(x: Tensor) -> Tensor:
     """Sum and sum of squares of every channel, ``(N, C, 2)`` in float64."""
     wide = x.detach().double()

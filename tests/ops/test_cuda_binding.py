@@ -34,6 +34,7 @@ from cardiac4d.ops.settings import PRECISIONS
 from tests.helpers.backends import needs_compiler, needs_cuda_library, needs_native
 from tests.helpers.conv4d_cases import CASES, make_problem
 from tests.helpers.cuda_kernels import OPERATORS
+from tests.helpers.fused_cuda_calls import is_frames
 from tests.helpers.tolerances import assert_near
 
 
@@ -42,10 +43,6 @@ def _positional(options: dict[str, Any]) -> list[Any]:
     defaults = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1}
     *sizes, groups = ({**defaults, **options}[name] for name in defaults)
     return [*([size] * 4 if isinstance(size, int) else list(size) for size in sizes), groups, 0]
-
-
-def _is_frames(x: Tensor) -> bool:
-    return x.permute(0, 5, 2, 3, 4, 1).is_contiguous()
 
 
 @needs_compiler
@@ -69,8 +66,8 @@ def test_operators_compute_the_reference_from_any_layout(operators: Any, name: s
     dw = operators.conv4d_weight(lay(x), list(weight.shape), lay(seed), *arguments)
     for actual, right in ((y, expected), (dx, by_x), (dw, by_weight)):
         assert_near(actual, right)
-    assert _is_frames(y)
-    assert _is_frames(dx)
+    assert is_frames(y)
+    assert is_frames(dx)
     assert dw.is_contiguous()
     assert operators.guards_alive() == 0
 

@@ -14,8 +14,7 @@ from cardiac4d.ops.backend import TF32
 from cardiac4d.ops.layout import from_frames, to_frames
 from cardiac4d.ops.reference import conv4d_reference
 from tests.helpers.backends import needs_compiler
-from tests.helpers.cpu_kernels import Shape
-from tests.helpers.cuda_kernels import draw, emulation_of
+from tests.helpers.cuda_kernels import emulation_of
 from tests.helpers.fused_cuda_calls import (
     LIMITS,
     TF32_LIMIT,
@@ -23,6 +22,7 @@ from tests.helpers.fused_cuda_calls import (
     check,
     draw_block,
     expected_block,
+    is_frames,
     sums_of,
     upsampled,
 )
@@ -45,22 +45,12 @@ MANY_TILES = {
     "40_streamed": ((2, 40, 9, 3, 3, 2), 8),
 }
 """Blocks on tensor cores: every tile, cut on every axis, more tiles than blocks of threads."""
-LAYERS = {
-    "8_to_8": Shape((9, 9, 18, 9), (8, 8), padding=1),
-    "8_to_24": Shape((9, 5, 5, 5), (8, 24), padding=(1, 0, 2, 1)),
-    "40_to_16": Shape((2, 3, 4, 3), (40, 16), batch=2, padding=1),
-}
-"""Convolutions on tensor cores; the second one has more blocks of output channels than warps for them."""
 SIZES = [(7, 6, 5, 3), (1, 2, 3, 1), (8, 4, 2, 6)]
 
 
 def lay(x: Tensor) -> Tensor:
     """The same numbers as frames."""
     return from_frames(to_frames(x))
-
-
-def is_frames(x: Tensor) -> bool:
-    return x.permute(0, 5, 2, 3, 4, 1).is_contiguous()
 
 
 def run_block(operators: Any, block: Block, seed: Tensor, wanted: int = 255) -> tuple[list[Tensor], list[Tensor]]:
@@ -217,47 +207,6 @@ def test_softmax_of_large_logits_does_not_overflow(operators: Any) -> None:
     weight = torch.tensor([-1.0, 1.0, 1.0]).view(3, 1, 1, 1, 1, 1)
     expected = torch.tensor([0.0, 0.5, 0.5]).view(1, 3, 1, 1, 1, 1).expand(1, 3, 1, 1, 1, 2)
     assert torch.equal(operators.pointwise_softmax(x, weight, None), expected)
-
-
-@pytest.mark.parametrize("channels", [1, 8, 20, 136])
-def test_convolution_with_sums_is_the_convolution(operators: Any, channels: int) -> None:
-    x, weight = torch.randn(2, 2, 9, 7, 5, 6), torch.randn(channels, 2, 2, 2, 2, 2)
-    options = [2, 1, 2, 1], [1] * 4, [1] * 4, 1, 0
-    y, sums = operators.conv4d_sums(x, weight, None, *options)
-    assert torch.equal(y, operators.conv4d(x, weight, None, *options))
-    check(sums, sums_of(y), 1e-6)
-
-
-def _is_one_with_its_sums(operators: Any, shape: Shape, dtype: torch.dtype, precision: int = 0) -> None:
-    x, weight, bias = draw("forward", shape, dtype)
-    stride, padding = (
-        [number] * 4 if isinstance(number, int) else list(number) for number in (shape.stride, shape.padding)
-    )
-    options = stride, padding, [1] * 4, 1, precision
-    y, sums = operators.conv4d_sums(x, weight, bias, *options)
-    assert torch.equal(y, operators.conv4d(x, weight, bias, *options))
-    check(sums, sums_of(y), 1e-6)
-    assert is_frames(y)
-
-
-def test_layer_on_tensor_cores_gives_its_sums(operators: Any) -> None:
-    _is_one_with_its_sums(operators, Shape((2, 5, 3, 3), (8, 16), batch=2, padding=1), torch.bfloat16)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", LAYERS)
-def test_layers_on_tensor_cores_give_their_sums(operators: Any, name: str) -> None:
-    for dtype in (torch.bfloat16, torch.float16):
-        _is_one_with_its_sums(operators, LAYERS[name], dtype)
-    _is_one_with_its_sums(operators, LAYERS[name], torch.float32, TF32)
-
-
-def test_sums_are_of_pieces_that_lose_nothing_to_a_mean(operators: Any) -> None:
-    x = torch.randn(1, 1, 40, 40, 40, 3) + 100
-    _, sums = operators.conv4d_sums(x, torch.ones(1, 1, 1, 1, 1, 1), None, [1] * 4, [0] * 4, [1] * 4, 1, 0)
-    count = x.numel()
-    variance = sums[0, 0, 1] / count - (sums[0, 0, 0] / count) ** 2
-    assert abs(variance - x.double().var(correction=0)) < 2e-3
 
 
 def test_nan_spreads_as_it_does_through_the_layers(operators: Any) -> None:
