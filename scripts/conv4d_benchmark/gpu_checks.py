@@ -6,8 +6,7 @@ Each check raises an ``AssertionError`` that says what is wrong, or returns what
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -17,12 +16,16 @@ from cardiac4d.ops import conv4d, use_backend
 
 from .gpu_floor import precision
 from .gpu_fused import check_fused
+from .gpu_guards import GuardZones, lay_between_nan
+from .gpu_problems import Case, draw_cases, operands
 
 NUM_RANDOM = 40
 LIMITS = {torch.float64: 1e-13, torch.float32: 5e-6, torch.float16: 2.0**-10, torch.bfloat16: 2.0**-7}
 """Largest error of a value and its gradients, relative to the largest expected one. Half types are summed in float32
 and rounded once: a unit in the last place. Float32 is checked with TF32 switched off, and then once more with it."""
 TF32_LIMIT = {torch.float32: 2.0**-10}
+RESULTS = ("value", "input", "weight", "bias")
+"""What a call with gradients gives."""
 
 
 class Outcome(NamedTuple):
@@ -31,13 +34,6 @@ class Outcome(NamedTuple):
     name: str
     passed: bool
     detail: str
-
-
-class _Case(NamedTuple):
-    """Operands in float64 that every dtype they are for holds, and the options of the call."""
-
-    tensors: tuple[Tensor, Tensor, Tensor]
-    options: dict[str, Any]
 
 
 Check = Callable[[str], str]
@@ -82,79 +78,17 @@ def run(name: str, check: Check, device: str) -> Outcome:
         return Outcome(name, False, f"{type(error).__name__}: {error}"[:400])
 
 
-def _cases(count: int, held_by: torch.dtype = torch.bfloat16) -> Iterator[_Case]:
-    """Draw ragged problems of such numbers: for each fast path in turn, then one for none of them."""
-    draw = random.Random(4)
-    kinds = (_cube, _strided, _image, _pointwise, _any)
-    for number in range(count):
-        options, kernel, (source, target) = kinds[number % len(kinds)](draw)
-        size = [draw.randint(5, 10) for _ in range(4)]
-        size[2] = draw.randint(5, 40)  # several tiles, which are longest along D
-        source, target = source * options["groups"], target * options["groups"]
-        operands = _operands(number, (2, source, *size), (target, source // options["groups"], *kernel), held_by)
-        yield _Case(operands, options)
-
-
-_Kind = tuple[dict[str, Any], list[int], tuple[int, int]]
-"""Options, kernel, and channels of input and output in a group."""
-
-
-def _eights(draw: random.Random) -> int:
-    return 8 * draw.choice((1, 1, 2, 4))
-
-
-def _options(draw: random.Random, stride: int = 1) -> dict[str, Any]:
-    padding = [draw.choice((0, 1, 1, 2)) for _ in range(4)]
-    return {"stride": [stride] * 4, "padding": padding, "dilation": [1] * 4, "groups": 1}
-
-
-def _cube(draw: random.Random) -> _Kind:
-    return _options(draw), [3] * 4, (_eights(draw), _eights(draw))
-
-
-def _strided(draw: random.Random) -> _Kind:
-    return _options(draw, 2), [3] * 4, (_eights(draw), _eights(draw))
-
-
-def _image(draw: random.Random) -> _Kind:
-    return _options(draw), [3] * 4, (1, _eights(draw))
-
-
-def _pointwise(draw: random.Random) -> _Kind:
-    return {**_options(draw), "padding": [0] * 4}, [1] * 4, (_eights(draw), draw.choice((2, 3, 8, 16)))
-
-
-def _any(draw: random.Random) -> _Kind:
-    options = _options(draw)
-    options["stride"] = [draw.choice((1, 1, 2, 3)) for _ in range(4)]
-    options["dilation"] = [draw.choice((1, 1, 2)) for _ in range(4)]
-    options["groups"] = draw.choice((1, 1, 2))
-    return options, [draw.choice((1, 2, 3)) for _ in range(4)], (draw.randint(1, 6), draw.randint(1, 6))
-
-
-def _operands(
-    seed: int, size: tuple[int, ...], weight: tuple[int, ...], held_by: torch.dtype = torch.bfloat16
-) -> tuple[Tensor, Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-
-    def draw(*shape: int) -> Tensor:
-        return torch.randn(shape, generator=generator).to(held_by).double()
-
-    return draw(*size), draw(*weight), draw(weight[0])
-
-
-def _with_gradients(tensors: tuple[Tensor, ...], options: dict[str, Any]) -> list[Tensor]:
+def _with_gradients(
+    tensors: Sequence[Tensor], options: dict[str, Any], layouts: tuple[str, str] = ("plain", "plain")
+) -> list[Tensor]:
     """Value and gradients of a call; the seed of the gradients is the same on every device."""
-    leaves = [tensor.detach().requires_grad_() for tensor in tensors]
+    x, weight, bias = tensors
+    laid = lay_between_nan(x, layouts[0]), lay_between_nan(weight, "plain"), bias
+    leaves = [tensor.detach().requires_grad_() for tensor in laid]
     out = conv4d(*leaves, **options)
     seed = torch.randn(out.shape, generator=torch.Generator().manual_seed(1)).bfloat16().to(out)
+    seed = lay_between_nan(seed, layouts[1])
     return [out.detach(), *torch.autograd.grad(out, leaves, seed)]
-
-
-def _leave_poison(like: list[Tensor]) -> None:
-    """Leave NaN in the memory that results of these sizes are likely to get: torch keeps what is freed here."""
-    for poisoned in [torch.full_like(tensor, torch.nan) for tensor in like]:
-        assert poisoned.isnan().all()
 
 
 def check_values(
@@ -165,25 +99,36 @@ def check_values(
 ) -> str:
     """Compare values and gradients of every dtype with float64 on the CPU, of numbers that a dtype holds."""
     limits = LIMITS if limits is None else limits
-    worst = dict.fromkeys(limits, 0.0)
-    for case in _cases(count, held_by):
+    worst, guarded = dict.fromkeys(limits, 0.0), 0
+    for case in draw_cases(count, held_by):
         with use_backend("composed"):
             expected = _with_gradients(case.tensors, case.options)
         for dtype, limit in limits.items():
-            operands = tuple(tensor.to(device, dtype) for tensor in case.tensors)
-            _leave_poison([tensor.to(device, dtype) for tensor in expected])
-            what = f"{case.options}, {operands[0].shape}"
-            try:
-                found = [tensor.cpu() for tensor in _with_gradients(operands, case.options)]
-            except RuntimeError as broken:  # what breaks a kernel comes with the first result, and names no call
-                raise RuntimeError(f"{dtype}, {what}: {broken}") from broken
-            for name, actual, right in zip(("value", "input", "weight", "bias"), found, expected, strict=True):
-                scale = max(right.abs().max().item(), 1e-3)
-                error = (actual.double() - right).abs().max().item() / scale
-                assert error <= limit, f"{name} in {dtype} is off by {error:.1e}: {what}"
-                worst[dtype] = max(worst[dtype], error)
+            error, between_zones = _compare(case, expected, dtype, limit, device)
+            worst[dtype], guarded = max(worst[dtype], error), guarded + between_zones
     errors = ", ".join(f"{str(dtype)[6:]} {error:.1e}" for dtype, error in worst.items())
-    return f"{count} problems, largest errors: {errors}"
+    results = len(RESULTS) * len(limits) * count
+    return f"{count} problems, largest errors: {errors}; {guarded} of {results} results lay between guard zones"
+
+
+def _compare(case: Case, expected: list[Tensor], dtype: torch.dtype, limit: float, device: str) -> tuple[float, int]:
+    """Compute a case; its largest error, and how many of its results lay between guard zones."""
+    tensors = [tensor.to(device, dtype) for tensor in case.tensors]
+    what = f"{case.options}, {tensors[0].shape}, {case.layouts}"
+    try:
+        zones = GuardZones([tensor.to(device, dtype) for tensor in expected])
+        results = _with_gradients(tensors, case.options, case.layouts)
+        found = [tensor.cpu() for tensor in results]
+        zones.check()
+    except (AssertionError, RuntimeError) as broken:  # a broken kernel shows with the first result, and names no call
+        raise type(broken)(f"{dtype}, {what}: {broken}") from broken
+    worst = 0.0
+    for name, actual, right in zip(RESULTS, found, expected, strict=True):
+        scale = max(right.abs().max().item(), 1e-3)
+        error = (actual.double() - right).abs().max().item() / scale
+        assert error <= limit, f"{name} in {dtype} is off by {error:.1e}: {what}"
+        worst = max(worst, error)
+    return worst, zones.count(results)
 
 
 def check_tf32(device: str, count: int = NUM_RANDOM // 2) -> str:
@@ -194,7 +139,7 @@ def check_tf32(device: str, count: int = NUM_RANDOM // 2) -> str:
 
 def _fixed(device: str, dtype: torch.dtype) -> tuple[tuple[Tensor, ...], dict[str, Any]]:
     """One problem for tensor cores, of several tiles."""
-    tensors = _operands(0, (2, 8, 19, 18, 33, 9), (8, 8, 3, 3, 3, 3))
+    tensors = operands(0, (2, 8, 19, 18, 33, 9), (8, 8, 3, 3, 3, 3))
     return tuple(tensor.to(device, dtype) for tensor in tensors), {"padding": 1}
 
 
@@ -206,9 +151,9 @@ def _same(first: list[Tensor], second: list[Tensor], what: str) -> None:
 def check_repeatable(device: str) -> str:
     """Compute the same again on every path, in every dtype."""
     for dtype in LIMITS:
-        for case in _cases(5):
+        for case in draw_cases(5):
             tensors = tuple(tensor.to(device, dtype) for tensor in case.tensors)
-            first, second = (_with_gradients(tensors, case.options) for _ in range(2))
+            first, second = (_with_gradients(tensors, case.options, case.layouts) for _ in range(2))
             _same(first, second, f"another call in {dtype}")
     return "2 calls in every dtype, on every path"
 

@@ -15,6 +15,8 @@ from cardiac4d.losses import HeadInput, SparseSequenceLoss
 from cardiac4d.networks import EncoderDecoder
 from cardiac4d.ops import use_backend
 
+from .gpu_floor import precision
+
 BLOCKS = (
     ((2, 8, 9, 10, 18, 5), 8),
     ((1, 16, 5, 9, 20, 6), 1),
@@ -23,9 +25,10 @@ BLOCKS = (
     ((2, 6, 5, 4, 7, 3), 3),
 )
 """Shapes and groups: ragged, on every tile of the tensor cores and without them."""
-LIMITS = {torch.float32: (1e-5, 1e-3), torch.float16: (3e-3, 5e-2), torch.bfloat16: (2e-2, 1.5e-1)}
-"""Largest error of values and of gradients, as a whole, relative to what is expected. A value near zero that rounding
-moves over it changes its gradient altogether, so that these have the root of the share of such values."""
+LIMITS = {"float32": (1e-5, 1e-3), "tf32": (3e-3, 5e-2), "float16": (3e-3, 5e-2), "bfloat16": (2e-2, 1.5e-1)}
+"""By precision: the largest error of values and of gradients, as a whole, relative to what is expected. A value near
+zero that rounding moves over it changes its gradient altogether, so that these have the root of the share of such
+values."""
 
 CANCELLED = 3e-2
 """A gradient smaller than this share of the largest is taken for as large: it is a sum that cancels, of which rounding
@@ -34,41 +37,45 @@ is left. That of a bias before a norm is even zero where a group has one channel
 
 def check_fused(device: str) -> str:
     """Compare blocks, up-sampling, softmax and loss, their gradients included, and ask for the same bits again."""
-    dtypes = dtypes_of(device)
-    worst = dict.fromkeys(dtypes, 0.0)
-    for dtype in dtypes:
+    names = precisions_of(device)
+    worst = dict.fromkeys(names, 0.0)
+    for name in names:
         for number, (shape, groups) in enumerate(BLOCKS):
             torch.manual_seed(number)
-            worst[dtype] = max(worst[dtype], _check_block(shape, groups, dtype, device), _check_ends(dtype, device))
-            worst[dtype] = max(worst[dtype], *(_check_loss(classes, dtype, device) for classes in (2, 3, 5)))
-    return "largest errors of values: " + ", ".join(f"{dtype} {error:.1e}" for dtype, error in worst.items())
+            worst[name] = max(worst[name], _check_block(shape, groups, name, device), _check_ends(name, device))
+            worst[name] = max(worst[name], *(_check_loss(classes, name, device) for classes in (2, 3, 5)))
+    return "largest errors of values: " + ", ".join(f"{name} {error:.1e}" for name, error in worst.items())
 
 
-def dtypes_of(device: str) -> tuple[torch.dtype, ...]:
+def precisions_of(device: str) -> tuple[str, ...]:
     """What is fused there: on the CPU float32 alone."""
-    return tuple(LIMITS) if device == "cuda" else (torch.float32,)
+    return tuple(LIMITS) if device == "cuda" else ("float32",)
 
 
-def _check_block(shape: tuple[int, ...], groups: int, dtype: torch.dtype, device: str) -> float:
-    block, x = ResidualBlock(4, shape[1], groups, bias=True), torch.randn(shape).to(dtype)
+def _dtype(name: str) -> torch.dtype:
+    return torch.float32 if name == "tf32" else getattr(torch, name)
+
+
+def _check_block(shape: tuple[int, ...], groups: int, name: str, device: str) -> float:
+    block, x = ResidualBlock(4, shape[1], groups, bias=True), torch.randn(shape).to(_dtype(name))
 
     def compute(block: ResidualBlock, x: Tensor) -> Tensor:
         out, sums = block.forward_with_sums(x, None)
-        assert sums is not None or x.dtype == torch.float64, f"{shape} in {dtype} is not fused"
+        assert sums is not None or x.dtype == torch.float64, f"{shape} in {name} is not fused"
         return out
 
-    return _compare(compute, block, x, dtype, device)
+    return _compare(compute, block, x, name, device)
 
 
-def _check_ends(dtype: torch.dtype, device: str) -> float:
+def _check_ends(name: str, device: str) -> float:
     """A network without blocks: convolutions with sums, up-sampling with its 1x1x1x1 convolution, and softmax."""
     network, image = EncoderDecoder(blocks_down=(0, 0), blocks_up=(0,)), torch.randn(2, 1, 9, 4, 17, 6)
-    error = _compare(lambda network, x: network(x), network, image, dtype, device)
+    error = _compare(lambda network, x: network(x), network, image, name, device)
     with torch.no_grad():
-        return max(error, _compare(lambda network, x: network.probabilities(x), network, image, dtype, device))
+        return max(error, _compare(lambda network, x: network.probabilities(x), network, image, name, device))
 
 
-def _check_loss(classes: int, dtype: torch.dtype, device: str) -> float:
+def _check_loss(classes: int, name: str, device: str) -> float:
     """The loss of a network that leaves its last convolution to it."""
     network = EncoderDecoder(blocks_down=(1,), blocks_up=(), out_channels=classes, bias=True, head_in_loss=True)
     image, label = torch.randn(2, 1, 9, 4, 17, 6), torch.randint(0, classes, (2, 1, 9, 4, 17, 6), dtype=torch.uint8)
@@ -76,31 +83,29 @@ def _check_loss(classes: int, dtype: torch.dtype, device: str) -> float:
 
     def compute(network: EncoderDecoder, x: Tensor) -> Tensor:
         scores = network(x)
-        assert isinstance(scores, HeadInput) or x.dtype == torch.float64, f"{classes} classes in {dtype} are not fused"
+        assert isinstance(scores, HeadInput) or x.dtype == torch.float64, f"{classes} classes in {name} are not fused"
         return SparseSequenceLoss()(scores, label.to(x.device), full_cycle=[True, False])
 
-    return _compare(compute, network, image, dtype, device)
+    return _compare(compute, network, image, name, device)
 
 
-def _compare(
-    compute: Callable[[Any, Tensor], Tensor], layer: nn.Module, x: Tensor, dtype: torch.dtype, device: str
-) -> float:
+def _compare(compute: Callable[[Any, Tensor], Tensor], layer: nn.Module, x: Tensor, name: str, device: str) -> float:
     """The error of the value; raises an AssertionError if it or that of a gradient is too large."""
     with use_backend("composed"):
         expected = _with_gradients(compute, deepcopy(layer).double(), x.double())
-    results = []
-    with use_backend("native", precision="exact"), torch.autocast(device, dtype, enabled=dtype != torch.float32):
-        for _ in range(2):
-            results.append(_with_gradients(compute, deepcopy(layer).to(device), lay_out(x, device)))
-    assert all(torch.equal(*pair) for pair in zip(*results, strict=True)), f"{dtype}: other bits the second time"
+    dtype, choice = _dtype(name), "fast" if name == "tf32" else "exact"
+    half = torch.autocast(device, dtype, enabled=dtype != torch.float32)
+    with use_backend("native", precision=choice), precision(name), half:
+        results = [_with_gradients(compute, deepcopy(layer).to(device), lay_out(x, device)) for _ in range(2)]
+    assert all(torch.equal(*pair) for pair in zip(*results, strict=True)), f"{name}: other bits the second time"
     least = CANCELLED * max(right.norm() for right in expected[1:] or expected)
     errors = [
         ((actual.cpu().double() - right).norm() / torch.maximum(right.norm(), least)).item()
         for actual, right in zip(results[0], expected, strict=True)
     ]
     for number, error in enumerate(errors):
-        limit = LIMITS[dtype][min(number, 1)]
-        assert error <= limit, f"{tuple(x.shape)} in {dtype}: error {error:.1e} of {number or 'the value'}"
+        limit = LIMITS[name][min(number, 1)]
+        assert error <= limit, f"{tuple(x.shape)} in {name}: error {error:.1e} of {number or 'the value'}"
     return errors[0]
 
 

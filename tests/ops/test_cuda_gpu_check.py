@@ -30,8 +30,11 @@ def test_fused_layers_pass_in_every_dtype(part: Any, monkeypatch: pytest.MonkeyP
     fused = part("fused")
     monkeypatch.setattr(fused, "BLOCKS", (((2, 8, 3, 5, 9, 3), 8), fused.BLOCKS[-1]))
     monkeypatch.setattr(fused, "lay_out", lambda x, device: as_kernels_want(x))
-    monkeypatch.setattr(fused, "dtypes_of", lambda device: tuple(fused.LIMITS))
-    assert fused.check_fused("cpu").count("torch.") == 3
+    monkeypatch.setattr(fused, "precisions_of", lambda device: tuple(fused.LIMITS))
+    found = fused.check_fused("cpu").partition(": ")[2].split(", ")
+    assert [error.split()[0] for error in found] == ["float32", "tf32", "float16", "bfloat16"]
+    errors = [float(error.split()[1]) for error in found]
+    assert errors[0] < 1e-2 * errors[1]  # TF32 is what was computed
 
 
 class _Small(random.Random):
@@ -44,6 +47,6 @@ class _Small(random.Random):
 @pytest.mark.parametrize("name", ["check_values", "check_tf32"])
 def test_values_pass_in_every_dtype(part: Any, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     checks = part("checks")
-    monkeypatch.setattr(checks.random, "Random", _Small)
+    monkeypatch.setattr(part("problems").random, "Random", _Small)
     with use_backend("native"):
         assert getattr(checks, name)("cpu", 10).startswith("10 problems")
