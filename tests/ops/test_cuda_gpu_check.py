@@ -7,16 +7,36 @@ import importlib
 import random
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
+from torch import Tensor
 
-from cardiac4d.ops import use_backend
+from cardiac4d.ops import functional, fused, gradients, use_backend
+from cardiac4d.ops.backend import precision_code
 from cardiac4d.ops.layout import as_kernels_want
 from tests.helpers.backends import needs_compiler, needs_native
 from tests.ops.test_cuda_network import _as_on_cuda  # noqa: F401 - a fixture
 
-pytestmark = [needs_compiler, needs_native, pytest.mark.slow, pytest.mark.usefixtures("_as_on_cuda")]
+pytestmark = [
+    needs_compiler,
+    needs_native,
+    pytest.mark.slow,
+    pytest.mark.usefixtures("_as_on_cuda", "_precision_as_on_cuda"),
+]
+
+
+@pytest.fixture
+def _precision_as_on_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let torch's flags choose TF32 for tensors of the CPU."""
+
+    def code(like: Tensor) -> int:
+        return precision_code(SimpleNamespace(device=torch.device("cuda"), dtype=like.dtype))  # type: ignore[arg-type]
+
+    for module in (functional, fused, gradients):
+        monkeypatch.setattr(module, "precision_code", code)
 
 
 @pytest.fixture
@@ -27,11 +47,11 @@ def part(repo_root: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], An
 
 
 def test_fused_layers_pass_in_every_dtype(part: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    fused = part("fused")
-    monkeypatch.setattr(fused, "BLOCKS", (((2, 8, 3, 5, 9, 3), 8), fused.BLOCKS[-1]))
-    monkeypatch.setattr(fused, "lay_out", lambda x, device: as_kernels_want(x))
-    monkeypatch.setattr(fused, "precisions_of", lambda device: tuple(fused.LIMITS))
-    found = fused.check_fused("cpu").partition(": ")[2].split(", ")
+    layers = part("fused")
+    monkeypatch.setattr(layers, "BLOCKS", (((2, 8, 3, 5, 9, 3), 8), layers.BLOCKS[-1]))
+    monkeypatch.setattr(layers, "lay_out", lambda x, device: as_kernels_want(x))
+    monkeypatch.setattr(layers, "precisions_of", lambda device: tuple(layers.LIMITS))
+    found = layers.check_fused("cpu").partition(": ")[2].split(", ")
     assert [error.split()[0] for error in found] == ["float32", "tf32", "float16", "bfloat16"]
     errors = [float(error.split()[1]) for error in found]
     assert errors[0] < 1e-2 * errors[1]  # TF32 is what was computed
@@ -45,8 +65,11 @@ class _Small(random.Random):
 
 
 @pytest.mark.parametrize("name", ["check_values", "check_tf32"])
-def test_values_pass_in_every_dtype(part: Any, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_values_pass_in_every_precision(part: Any, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     checks = part("checks")
     monkeypatch.setattr(part("problems").random, "Random", _Small)
     with use_backend("native"):
-        assert getattr(checks, name)("cpu", 10).startswith("10 problems")
+        found = getattr(checks, name)("cpu", 10)
+    assert found.startswith("10 problems, largest errors: ")
+    error = float(found.partition("float32 ")[2].partition(";")[0].partition(",")[0])
+    assert (error > 1e-5) == (name == "check_tf32")
