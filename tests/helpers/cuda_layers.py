@@ -3,17 +3,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from tests.helpers.cpu_kernels import Shape, reference
-from tests.helpers.cuda_kernels import EmulatedKernels, assert_rounded_once, draw, emulation_of, rounded_to_tf32
-from tests.helpers.fused_cuda_calls import check as check_sums
-from tests.helpers.fused_cuda_calls import sums_of
-from tests.helpers.fused_cuda_kernels import EmulatedFusedKernels
+from tests.helpers.cuda_kernels import EmulatedKernels, assert_rounded_once, draw, rounded_to_tf32
 from tests.helpers.tolerances import assert_near
 
 HALF = [torch.bfloat16, torch.float16]
@@ -51,33 +47,3 @@ def check(
         operands[:2] = map(rounded_to_tf32, operands[:2])
     assert_right(late, reference(operation, shape, *operands))
     return late
-
-
-class Case(NamedTuple):
-    """A problem of stride 2, and how it runs."""
-
-    operation: str
-    shape: Shape
-    precision: str = "fast"
-    architecture: int = 90
-    has_sums: bool = False
-
-
-def check_case(library: Path, case: Case) -> None:
-    """Compute it in either order; with sums, these as well, of the very result without.
-
-    In the precision "fast" it is of bfloat16, else of float32.
-    """
-    dtype = torch.bfloat16 if case.precision == "fast" else torch.float32
-    layer = Layer(case.operation, "tiled_strided" if case.precision == "exact" else "mma_strided", case.shape)
-    alone = check(EmulatedKernels(library), layer, dtype, case.precision, case.architecture)
-    if not case.has_sums:
-        return
-    fused, operands, results = EmulatedFusedKernels(library), draw("forward", case.shape, dtype), []
-    for backwards in (False, True):
-        with emulation_of(library, reverse=backwards, eager=backwards, architecture=case.architecture):
-            results.append(fused.conv4d_sums(case.shape, *operands, case.precision))
-    for y, sums in results:
-        assert torch.equal(y, alone)
-        assert torch.equal(sums, results[0][1])
-        check_sums(sums, sums_of(y), 1e-6)

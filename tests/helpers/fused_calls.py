@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Arguments for the fused operators, and how their results are compared."""
+"""Arguments for the fused operators."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from tests.helpers.comparison import sums_of
 
 EPS = 1e-5
 OPTIONS = 2, EPS, 1
@@ -31,19 +33,6 @@ def doubles(tensors: list[Tensor | None]) -> list[Tensor | None]:
 def given(tensors: list[Tensor | None]) -> list[Tensor]:
     """Without what is missing."""
     return [tensor for tensor in tensors if tensor is not None]
-
-
-def sums_of(x: Tensor) -> Tensor:
-    """Sum and sum of squares of every channel, in float64."""
-    wide = x.detach().double()
-    return torch.stack([wide.sum((2, 3, 4, 5)), wide.square().sum((2, 3, 4, 5))], -1)
-
-
-def check(actual: tuple[Tensor, ...], expected: tuple[Tensor, ...], limit: float) -> None:
-    """Compare relative to the largest value of each tensor."""
-    for i, (ours, theirs) in enumerate(zip(actual, expected, strict=True)):
-        error = (ours.double() - theirs).abs().max().item()
-        assert error <= limit * theirs.abs().max().clamp(min=1e-2).item(), f"tensor {i}: error {error:.2e}"
 
 
 def block_call() -> tuple[Any, ...]:

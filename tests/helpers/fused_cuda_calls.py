@@ -12,32 +12,17 @@ from torch.nn.functional import group_norm
 from cardiac4d.layers import UpsampleAdd
 from cardiac4d.ops import use_backend
 from cardiac4d.ops.reference import conv4d_reference
+from tests.helpers.fused_calls import EPS
 
-EPS = 1e-5
 LIMITS = {torch.float32: 1e-5, torch.bfloat16: 2e-2, torch.float16: 3e-3}
 """The largest error of a result, relative to its largest value: half types round what lies between the layers."""
 TF32_LIMIT = 2e-3
 """The same of float32 as TF32."""
-AXES = (2, 3, 4, 5)
-
-
-def check(actual: Tensor, expected: Tensor, limit: float) -> None:
-    """Compare relative to the largest value."""
-    assert actual.shape == expected.shape
-    error = (actual.detach().double() - expected.detach().double()).abs().max().item()
-    scale = expected.detach().abs().max().clamp(min=1e-2).item()
-    assert error <= limit * scale, f"error {error:.2e} at scale {scale:.2e}"
 
 
 def is_frames(x: Tensor) -> bool:
     """Whether a tensor lies in memory as frames of voxels, the channels of each side by side."""
     return x.permute(0, 5, 2, 3, 4, 1).is_contiguous()
-
-
-def sums_of(x: Tensor) -> Tensor:
-    """Sum and sum of squares of every channel, ``(N, C, 2)`` in float64."""
-    wide = x.detach().double()
-    return torch.stack([wide.sum(AXES), wide.square().sum(AXES)], -1)
 
 
 def normalised(x: Tensor, sums: Tensor, weight: Tensor, bias: Tensor, groups: int) -> Tensor:

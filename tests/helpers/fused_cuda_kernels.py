@@ -14,7 +14,8 @@ from torch import Tensor
 from cardiac4d.ops.layout import from_frames, to_frames
 from tests.helpers.cpu_kernels import DTYPES, Shape
 from tests.helpers.cuda_kernels import GUARD, guarded
-from tests.helpers.fused_cuda_calls import EPS, Block
+from tests.helpers.fused_calls import EPS
+from tests.helpers.fused_cuda_calls import Block
 from tests.helpers.softmax_sums import Head
 
 

@@ -24,23 +24,23 @@ LIMIT = 1e-5
 
 def draw(seed: int) -> tuple[Head, SparseSequenceLoss, list[bool] | None]:
     """A head, a loss that its sums can express, and which samples are whole cycles."""
-    dice = random.Random(seed)
-    size = *(dice.randint(1, 8) for _ in range(3)), dice.choice([1, 2, 3, 5, 16])
-    channels, classes, batch = dice.choice([1, 3, 8, 9]), dice.randint(2, 8), dice.randint(1, 3)
+    numbers = random.Random(seed)
+    size = *(numbers.randint(1, 8) for _ in range(3)), numbers.choice([1, 2, 3, 5, 16])
+    channels, classes, batch = numbers.choice([1, 3, 8, 9]), numbers.randint(2, 8), numbers.randint(1, 3)
     head = draw_head(seed, size, channels, classes, batch=batch)
     if seed % 5 == 0:
         head.label.fill_(255)
     loss = SparseSequenceLoss(
         SparseDiceLoss(
-            include_background=dice.random() < 0.5,
-            squared_denominator=dice.random() < 0.5,
-            pooled=dice.random() < 0.5,
-            smooth_nr=dice.choice([0, 0.1]),
+            include_background=numbers.random() < 0.5,
+            squared_denominator=numbers.random() < 0.5,
+            pooled=numbers.random() < 0.5,
+            smooth_nr=numbers.choice([0, 0.1]),
         ),
-        TemporalSmoothnessLoss(divide_by=dice.choice(["pairs", "frames"]), cyclic=dice.random() < 0.5),
-        weight=dice.choice([0.5, 1.0]),
+        TemporalSmoothnessLoss(divide_by=numbers.choice(["pairs", "frames"]), cyclic=numbers.random() < 0.5),
+        weight=numbers.choice([0.5, 1.0]),
     )
-    return head, loss, dice.choice([None, [dice.random() < 0.5 for _ in range(batch)]])
+    return head, loss, numbers.choice([None, [numbers.random() < 0.5 for _ in range(batch)]])
 
 
 def for_loss(head: Head) -> HeadInput:

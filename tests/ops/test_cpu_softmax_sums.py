@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from tests.helpers.backends import needs_compiler
+from tests.helpers.comparison import check
 from tests.helpers.cpu_kernels import load
-from tests.helpers.fused_cuda_calls import check
 from tests.helpers.fused_kernels import call, head_struct
 from tests.helpers.softmax_sums import draw_head, draw_seed, expected
 

@@ -32,9 +32,10 @@ from cardiac4d.ops.layout import from_frames, to_frames
 from cardiac4d.ops.reference import conv4d_reference
 from cardiac4d.ops.settings import PRECISIONS
 from tests.helpers.backends import needs_compiler, needs_cuda_library, needs_native
+from tests.helpers.comparison import check
 from tests.helpers.conv4d_cases import CASES, make_problem
 from tests.helpers.cuda_kernels import OPERATORS
-from tests.helpers.fused_cuda_calls import is_frames
+from tests.helpers.fused_cuda_calls import LIMITS, TF32_LIMIT, is_frames
 from tests.helpers.tolerances import assert_near
 
 
@@ -88,12 +89,23 @@ def test_operators_take_every_dtype_and_an_empty_batch(operators: Any) -> None:
 @needs_compiler
 @pytest.mark.parametrize("precision", range(TF32 + 1))
 def test_operators_take_every_precision(operators: Any, precision: int) -> None:
-    x, weight, _, options = make_problem("cube")
-    arguments = [*_positional(options)[:-1], precision]
-    y = operators.conv4d(x, weight, None, *arguments)
-    assert_near(y, conv4d_reference(x, weight, **options))
-    assert operators.conv4d_input(list(x.shape), weight, y, *arguments).isfinite().all()
-    assert operators.conv4d_weight(x, list(weight.shape), y, *arguments).isfinite().all()
+    """Of float32 in eight channels, where the precision chooses the kernel."""
+    x, weight = (torch.randn(size) for size in ((2, 8, 3, 4, 5, 3), (8, 8, 3, 3, 3, 3)))
+    exact = [tensor.double().requires_grad_() for tensor in (x, weight)]
+    expected = conv4d_reference(*exact, padding=1)
+    seed = torch.randn(expected.shape)
+    right = [expected, *torch.autograd.grad(expected, exact, seed.double())]
+    arguments = [*_positional({"padding": 1})[:-1], precision]
+    results = [
+        operators.conv4d(x, weight, None, *arguments),
+        operators.conv4d_input(list(x.shape), weight, seed, *arguments),
+        operators.conv4d_weight(x, list(weight.shape), seed, *arguments),
+    ]
+    for actual, theirs in zip(results, right, strict=True):
+        check(actual, theirs, TF32_LIMIT if precision == TF32 else LIMITS[torch.float32])
+        if precision == TF32:
+            with pytest.raises(AssertionError):  # else nothing was rounded
+                check(actual, theirs, LIMITS[torch.float32])
 
 
 @needs_compiler

@@ -14,18 +14,9 @@ from cardiac4d.ops.backend import TF32
 from cardiac4d.ops.layout import from_frames, to_frames
 from cardiac4d.ops.reference import conv4d_reference
 from tests.helpers.backends import needs_compiler
+from tests.helpers.comparison import check, sums_of
 from tests.helpers.cuda_kernels import emulation_of
-from tests.helpers.fused_cuda_calls import (
-    LIMITS,
-    TF32_LIMIT,
-    Block,
-    check,
-    draw_block,
-    expected_block,
-    is_frames,
-    sums_of,
-    upsampled,
-)
+from tests.helpers.fused_cuda_calls import LIMITS, TF32_LIMIT, Block, draw_block, expected_block, is_frames, upsampled
 
 pytestmark = needs_compiler
 

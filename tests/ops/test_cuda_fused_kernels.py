@@ -13,10 +13,12 @@ from torch import Tensor
 from cardiac4d.ops.backend import TF32
 from cardiac4d.ops.reference import conv4d_reference
 from tests.helpers.backends import needs_compiler
+from tests.helpers.comparison import check, sums_of
 from tests.helpers.cpu_kernels import Shape, reference
-from tests.helpers.cuda_kernels import build_with_bug, draw, emulation_of
-from tests.helpers.fused_cuda_calls import LIMITS, TF32_LIMIT, check, draw_block, expected_block, sums_of, upsampled
+from tests.helpers.cuda_kernels import draw, emulation_of
+from tests.helpers.fused_cuda_calls import LIMITS, TF32_LIMIT, draw_block, expected_block, upsampled
 from tests.helpers.fused_cuda_kernels import EmulatedFusedKernels
+from tests.helpers.planted_bugs import AssertCaught
 
 pytestmark = needs_compiler
 
@@ -292,8 +294,6 @@ MUTANTS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mutant", MUTANTS)
-def test_planted_bug_is_caught(mutant: str, cuda_library: Path, tmp_path: Path) -> None:
+def test_planted_bug_is_caught(mutant: str, assert_caught: AssertCaught) -> None:
     *bug, name = MUTANTS[mutant]
-    library = build_with_bug(tmp_path, cuda_library, *bug)
-    with pytest.raises(AssertionError):
-        run(EmulatedFusedKernels(library), library, name)
+    assert_caught(bug, lambda library: run(EmulatedFusedKernels(library), library, name))

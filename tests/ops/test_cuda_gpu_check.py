@@ -18,13 +18,12 @@ from cardiac4d.ops import functional, fused, gradients, use_backend
 from cardiac4d.ops.backend import precision_code
 from cardiac4d.ops.layout import as_kernels_want
 from tests.helpers.backends import needs_compiler, needs_native
-from tests.ops.test_cuda_network import _as_on_cuda  # noqa: F401 - a fixture
 
 pytestmark = [
     needs_compiler,
     needs_native,
     pytest.mark.slow,
-    pytest.mark.usefixtures("_as_on_cuda", "_precision_as_on_cuda"),
+    pytest.mark.usefixtures("as_on_cuda", "_precision_as_on_cuda"),
 ]
 
 

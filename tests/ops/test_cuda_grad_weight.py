@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ from torch import Tensor
 
 from tests.helpers.backends import needs_compiler
 from tests.helpers.cpu_kernels import Shape, reference
-from tests.helpers.cuda_kernels import EmulatedKernels, assert_rounded_once, build_with_bug, draw, rounded_to_tf32
+from tests.helpers.cuda_kernels import EmulatedKernels, assert_rounded_once, draw, rounded_to_tf32
+from tests.helpers.planted_bugs import AssertCaught
 
 pytestmark = needs_compiler
 
@@ -47,11 +49,6 @@ LEVEL_0 = Shape((96, 96, 64, 16), (8, 8), padding=1)
 """The widest layer of the network at the full crop."""
 
 
-@pytest.fixture(scope="module")
-def kernels(cuda_library: Path) -> EmulatedKernels:
-    return EmulatedKernels(cuda_library)
-
-
 def precision_of(dtype: torch.dtype) -> str:
     return "tf32" if dtype == torch.float32 else "fast"
 
@@ -69,24 +66,26 @@ def check(kernels: EmulatedKernels, shape: Shape, dtype: torch.dtype, **order: b
 
 
 @pytest.mark.parametrize(("name", "dtype"), CASES)
-def test_tensor_cores_compute_the_reference(kernels: EmulatedKernels, name: str, dtype: torch.dtype) -> None:
-    assert kernels.algorithm("grad_weight", SHAPES[name], dtype, precision=precision_of(dtype)) == "mma"
-    late = check(kernels, SHAPES[name], dtype)
-    eager = check(kernels, SHAPES[name], dtype, reverse=True, eager=True)
+def test_tensor_cores_compute_the_reference(cuda_kernels: EmulatedKernels, name: str, dtype: torch.dtype) -> None:
+    assert cuda_kernels.algorithm("grad_weight", SHAPES[name], dtype, precision=precision_of(dtype)) == "mma"
+    late = check(cuda_kernels, SHAPES[name], dtype)
+    eager = check(cuda_kernels, SHAPES[name], dtype, reverse=True, eager=True)
     assert torch.equal(late, eager)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", MANY)
-def test_many_pieces_in_any_order_are_the_same_bits(kernels: EmulatedKernels, name: str, dtype: torch.dtype) -> None:
-    results = [check(kernels, MANY[name], dtype, reverse=r, eager=e) for r in (False, True) for e in (False, True)]
+def test_many_pieces_in_any_order_are_the_same_bits(
+    cuda_kernels: EmulatedKernels, name: str, dtype: torch.dtype
+) -> None:
+    results = [check(cuda_kernels, MANY[name], dtype, reverse=r, eager=e) for r in (False, True) for e in (False, True)]
     assert all(torch.equal(results[0], other) for other in results)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(24))
-def test_random_problems(kernels: EmulatedKernels, seed: int) -> None:
+def test_random_problems(cuda_kernels: EmulatedKernels, seed: int) -> None:
     draw_from = random.Random(seed)
     stride, source = draw_from.choice(((1, 8), (1, 16), (1, 24), (1, 1), (2, 8), (2, 16)))
     shape = Shape(
@@ -97,40 +96,40 @@ def test_random_problems(kernels: EmulatedKernels, seed: int) -> None:
         padding=tuple(draw_from.randint(1, 2) for _ in range(4)),
     )
     for dtype in (torch.bfloat16, torch.float32):
-        assert kernels.algorithm("grad_weight", shape, dtype, precision=precision_of(dtype)) == "mma"
-        check(kernels, shape, dtype, reverse=seed % 2 == 0, eager=seed % 4 < 2)
+        assert cuda_kernels.algorithm("grad_weight", shape, dtype, precision=precision_of(dtype)) == "mma"
+        check(cuda_kernels, shape, dtype, reverse=seed % 2 == 0, eager=seed % 4 < 2)
 
 
-def test_empty_batch_has_a_gradient_of_zero(kernels: EmulatedKernels) -> None:
+def test_empty_batch_has_a_gradient_of_zero(cuda_kernels: EmulatedKernels) -> None:
     for channels in ((8, 8), (1, 8), (8, 16)):
         shape = Shape((3, 3, 3, 3), channels, batch=0)
         empty = [torch.empty(size, dtype=torch.bfloat16) for size in (shape.x_shape, shape.y_shape)]
-        assert kernels.run("grad_weight", shape, *empty).eq(0).all()
+        assert cuda_kernels.run("grad_weight", shape, *empty).eq(0).all()
 
 
-def test_working_memory_is_bounded(kernels: EmulatedKernels) -> None:
+def test_working_memory_is_bounded(cuda_kernels: EmulatedKernels) -> None:
     weights = 8 * 8 * 81 * 4
-    pieces = kernels.workspace("grad_weight", LEVEL_0, torch.bfloat16) / weights
+    pieces = cuda_kernels.workspace("grad_weight", LEVEL_0, torch.bfloat16) / weights
     assert 256 < pieces == int(pieces) <= 1024
-    assert kernels.workspace("grad_weight", replace(LEVEL_0, batch=64), torch.bfloat16) <= 1024 * weights
+    assert cuda_kernels.workspace("grad_weight", replace(LEVEL_0, batch=64), torch.bfloat16) <= 1024 * weights
     wide = Shape((9, 9, 9, 9), (256, 256), batch=64, padding=1)
-    assert kernels.workspace("grad_weight", wide, torch.bfloat16) <= 64 << 20
+    assert cuda_kernels.workspace("grad_weight", wide, torch.bfloat16) <= 64 << 20
     wider = Shape((9, 9, 9, 9), (1024, 1024), batch=64, padding=1)
     one_piece = 1024 * 1024 * 81 * 4  # however many voxels
-    assert kernels.workspace("grad_weight", wider, torch.bfloat16) == one_piece
+    assert cuda_kernels.workspace("grad_weight", wider, torch.bfloat16) == one_piece
 
 
 @pytest.mark.parametrize(("architecture", "name"), [(75, "plain"), (80, "mma"), (86, "mma"), (90, "mma")])
 def test_every_gpu_with_tensor_cores_for_half_types_serves(
-    kernels: EmulatedKernels, architecture: int, name: str
+    cuda_kernels: EmulatedKernels, architecture: int, name: str
 ) -> None:
     for shape in MANY.values():
-        assert kernels.algorithm("grad_weight", shape, torch.bfloat16, architecture) == name
+        assert cuda_kernels.algorithm("grad_weight", shape, torch.bfloat16, architecture) == name
 
 
-def test_large_axes_are_left_to_the_plain_path(kernels: EmulatedKernels) -> None:
+def test_large_axes_are_left_to_the_plain_path(cuda_kernels: EmulatedKernels) -> None:
     for size, name in (((1 << 31) - 65, "mma"), ((1 << 31) - 64, "plain")):
-        assert kernels.algorithm("grad_weight", Shape((1, 1, size, 1), (8, 8), padding=1), torch.float16) == name
+        assert cuda_kernels.algorithm("grad_weight", Shape((1, 1, size, 1), (8, 8), padding=1), torch.float16) == name
 
 
 CU, COPIES, LOADS, NUMBERS = (f"mma_grad_weight{end}" for end in (".cu", "_copies.h", "_loads.h", ".h"))
@@ -227,17 +226,12 @@ MUTANTS = {
 """Planted bugs: file, what stands there, what shall stand there."""
 
 
-def _is_wrong(kernels: EmulatedKernels, shape: Shape, dtype: torch.dtype) -> bool:
-    for backwards in (False, True):
-        try:
-            check(kernels, shape, dtype, reverse=backwards, eager=backwards)
-        except AssertionError:
-            return True
-    return False
+def check_many(library: Path) -> None:
+    for dtype, shape, backwards in product((torch.bfloat16, torch.float32), MANY.values(), (False, True)):
+        check(EmulatedKernels(library), shape, dtype, reverse=backwards, eager=backwards)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mutant", MUTANTS)
-def test_planted_bug_is_caught(mutant: str, cuda_library: Path, tmp_path: Path) -> None:
-    kernels = EmulatedKernels(build_with_bug(tmp_path, cuda_library, *MUTANTS[mutant]))
-    assert any(_is_wrong(kernels, shape, dtype) for dtype in (torch.bfloat16, torch.float32) for shape in MANY.values())
+def test_planted_bug_is_caught(mutant: str, assert_caught: AssertCaught) -> None:
+    assert_caught(MUTANTS[mutant], check_many)

@@ -15,10 +15,11 @@ import torch
 from torch import Tensor
 
 from tests.helpers.backends import needs_compiler
+from tests.helpers.comparison import check, sums_of
 from tests.helpers.cpu_kernels import Shape, reference
-from tests.helpers.cuda_kernels import EmulatedKernels, build_with_bug, draw, emulation_of
-from tests.helpers.fused_cuda_calls import check, sums_of
+from tests.helpers.cuda_kernels import EmulatedKernels, draw, emulation_of
 from tests.helpers.fused_cuda_kernels import EmulatedFusedKernels
+from tests.helpers.planted_bugs import AssertCaught
 from tests.helpers.tolerances import assert_near
 
 pytestmark = needs_compiler
@@ -169,18 +170,13 @@ MUTANTS = {
 """Planted bugs: file, what stands there, what shall stand there."""
 
 
-def _catches(kernels: Kernels, dtype: torch.dtype) -> bool:
-    try:
-        for name in ("many_tiles", "many_groups"):
-            check_layer(kernels, SHAPES[name], dtype)
-    except AssertionError:
-        return True
-    return False
+def check_large(library: Path, dtype: torch.dtype) -> None:
+    for name in ("many_tiles", "many_groups"):
+        check_layer(load(library), SHAPES[name], dtype)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mutant", MUTANTS)
-def test_planted_bug_is_caught(mutant: str, cuda_library: Path, tmp_path: Path) -> None:
-    file = MUTANTS[mutant][0]
-    library = build_with_bug(tmp_path, cuda_library, *MUTANTS[mutant])
-    assert _catches(load(library), torch.float32 if file == TILED else torch.bfloat16)
+def test_planted_bug_is_caught(mutant: str, assert_caught: AssertCaught) -> None:
+    dtype = torch.float32 if MUTANTS[mutant][0] == TILED else torch.bfloat16
+    assert_caught(MUTANTS[mutant], lambda library: check_large(library, dtype))

@@ -10,9 +10,10 @@ import torch
 
 from cardiac4d.ops.backend import TF32
 from tests.helpers.backends import needs_compiler
+from tests.helpers.comparison import check, sums_of
 from tests.helpers.cpu_kernels import Shape
 from tests.helpers.cuda_kernels import draw
-from tests.helpers.fused_cuda_calls import check, is_frames, sums_of
+from tests.helpers.fused_cuda_calls import is_frames
 
 pytestmark = needs_compiler
 

@@ -11,7 +11,8 @@ import torch
 
 from tests.helpers.backends import needs_compiler
 from tests.helpers.cpu_kernels import DTYPES, Shape, reference
-from tests.helpers.cuda_kernels import EmulatedKernels, assert_rounded_once, build_with_bug, draw
+from tests.helpers.cuda_kernels import EmulatedKernels, assert_rounded_once, draw
+from tests.helpers.planted_bugs import AssertCaught
 from tests.helpers.tolerances import assert_near
 
 pytestmark = needs_compiler
@@ -34,11 +35,6 @@ LEVEL_0 = Shape((96, 96, 64, 16), (8, 3), kernel=1)
 """The last layer of the network at the full crop."""
 
 
-@pytest.fixture(scope="module")
-def kernels(cuda_library: Path) -> EmulatedKernels:
-    return EmulatedKernels(cuda_library)
-
-
 def check(kernels: EmulatedKernels, shape: Shape, dtype: torch.dtype) -> None:
     """Compute with threads in either order."""
     operands = draw(OPERATION, shape, dtype)
@@ -51,48 +47,48 @@ def check(kernels: EmulatedKernels, shape: Shape, dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", SMALL)
-def test_weight_gradient_is_the_reference(kernels: EmulatedKernels, name: str, dtype: torch.dtype) -> None:
-    check(kernels, SMALL[name], dtype)
+def test_weight_gradient_is_the_reference(cuda_kernels: EmulatedKernels, name: str, dtype: torch.dtype) -> None:
+    check(cuda_kernels, SMALL[name], dtype)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", MANY)
-def test_many_pieces_are_the_reference(kernels: EmulatedKernels, name: str, dtype: torch.dtype) -> None:
-    check(kernels, MANY[name], dtype)
+def test_many_pieces_are_the_reference(cuda_kernels: EmulatedKernels, name: str, dtype: torch.dtype) -> None:
+    check(cuda_kernels, MANY[name], dtype)
 
 
-def test_empty_batch_has_a_gradient_of_zero(kernels: EmulatedKernels) -> None:
+def test_empty_batch_has_a_gradient_of_zero(cuda_kernels: EmulatedKernels) -> None:
     shape = replace(SMALL["8_to_3"], batch=0)
-    assert kernels.run(OPERATION, shape, torch.empty(shape.x_shape), torch.empty(shape.y_shape)).eq(0).all()
+    assert cuda_kernels.run(OPERATION, shape, torch.empty(shape.x_shape), torch.empty(shape.y_shape)).eq(0).all()
 
 
-def test_sums_of_many_voxels_lose_nothing_to_a_mean(kernels: EmulatedKernels) -> None:
+def test_sums_of_many_voxels_lose_nothing_to_a_mean(cuda_kernels: EmulatedKernels) -> None:
     shape = Shape((40, 40, 40, 3), (1, 1), kernel=1)
     x, dy = (torch.randn(shape.x_shape, generator=torch.Generator().manual_seed(0)) + 100 for _ in range(2))
     right = (x.double() * dy.double()).sum()
-    assert abs(kernels.run(OPERATION, shape, x, dy).item() - right) <= 1e-6 * right
+    assert abs(cuda_kernels.run(OPERATION, shape, x, dy).item() - right) <= 1e-6 * right
 
 
 @pytest.mark.parametrize("architecture", [75, 86, 90])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_every_gpu_and_dtype_is_served(kernels: EmulatedKernels, dtype: torch.dtype, architecture: int) -> None:
+def test_every_gpu_and_dtype_is_served(cuda_kernels: EmulatedKernels, dtype: torch.dtype, architecture: int) -> None:
     for channels in ((8, 3), (16, 8), (2048, 1024)):
         shape = replace(LEVEL_0, channels=channels)
-        assert kernels.algorithm(OPERATION, shape, dtype, architecture) == "channel_mix"
+        assert cuda_kernels.algorithm(OPERATION, shape, dtype, architecture) == "channel_mix"
     for change in ({"groups": 8, "channels": (8, 8)}, {"stride": 2}, {"padding": 1}):
-        assert kernels.algorithm(OPERATION, replace(LEVEL_0, **change), dtype, architecture) == "plain"
+        assert cuda_kernels.algorithm(OPERATION, replace(LEVEL_0, **change), dtype, architecture) == "plain"
 
 
-def test_working_memory_is_bounded(kernels: EmulatedKernels) -> None:
+def test_working_memory_is_bounded(cuda_kernels: EmulatedKernels) -> None:
     for batch, pieces in ((1, 512), (64, 9216)):  # of many voxels a thread still adds no more than 512
         shape = replace(LEVEL_0, batch=batch)
-        assert kernels.workspace(OPERATION, shape, torch.bfloat16) == pieces * 8 * 3 * 4
+        assert cuda_kernels.workspace(OPERATION, shape, torch.bfloat16) == pieces * 8 * 3 * 4
     wide = Shape((9, 9, 9, 9), (512, 512), kernel=1, batch=64)
-    assert kernels.workspace(OPERATION, wide, torch.float64) <= 64 << 20
+    assert cuda_kernels.workspace(OPERATION, wide, torch.float64) <= 64 << 20
     wider = Shape((9, 9, 9, 9), (4096, 4096), kernel=1, batch=64)
     one_piece = 4096 * 4096 * 8  # however many voxels
-    assert kernels.workspace(OPERATION, wider, torch.float64) == one_piece
+    assert cuda_kernels.workspace(OPERATION, wider, torch.float64) == one_piece
 
 
 FILE = "channel_mix_grad_weight.cu"
@@ -123,16 +119,12 @@ MUTANTS = {
 """Planted bugs: what stands in the kernel, what shall stand there."""
 
 
-def _catches(kernels: EmulatedKernels) -> bool:
-    try:
-        for name in ("8_to_3", "28_to_20", "72_to_40"):
-            check(kernels, MANY[name], torch.bfloat16)
-    except AssertionError:
-        return True
-    return False
+def check_many(library: Path) -> None:
+    for name in ("8_to_3", "28_to_20", "72_to_40"):
+        check(EmulatedKernels(library), MANY[name], torch.bfloat16)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mutant", MUTANTS)
-def test_planted_bug_is_caught(mutant: str, cuda_library: Path, tmp_path: Path) -> None:
-    assert _catches(EmulatedKernels(build_with_bug(tmp_path, cuda_library, FILE, *MUTANTS[mutant])))
+def test_planted_bug_is_caught(mutant: str, assert_caught: AssertCaught) -> None:
+    assert_caught((FILE, *MUTANTS[mutant]), check_many)

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any
 
@@ -16,23 +14,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from cardiac4d.layers import ResidualBlock
 from cardiac4d.losses import HeadInput, SparseSequenceLoss
 from cardiac4d.networks import EncoderDecoder
-from cardiac4d.ops import fusion, layout, use_backend
+from cardiac4d.ops import layout, use_backend
 from tests.helpers.backends import needs_compiler, needs_native
-from tests.helpers.cuda_kernels import OPERATORS
 
 pytestmark = [needs_compiler, needs_native]
-
-
-@pytest.fixture
-def _as_on_cuda(operators: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Put the emulated kernels in the place of the CPU's, and give them tensors as CUDA's want them."""
-    for module in (layout, fusion):
-        monkeypatch.setattr(module, "kernels_want_frames", lambda x: True)
-    with torch.library._scoped_library("cardiac4d", "IMPL") as library, use_backend("native", fused=True):
-        with warnings.catch_warnings(action="ignore", category=UserWarning):  # of kernels that are overridden
-            for name in OPERATORS:
-                library.impl(name, getattr(operators, name).default, "CPU", allow_override=True)
-        yield
 
 
 class _Names(TorchDispatchMode):
@@ -67,7 +52,7 @@ def _error(actual: Tensor, expected: Tensor) -> float:
     return ((actual.double() - expected).norm() / expected.norm()).item()
 
 
-@pytest.mark.usefixtures("_as_on_cuda")
+@pytest.mark.usefixtures("as_on_cuda")
 @pytest.mark.parametrize(("dtype", "limit"), [(torch.float32, 1e-4), (torch.bfloat16, 0.2)], ids=str)
 def test_training_step_runs_on_fused_operators_alone(dtype: torch.dtype, limit: float) -> None:
     network, image = _network(), torch.randn(1, 1, 5, 4, 5, 3)
@@ -93,7 +78,7 @@ def test_training_step_runs_on_fused_operators_alone(dtype: torch.dtype, limit: 
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("_as_on_cuda")
+@pytest.mark.usefixtures("as_on_cuda")
 @pytest.mark.parametrize(
     ("dtype", "limit"), [(torch.float32, 1e-4), (torch.bfloat16, 0.2), (torch.float16, 0.1)], ids=str
 )
@@ -120,7 +105,7 @@ def test_training_step_with_the_head_in_the_loss(dtype: torch.dtype, limit: floa
     assert max(_error(ours / 2**12, theirs) for ours, theirs in zip(gradients, right, strict=True)) < limit
 
 
-@pytest.mark.usefixtures("_as_on_cuda")
+@pytest.mark.usefixtures("as_on_cuda")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_inference_writes_in_place_and_keeps_float32_probabilities(dtype: torch.dtype) -> None:
     network, image = _network(), torch.randn(1, 1, 5, 4, 5, 3)
@@ -134,7 +119,7 @@ def test_inference_writes_in_place_and_keeps_float32_probabilities(dtype: torch.
     assert _error(probabilities, exact) < (1e-5 if dtype == torch.float32 else 3e-2)
 
 
-@pytest.mark.usefixtures("_as_on_cuda")
+@pytest.mark.usefixtures("as_on_cuda")
 @pytest.mark.parametrize("recompute", [False, True])
 def test_block_alone_is_differentiable(recompute: bool) -> None:
     x = torch.randn(1, 4, 3, 4, 3, 2).requires_grad_()

@@ -11,9 +11,10 @@ import torch
 
 from cardiac4d.ops.layout import from_frames, to_frames
 from tests.helpers.backends import needs_compiler
-from tests.helpers.cuda_kernels import build_with_bug, emulation_of
-from tests.helpers.fused_cuda_calls import check
+from tests.helpers.comparison import check
+from tests.helpers.cuda_kernels import emulation_of
 from tests.helpers.fused_cuda_kernels import EmulatedFusedKernels
+from tests.helpers.planted_bugs import AssertCaught
 from tests.helpers.softmax_sums import Head, draw_head, draw_seed, expected
 
 pytestmark = needs_compiler
@@ -211,8 +212,6 @@ MUTANTS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mutant", MUTANTS)
-def test_planted_bug_is_caught(mutant: str, cuda_library: Path, tmp_path: Path) -> None:
+def test_planted_bug_is_caught(mutant: str, assert_caught: AssertCaught) -> None:
     *bug, name = MUTANTS[mutant]
-    library = build_with_bug(tmp_path, cuda_library, *bug)
-    with pytest.raises(AssertionError):
-        run(EmulatedFusedKernels(library), library, name)
+    assert_caught(bug, lambda library: run(EmulatedFusedKernels(library), library, name))

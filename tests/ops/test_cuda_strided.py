@@ -11,21 +11,17 @@ import pytest
 import torch
 
 from tests.helpers.backends import needs_compiler
+from tests.helpers.comparison import check as check_sums
+from tests.helpers.comparison import sums_of
 from tests.helpers.cpu_kernels import Shape, reference
-from tests.helpers.cuda_kernels import EmulatedKernels, build_with_bug, draw
-from tests.helpers.cuda_layers import HALF, Case, Layer, assert_right, check, check_case
-from tests.helpers.fused_cuda_calls import check as check_sums
-from tests.helpers.fused_cuda_calls import sums_of
+from tests.helpers.cuda_kernels import EmulatedKernels, draw
+from tests.helpers.cuda_layers import HALF, Layer, assert_right, check
+from tests.helpers.cuda_strided import NETWORK, OPERATIONS, SMALL, UNEQUAL, Case, check_case
 from tests.helpers.fused_cuda_kernels import EmulatedFusedKernels
+from tests.helpers.planted_bugs import AssertCaught, mutants_in
 
 pytestmark = needs_compiler
 
-UNEQUAL: dict[str, Any] = {"padding": (1, 0, 2, 1), "stride": 2}
-SMALL = {
-    "forward": Shape((4, 5, 6, 5), (8, 16), padding=1, stride=2),
-    "grad_input": Shape((4, 5, 6, 5), (8, 16), padding=1, stride=2),
-}
-"""One problem for each kernel, of less than a tile."""
 RAGGED = {
     "16_to_32": ("forward", Shape((5, 3, 7, 4), (16, 32), **UNEQUAL)),
     "24_to_8": ("forward", Shape((3, 3, 5, 3), (24, 8), padding=1, stride=2)),
@@ -38,8 +34,6 @@ RAGGED = {
     "gradient_136_to_8": ("grad_input", Shape((5, 3, 5, 3), (8, 136), batch=2, **UNEQUAL)),
     "gradient_one_voxel": ("grad_input", Shape((1, 1, 1, 1), (8, 8), padding=1, stride=2)),
 }
-NETWORK = Shape((96, 96, 64, 16), (8, 16), padding=1, stride=2)
-"""The first layer of stride 2 at the full crop."""
 MANY_TILES = {
     "forward": Case("forward", Shape((9, 7, 33, 9), (8, 16), **UNEQUAL)),
     "uneven_pairs": Case("forward", Shape((3, 11, 33, 9), (8, 24), **UNEQUAL)),
@@ -60,26 +54,21 @@ MANY_TILES = {
 """More tiles than blocks, cut on every axis, and walks that go round all slots of shared memory."""
 
 
-@pytest.fixture(scope="module")
-def kernels(cuda_library: Path) -> EmulatedKernels:
-    return EmulatedKernels(cuda_library)
-
-
 @pytest.mark.parametrize("precision", ["fast", "tf32"])
-@pytest.mark.parametrize("operation", SMALL)
+@pytest.mark.parametrize("operation", OPERATIONS)
 def test_layer_is_the_reference(cuda_library: Path, operation: str, precision: str) -> None:
-    check_case(cuda_library, Case(operation, SMALL[operation], precision))
+    check_case(cuda_library, Case(operation, SMALL, precision))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", [*HALF, torch.float32])
 @pytest.mark.parametrize("name", RAGGED)
 def test_ragged_layers_have_the_same_bits_on_small_gpus(
-    kernels: EmulatedKernels, name: str, dtype: torch.dtype
+    cuda_kernels: EmulatedKernels, name: str, dtype: torch.dtype
 ) -> None:
     precision = "tf32" if dtype == torch.float32 else "fast"
     layer = Layer(RAGGED[name][0], "mma_strided", RAGGED[name][1])
-    large, small = (check(kernels, layer, dtype, precision, architecture) for architecture in (90, 86))
+    large, small = (check(cuda_kernels, layer, dtype, precision, architecture) for architecture in (90, 86))
     assert torch.equal(large, small)
 
 
@@ -89,18 +78,17 @@ def test_many_tiles_in_any_order(cuda_library: Path, name: str) -> None:
     check_case(cuda_library, MANY_TILES[name])
 
 
-@pytest.mark.parametrize("operation", SMALL)
-def test_without_bias_and_in_an_empty_batch(kernels: EmulatedKernels, operation: str) -> None:
-    shape = SMALL[operation]
-    operands = draw(operation, shape, torch.bfloat16)
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_without_bias_and_in_an_empty_batch(cuda_kernels: EmulatedKernels, operation: str) -> None:
+    operands = draw(operation, SMALL, torch.bfloat16)
     if operation == "forward":
         operands[2] = None
-        assert_right(kernels.run(operation, shape, *operands), reference(operation, shape, *operands))
-    assert kernels.run(operation, replace(shape, batch=0), operands[0][:0], *operands[1:]).numel() == 0
+        assert_right(cuda_kernels.run(operation, SMALL, *operands), reference(operation, SMALL, *operands))
+    assert cuda_kernels.run(operation, replace(SMALL, batch=0), operands[0][:0], *operands[1:]).numel() == 0
 
 
 def test_sums_of_a_small_layer_and_of_an_empty_batch(cuda_library: Path) -> None:
-    kernels, shape = EmulatedFusedKernels(cuda_library), replace(SMALL["forward"], batch=2)
+    kernels, shape = EmulatedFusedKernels(cuda_library), replace(SMALL, batch=2)
     x, weight, bias = draw("forward", shape, torch.bfloat16)
     y, sums = kernels.conv4d_sums(shape, x, weight, bias)
     check_sums(sums, sums_of(y), 1e-6)
@@ -108,14 +96,32 @@ def test_sums_of_a_small_layer_and_of_an_empty_batch(cuda_library: Path) -> None
     assert y.numel() == sums.numel() == 0
 
 
+@pytest.mark.parametrize(
+    ("change", "algorithm"),
+    [
+        ({}, "mma_strided"),
+        ({"channels": (8, 3)}, "plain"),
+        ({"padding": 3}, "plain"),
+        ({"dilation": 2}, "plain"),
+        ({"stride": (2, 2, 2, 1)}, "plain"),
+        ({"channels": (1, 8)}, "plain"),
+    ],
+)
+def test_algorithm(cuda_kernels: EmulatedKernels, change: dict[str, Any], algorithm: str) -> None:
+    shape = replace(NETWORK, **change)
+    for dtype in HALF:
+        assert {cuda_kernels.algorithm(operation, shape, dtype) for operation in OPERATIONS} == {algorithm}
+    assert cuda_kernels.algorithm("forward", shape, torch.float64) == "plain"
+
+
 @pytest.mark.parametrize("channels", [(8, 16), (16, 32), (24, 24), (32, 64), (40, 72), (1024, 8), (8, 1024)])
-def test_channels_in_eights_run_on_tensor_cores(kernels: EmulatedKernels, channels: tuple[int, int]) -> None:
+def test_channels_in_eights_run_on_tensor_cores(cuda_kernels: EmulatedKernels, channels: tuple[int, int]) -> None:
     shape = replace(NETWORK, channels=channels)
-    for operation in ("forward", "grad_input"):
+    for operation in OPERATIONS:
         for architecture, name in ((75, "plain"), (80, "mma_strided"), (86, "mma_strided")):
             for dtype in HALF:
-                assert kernels.algorithm(operation, shape, dtype, architecture) == name
-            assert kernels.algorithm(operation, shape, torch.float32, architecture, "tf32") == name
+                assert cuda_kernels.algorithm(operation, shape, dtype, architecture) == name
+            assert cuda_kernels.algorithm(operation, shape, torch.float32, architecture, "tf32") == name
 
 
 STRIDED, PLANE = "mma_strided_kernels.h", "mma_strided_plane.h"
@@ -240,10 +246,7 @@ MUTANTS = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("problem", "file", "mutant"), [(*where, mutant) for where, mutants in MUTANTS.items() for mutant in mutants]
-)
-def test_planted_bug_is_caught(problem: str, file: str, mutant: str, cuda_library: Path, tmp_path: Path) -> None:
-    library = build_with_bug(tmp_path, cuda_library, file, *MUTANTS[problem, file][mutant])
-    with pytest.raises(AssertionError):
-        check_case(library, MANY_TILES[problem])
+@pytest.mark.parametrize(("problem", "file", "mutant"), mutants_in(MUTANTS))
+def test_planted_bug_is_caught(problem: str, file: str, mutant: str, assert_caught: AssertCaught) -> None:
+    bug = file, *MUTANTS[problem, file][mutant]
+    assert_caught(bug, lambda library: check_case(library, MANY_TILES[problem]))

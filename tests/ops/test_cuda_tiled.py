@@ -11,7 +11,8 @@ import torch
 
 from tests.helpers.backends import needs_compiler
 from tests.helpers.cpu_kernels import OPERATIONS, Shape, reference
-from tests.helpers.cuda_kernels import EmulatedKernels, build_with_bug, draw
+from tests.helpers.cuda_kernels import EmulatedKernels, draw
+from tests.helpers.planted_bugs import AssertCaught
 from tests.helpers.tolerances import assert_near
 
 pytestmark = needs_compiler
@@ -25,11 +26,6 @@ LARGE = {
 LEVEL_0 = Shape((96, 96, 64, 16), (8, 8), padding=1)
 
 
-@pytest.fixture(scope="module")
-def kernels(cuda_library: Path) -> EmulatedKernels:
-    return EmulatedKernels(cuda_library)
-
-
 def check(kernels: EmulatedKernels, shape: Shape, operation: str) -> None:
     """Compute with threads in either order, and copies as late and as early as may be."""
     operands = draw(operation, shape, torch.float32)
@@ -39,31 +35,33 @@ def check(kernels: EmulatedKernels, shape: Shape, operation: str) -> None:
 
 
 @pytest.mark.parametrize("operation", ["forward", "grad_input"])
-def test_tile_is_the_reference(kernels: EmulatedKernels, operation: str) -> None:
-    check(kernels, SMALL, operation)
+def test_tile_is_the_reference(cuda_kernels: EmulatedKernels, operation: str) -> None:
+    check(cuda_kernels, SMALL, operation)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("operation", ["forward", "grad_input"])
 @pytest.mark.parametrize("name", LARGE)
-def test_many_tiles_are_the_reference(kernels: EmulatedKernels, name: str, operation: str) -> None:
-    check(kernels, LARGE[name], operation)
+def test_many_tiles_are_the_reference(cuda_kernels: EmulatedKernels, name: str, operation: str) -> None:
+    check(cuda_kernels, LARGE[name], operation)
 
 
-def test_without_bias_and_in_an_empty_batch(kernels: EmulatedKernels) -> None:
+def test_without_bias_and_in_an_empty_batch(cuda_kernels: EmulatedKernels) -> None:
     x, weight, _ = draw("forward", SMALL, torch.float32)
-    assert_near(kernels.run("forward", SMALL, x, weight, None), reference("forward", SMALL, x, weight, None))
-    assert kernels.run("forward", replace(SMALL, batch=0), x[:0], weight, None).numel() == 0
+    assert_near(cuda_kernels.run("forward", SMALL, x, weight, None), reference("forward", SMALL, x, weight, None))
+    assert cuda_kernels.run("forward", replace(SMALL, batch=0), x[:0], weight, None).numel() == 0
 
 
 @pytest.mark.parametrize("precision", ["exact", "direct", "fast"])
-def test_float32_is_rounded_to_tf32_only_where_that_was_asked_for(kernels: EmulatedKernels, precision: str) -> None:
-    names = [kernels.algorithm(operation, LEVEL_0, torch.float32, precision=precision) for operation in OPERATIONS]
+def test_float32_is_rounded_to_tf32_only_where_that_was_asked_for(
+    cuda_kernels: EmulatedKernels, precision: str
+) -> None:
+    names = [cuda_kernels.algorithm(operation, LEVEL_0, torch.float32, precision=precision) for operation in OPERATIONS]
     assert names == ["tiled", "tiled", "tiled"]
-    on_turing = kernels.algorithm("forward", LEVEL_0, torch.float32, 75, precision)
-    of_few = kernels.algorithm("forward", replace(LEVEL_0, channels=(8, 4)), torch.float32, precision=precision)
+    on_turing = cuda_kernels.algorithm("forward", LEVEL_0, torch.float32, 75, precision)
+    of_few = cuda_kernels.algorithm("forward", replace(LEVEL_0, channels=(8, 4)), torch.float32, precision=precision)
     assert (on_turing, of_few) == ("plain", "plain")
-    assert kernels.algorithm("forward", LEVEL_0, torch.float32, precision="tf32") == "mma"
+    assert cuda_kernels.algorithm("forward", LEVEL_0, torch.float32, precision="tf32") == "mma"
 
 
 CU = "tiled_correlate.cu"
@@ -83,16 +81,12 @@ MUTANTS = {
 """Planted bugs: file, what stands there, what shall stand there."""
 
 
-def _catches(kernels: EmulatedKernels) -> bool:
+def check_large(library: Path) -> None:
     for name, operation in (("many_tiles", "forward"), ("many_channels", "grad_input")):
-        try:
-            check(kernels, LARGE[name], operation)
-        except AssertionError:
-            return True
-    return False
+        check(EmulatedKernels(library), LARGE[name], operation)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mutant", MUTANTS)
-def test_planted_bug_is_caught(mutant: str, cuda_library: Path, tmp_path: Path) -> None:
-    assert _catches(EmulatedKernels(build_with_bug(tmp_path, cuda_library, *MUTANTS[mutant])))
+def test_planted_bug_is_caught(mutant: str, assert_caught: AssertCaught) -> None:
+    assert_caught(MUTANTS[mutant], check_large)

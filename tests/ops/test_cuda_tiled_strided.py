@@ -8,22 +8,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
 from tests.helpers.backends import needs_compiler
 from tests.helpers.cpu_kernels import Shape
-from tests.helpers.cuda_kernels import EmulatedKernels, build_with_bug
-from tests.helpers.cuda_layers import Case, check_case
+from tests.helpers.cuda_kernels import EmulatedKernels
+from tests.helpers.cuda_strided import NETWORK, OPERATIONS, SMALL, UNEQUAL, Case, check_case
+from tests.helpers.planted_bugs import AssertCaught, mutants_in
 
 pytestmark = needs_compiler
 
-UNEQUAL: dict[str, Any] = {"padding": (1, 0, 2, 1), "stride": 2}
-SMALL = Shape((4, 5, 6, 5), (8, 16), padding=1, stride=2)
-NETWORK = Shape((96, 96, 64, 16), (8, 16), padding=1, stride=2)
-OPERATIONS = ["forward", "grad_input"]
 LARGE = {
     "forward": Case("forward", Shape((9, 7, 33, 9), (16, 24), **UNEQUAL), "exact"),
     "gradient": Case("grad_input", Shape((23, 5, 32, 6), (16, 8), **UNEQUAL), "exact"),
@@ -86,10 +82,7 @@ MUTANTS = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("problem", "file", "mutant"), [(*where, mutant) for where, mutants in MUTANTS.items() for mutant in mutants]
-)
-def test_planted_bug_is_caught(problem: str, file: str, mutant: str, cuda_library: Path, tmp_path: Path) -> None:
-    library = build_with_bug(tmp_path, cuda_library, file, *MUTANTS[problem, file][mutant])
-    with pytest.raises(AssertionError):
-        check_case(library, LARGE[problem])
+@pytest.mark.parametrize(("problem", "file", "mutant"), mutants_in(MUTANTS))
+def test_planted_bug_is_caught(problem: str, file: str, mutant: str, assert_caught: AssertCaught) -> None:
+    bug = file, *MUTANTS[problem, file][mutant]
+    assert_caught(bug, lambda library: check_case(library, LARGE[problem]))

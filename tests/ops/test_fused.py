@@ -17,12 +17,12 @@ from cardiac4d.ops import use_backend
 from cardiac4d.ops.fused import HalfBlock, residual_block, upsample_add
 from cardiac4d.ops.reference import conv4d_reference
 from tests.helpers.backends import needs_native
+from tests.helpers.comparison import check_each
 from tests.helpers.fused_calls import (
     EPS,
     OPTIONS,
     block_call,
     block_tensors,
-    check,
     convolution_call,
     doubles,
     given,
@@ -70,7 +70,7 @@ def test_block_and_its_gradients_are_the_layers(size: tuple[int, ...], groups: i
         seed = torch.randn_like(actual)
         ours = torch.autograd.grad(actual, given(tensors), seed)
     theirs = torch.autograd.grad(expected, given(exact), seed.double())
-    check((actual, *ours), (expected, *theirs), LIMITS[precision])
+    check_each((actual, *ours), (expected, *theirs), LIMITS[precision])
 
 
 def test_gradient_of_the_gradient_is_that_of_the_layers() -> None:
@@ -84,7 +84,7 @@ def test_gradient_of_the_gradient_is_that_of_the_layers() -> None:
             first = torch.autograd.grad(function(operands, 2), operands[:-1], start, create_graph=True)
             number = sum((g * g).sum() for g in first)
             results.append(torch.autograd.grad(number, [start, *operands[:-1]]))
-    check(*results, 1e-4)
+    check_each(*results, 1e-4)
 
 
 @pytest.mark.parametrize("wanted", [(0,), (3,), (7,), (8,), (0, 7), (2, 5), (4,), (6, 3), (1, 2, 4, 5, 6)], ids=str)
@@ -97,10 +97,10 @@ def test_gradients_come_only_for_what_needs_them(wanted: tuple[int, ...]) -> Non
     ours = torch.autograd.grad(_fused(tensors, 2), leaves[0], seed, create_graph=True)
     wide = seed.detach().double().requires_grad_()
     theirs = torch.autograd.grad(_layers(exact, 2), leaves[1], wide, create_graph=True)
-    check(ours, theirs, LIMITS["fast"])
+    check_each(ours, theirs, LIMITS["fast"])
     if wanted != (8,):  # of the second bias: the sum of the seed
         second = torch.autograd.grad(sum(g.square().sum() for g in ours), seed)
-        check(second, torch.autograd.grad(sum(g.square().sum() for g in theirs), wide), 1e-4)
+        check_each(second, torch.autograd.grad(sum(g.square().sum() for g in theirs), wide), 1e-4)
 
 
 class _Calls(TorchDispatchMode):
@@ -260,4 +260,4 @@ def test_upsampling_and_its_gradients_of_both_orders_are_the_layers(size: tuple[
         first = torch.autograd.grad(out, [x, skip], seed, create_graph=True)
         results.append((out, *first, *torch.autograd.grad(sum(g.square().sum() for g in first), seed)))
     assert torch.equal(results[0][0], results[1][0])
-    check(results[0], results[1], 1e-6)
+    check_each(results[0], results[1], 1e-6)

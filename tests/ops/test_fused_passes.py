@@ -11,7 +11,8 @@ import torch
 from cardiac4d.ops import conv4d, use_backend
 from cardiac4d.ops.fused import pointwise_softmax, upsample_add, upsample_conv_add
 from tests.helpers.backends import needs_native
-from tests.helpers.fused_calls import block_call, check, convolution_call, given, inference_call, sums_of
+from tests.helpers.comparison import check, check_each, sums_of
+from tests.helpers.fused_calls import block_call, convolution_call, given, inference_call
 
 pytestmark = needs_native
 
@@ -29,7 +30,7 @@ def test_convolution_with_sums_is_the_convolution(stride: int) -> None:
     expected = torch.ops.cardiac4d.conv4d(*arguments)
     assert torch.equal(y, expected)
     assert not sums.requires_grad
-    check((sums,), (sums_of(expected),), 1e-12)
+    check(sums, sums_of(expected), 1e-12)
     seed = torch.randn_like(y)
     ours, theirs = (torch.autograd.grad(out, [x, weight, bias], seed) for out in (y, expected))
     assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
@@ -39,8 +40,8 @@ def test_known_sums_change_nothing() -> None:
     x, sums, *parameters = block_call()
     known = torch.ops.cardiac4d.residual_block(x, sums, *parameters)
     computed = torch.ops.cardiac4d.residual_block(x, None, *parameters)
-    check(known, tuple(tensor.double() for tensor in computed), 1e-6)
-    check(known[2:3] + known[4:], (sums_of(x), sums_of(known[0])), 1e-12)
+    check_each(known, tuple(tensor.double() for tensor in computed), 1e-6)
+    check_each(known[2:3] + known[4:], (sums_of(x), sums_of(known[0])), 1e-12)
 
 
 def test_block_in_the_memory_of_its_input_has_the_same_bits() -> None:
@@ -88,4 +89,4 @@ def test_upsampling_of_a_convolution_and_its_gradients_of_both_orders_are_the_la
         results.append((out, *first, *torch.autograd.grad(sum(g.square().sum() for g in first), [seed, x, weight])))
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
     out, sums = upsample_conv_add(x, weight, offset, skip)
-    check((sums,), (sums_of(out),), 1e-12)
+    check(sums, sums_of(out), 1e-12)

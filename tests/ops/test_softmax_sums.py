@@ -15,7 +15,7 @@ from cardiac4d.ops import use_backend
 from cardiac4d.ops.fused import softmax_sums
 from cardiac4d.ops.fusion import fuses_softmax_sums
 from tests.helpers.backends import needs_native
-from tests.helpers.fused_calls import check
+from tests.helpers.comparison import check_each
 from tests.helpers.softmax_sums import Head, draw_head, draw_seed, expected, expected_sums
 
 pytestmark = needs_native
@@ -43,7 +43,7 @@ def test_sums_and_gradients_are_those_of_float64(size: tuple[int, int, int, int]
     seed = draw_seed(head)
     sums, gradients = expected(head, seed)
     actual = results(head, seed)
-    check(actual, (sums, *gradients), 2e-6)
+    check_each(actual, (sums, *gradients), 2e-6)
     assert torch.equal(actual[0][..., -2:], sums[..., -2:])
 
 
@@ -109,7 +109,7 @@ def test_gradient_of_the_gradient_is_that_of_float64() -> None:
         sums = compute(each)
         first = torch.autograd.grad(sums, each.leaves, seed, create_graph=True)
         found.append(torch.autograd.grad(sum(g.square().sum() for g in first), [seed, *each.leaves]))
-    check(*found, 1e-4)
+    check_each(*found, 1e-4)
 
 
 def test_gradients_come_only_for_what_is_wanted() -> None:

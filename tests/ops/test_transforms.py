@@ -14,7 +14,8 @@ from torch.autograd import forward_ad
 from cardiac4d.layers import Chain, Conv4d, ResidualBlock
 from cardiac4d.ops import BackendError, conv4d, use_backend
 from tests.helpers.backends import needs_native
-from tests.helpers.fused_calls import block_call, convolution_call, inference_call, sums_of, upsample_conv_call
+from tests.helpers.comparison import sums_of
+from tests.helpers.fused_calls import block_call, convolution_call, inference_call, upsample_conv_call
 from tests.helpers.tolerances import assert_near
 
 pytestmark = [needs_native, pytest.mark.filterwarnings("ignore:cardiac4d computes on the composed backend")]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from monai.data import DataLoader, Dataset
+from monai.data import DataLoader
 from monai.engines import SupervisedTrainer
 
 from cardiac4d import EncoderDecoder
@@ -16,20 +16,9 @@ from cardiac4d.losses import SparseSequenceLoss
 from cardiac4d.ops import use_backend
 from cardiac4d.workflows import SequenceInferer
 from tests.helpers.backends import BACKENDS
+from tests.helpers.crops import crops
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
-SIZE = (6, 5, 4, 5)
-
-
-def crops(count: int) -> Dataset:
-    """Each with one annotated frame at least, as the crops of a training have."""
-    generator = torch.Generator().manual_seed(0)
-    items = []
-    for index in range(count):
-        label = torch.full((1, *SIZE), 255, dtype=torch.uint8)
-        label[..., : 1 + index % 3] = torch.randint(0, 3, (1, *SIZE[:3], 1), generator=generator).byte()
-        items.append({"image": torch.randn(1, *SIZE, generator=generator), "label": label})
-    return Dataset(items)
 
 
 def weights_after(count: int, batch_size: int, accumulation_steps: int) -> list[torch.Tensor]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from monai.data import DataLoader, Dataset
+from monai.data import DataLoader
 from monai.engines import SupervisedTrainer
 
 from cardiac4d import EncoderDecoder
@@ -15,21 +15,9 @@ from cardiac4d.errors import InputError
 from cardiac4d.losses import HeadInput, SparseSequenceLoss
 from cardiac4d.workflows import EpochLosses, FiniteTraining, SequenceInferer, TrainingProgress
 from tests.helpers.backends import needs_native
+from tests.helpers.crops import crops
 
 pytestmark = needs_native
-
-SIZE = (6, 5, 4, 5)
-
-
-def crops(count: int) -> Dataset:
-    """Each with one annotated frame at least, as the crops of a training have."""
-    generator = torch.Generator().manual_seed(0)
-    items = []
-    for index in range(count):
-        label = torch.full((1, *SIZE), 255, dtype=torch.uint8)
-        label[..., : 1 + index % 3] = torch.randint(0, 3, (1, *SIZE[:3], 1), generator=generator).byte()
-        items.append({"image": torch.randn(1, *SIZE, generator=generator), "label": label})
-    return Dataset(items)
 
 
 class Trainer(SupervisedTrainer):
