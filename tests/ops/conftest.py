@@ -20,7 +20,7 @@ from tests.helpers.planted_bugs import AssertCaught, Bug
 @pytest.fixture(scope="session")
 def library(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
     """The CPU kernels; pytest's cache keeps them for later runs, and ``--cache-clear`` compiles them anew."""
-    cache = request.config.cache
+    cache = getattr(request.config, "cache", None)
     folder = tmp_path_factory.mktemp("cpu_kernels")
     if cache is None:
         return cpu_kernels.build(folder)
