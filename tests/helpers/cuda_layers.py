@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import NamedTuple
 
 import torch
@@ -47,3 +48,16 @@ def check(
         operands[:2] = map(rounded_to_tf32, operands[:2])
     assert_right(late, reference(operation, shape, *operands))
     return late
+
+
+def draw_shape(seed: int) -> Shape:
+    """Draw a ragged problem whose weight gradient has a kernel of its own."""
+    draw_from = random.Random(seed)
+    stride, source = draw_from.choice(((1, 8), (1, 16), (1, 24), (1, 1), (2, 8), (2, 16)))
+    return Shape(
+        tuple(draw_from.randint(1, most) for most in (7, 11, 35, 7)),
+        (source, 8 * draw_from.randint(1, 4)),
+        batch=draw_from.choice((1, 1, 2)),
+        stride=stride,
+        padding=tuple(draw_from.randint(1, 2) for _ in range(4)),
+    )

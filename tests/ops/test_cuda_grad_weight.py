@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -15,6 +14,7 @@ from torch import Tensor
 from tests.helpers.backends import needs_compiler
 from tests.helpers.cpu_kernels import Shape, reference
 from tests.helpers.cuda_kernels import EmulatedKernels, assert_rounded_once, draw, rounded_to_tf32
+from tests.helpers.cuda_layers import draw_shape
 from tests.helpers.planted_bugs import AssertCaught
 
 pytestmark = needs_compiler
@@ -86,15 +86,7 @@ def test_many_pieces_in_any_order_are_the_same_bits(
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(24))
 def test_random_problems(cuda_kernels: EmulatedKernels, seed: int) -> None:
-    draw_from = random.Random(seed)
-    stride, source = draw_from.choice(((1, 8), (1, 16), (1, 24), (1, 1), (2, 8), (2, 16)))
-    shape = Shape(
-        tuple(draw_from.randint(1, most) for most in (7, 11, 35, 7)),
-        (source, 8 * draw_from.randint(1, 4)),
-        batch=draw_from.choice((1, 1, 2)),
-        stride=stride,
-        padding=tuple(draw_from.randint(1, 2) for _ in range(4)),
-    )
+    shape = draw_shape(seed)
     for dtype in (torch.bfloat16, torch.float32):
         assert cuda_kernels.algorithm("grad_weight", shape, dtype, precision=precision_of(dtype)) == "mma"
         check(cuda_kernels, shape, dtype, reverse=seed % 2 == 0, eager=seed % 4 < 2)
