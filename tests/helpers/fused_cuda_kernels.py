@@ -121,6 +121,12 @@ class EmulatedFusedKernels:
         struct = self._struct(_Memory(), block)
         return self._library.c4d_cuda_block_workspace(ctypes.byref(struct), ctypes.c_int(is_for_gradient))
 
+    def softmax_sums_workspace(self, size: Sequence[int], channels: int, classes: int) -> int:
+        """Bytes of working memory that the sums over a softmax need for one sequence of this size."""
+        frames = _CFrames(1, channels, (ctypes.c_int64 * 4)(*size), DTYPES.index(torch.float32))
+        head = _CHead(frames, classes, w=ctypes.addressof(frames))  # a weight: of the pointer nothing is read
+        return self._library.c4d_cuda_softmax_sums_workspace(ctypes.byref(head))
+
     def channel_sums(self, x: Tensor) -> Tensor:
         memory, frames = _Memory(), _frames(x)
         sums, to = memory.take([*x.shape[:2], 2])

@@ -21,6 +21,7 @@ from cardiac4d.ops import (
     conv4d,
     conv4d_input,
     conv4d_weight,
+    fusion,
     layout,
     native,
     sources,
@@ -260,6 +261,12 @@ def test_float32_is_tf32_on_a_gpu_where_torch_and_the_precision_allow_it(allowed
         code = torch.compile(precision_code, fullgraph=True, backend="eager")(on_gpu)
         assert code == precision_code(on_gpu) == (TF32 if allowed and precision == "fast" else asked_for)
         assert precision_code(torch.empty(1)) == precision_code(on_gpu.half()) == asked_for
+
+
+def test_limits_of_a_head_are_those_of_the_kernels() -> None:
+    header = (sources.CSRC / "cuda" / "fused.h").read_text()
+    assert f"C4D_CUDA_MAX_HEAD = {fusion.MAX_HEAD} " in header
+    assert f"C4D_CUDA_MAX_CLASSES = {fusion.MAX_CLASSES} " in header
 
 
 def test_code_of_tf32_is_that_of_the_kernels() -> None:

@@ -75,6 +75,13 @@ def test_sums_and_gradients_between_guards(name: str, cuda_library: Path) -> Non
     run(EmulatedFusedKernels(cuda_library), cuda_library, name)
 
 
+def test_working_memory_is_bounded(cuda_library: Path) -> None:
+    kernels = EmulatedFusedKernels(cuda_library)
+    assert kernels.softmax_sums_workspace((128, 128, 96, 20), 8, 3) == 2060 * 3 * 9 * 8
+    assert 50 << 20 < kernels.softmax_sums_workspace((64, 64, 64, 20), 512, 8) <= 64 << 20
+    assert kernels.softmax_sums_workspace((2, 1, 1, 3000), 512, 8) == 3000 * 8 * 513 * 8  # one stretch of each frame
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", HEADS)
 def test_binding_gives_the_same_numbers_in_frames(operators: Any, cuda_library: Path, name: str) -> None:
@@ -103,13 +110,15 @@ def test_binding_gives_the_same_numbers_in_frames(operators: Any, cuda_library: 
 def test_binding_refuses_what_does_not_fit(operators: Any) -> None:
     x, weight, bias, label, squared = make("paper")
     for arguments, words in (
-        ((x, weight, bias, label.short(), squared), "label must be uint8"),
+        ((x, weight, bias, label.short(), squared), "label must be uint8, on the device of the input"),
         ((x, weight, bias, label[..., :1], squared), "label has the wrong size"),
         ((x, weight[:, :3], bias, label, squared), "weight has the wrong size"),
         ((x, weight.half(), bias, label, squared), "weight must be"),
         ((x.double(), weight.double(), None, label, squared), "float64"),
-        ((x[:, :1].expand(-1, 9, -1, -1, -1, -1), None, None, label, squared), "conv4d: "),
-        ((torch.cat([x] * 520, 1), torch.cat([weight] * 520, 1), None, label, squared), "conv4d: "),
+        ((x, torch.cat([weight] * 3), None, label, squared), "weight must have 1 to 8 classes, got 9"),
+        ((x[:, :1].expand(-1, 9, -1, -1, -1, -1), None, None, label, squared), "input must have 1 to 8 classes, got 9"),
+        ((x, None, bias, label, squared), "a bias needs a weight"),
+        ((torch.cat([x] * 171, 1), torch.cat([weight] * 171, 1), None, label, squared), "at most 4096, got 4104"),
     ):
         with pytest.raises(RuntimeError, match=words):
             operators.softmax_sums(*arguments)
@@ -205,7 +214,12 @@ MUTANTS = {
         "dx + place",
         "float16_many_channels",
     ),
-    "heads of one frame": ("softmax_sums_gradient.cu", "AddHeads{work.cut.jobs(),", "AddHeads{1,", "paper"),
+    "heads of one frame": (
+        "softmax_sums_gradient.cu",
+        "AddStretches<float>{work.cut.jobs(),",
+        "AddStretches<float>{1,",
+        "paper",
+    ),
 }
 """Planted bugs: file, what stands there, what shall stand there, and the head that must notice."""
 

@@ -179,7 +179,7 @@ MUTANTS = {
         "planes that are not prepared": ("PlaneCopy<Work>(work, tile, stage).prepare();", ""),
         "operands that are cut off": ("        round_to_tf32(words);\n", ""),
     },
-    ("tf32", "half_words.h"): {"weights that are cut off": ("      round_to_tf32(word);\n", "")},
+    ("tf32", "packed_words.h"): {"weights that are cut off": ("      round_to_tf32(word);\n", "")},
     ("sums", STRIDED): {
         "totals that nobody waits for": ("    __syncthreads();  // now the totals are there\n", ""),
         "totals of the next job": ("    __syncthreads();  // before the next job overwrites the totals\n", ""),

@@ -158,7 +158,7 @@ MUTANTS = {
         "in_blocks + first_block + block) *",
         "in_blocks + 0 * first_block + block) *",
     ),
-    "operands that are cut off": ("mma_tile.h", "      if constexpr (kRounds) round_to_tf32(words);\n", ""),
+    "operands that are cut off": ("mma_tile.h", "      if constexpr (kIsTf32) round_to_tf32(words);\n", ""),
     "planes that are not prepared": (
         "mma_kernels.h",
         "plane = step == 0 ? 0 : step + 2; plane",

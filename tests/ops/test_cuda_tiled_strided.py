@@ -54,7 +54,7 @@ def test_float32_stays_float32_unless_torch_allows_tf32(cuda_library: Path, oper
 
 MUTANTS = {
     ("forward", "tiled_strided.cu"): {
-        "operands that are rounded": ("kRounds = false;", "kRounds = true;"),
+        "operands that are rounded": ("kIsTf32 = false;", "kIsTf32 = true;"),
         "the first tap twice": ("i / kOut * 2 + tap][c]", "i / kOut * 2][c]"),
         "rows beside each other": ("2 * run.w + i / 3;", "run.w + i / 3;"),
         "a row too many": ("w >= size[kW] ||", "w > size[kW] ||"),
@@ -66,7 +66,7 @@ MUTANTS = {
     },
     ("gradient", "tiled_strided_gradient.cu"): {
         "no barrier before the next job": ("__syncthreads();  // before the next job", "//"),
-        "operands that are rounded": ("kRounds = false;", "kRounds = true;"),
+        "operands that are rounded": ("kIsTf32 = false;", "kIsTf32 = true;"),
         "taps that are not flipped": ("kTaps - tap_of(voxel", "kTaps - 2 * kTapsOfPlane + tap_of(voxel"),
         "the first voxel twice": ("load_vectors(row + 1, from[1])", "load_vectors(row, from[1])"),
         "a row too many": ("w >= size[kW] ||", "w > size[kW] ||"),

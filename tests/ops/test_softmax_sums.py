@@ -138,13 +138,15 @@ def test_nan_reaches_the_sums_of_its_frames_alone() -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"label": torch.zeros(2, 1, 2, 3, 2, 4)}, "label must be uint8"),
+        ({"label": torch.zeros(2, 1, 2, 3, 2, 4)}, "label must be uint8, on the CPU"),
         ({"label": torch.zeros(2, 1, 2, 3, 2, 3, dtype=torch.uint8)}, "label has the wrong size"),
         ({"weight": torch.zeros(3, 5, 1, 1, 1, 1)}, "weight has the wrong size"),
-        ({"weight": torch.zeros(9, 4, 1, 1, 1, 1), "bias": None}, "conv4d: "),
-        ({"weight": None}, "conv4d: "),
+        ({"weight": torch.zeros(9, 4, 1, 1, 1, 1), "bias": None}, "weight must have 1 to 8 classes, got 9"),
+        ({"x": torch.zeros(2, 9, 2, 3, 2, 4), "weight": None, "bias": None}, "input must have 1 to 8 classes, got 9"),
+        ({"weight": None}, "a bias needs a weight"),
+        ({"x": torch.zeros(2, 1361, 2, 3, 2, 4), "weight": torch.zeros(3, 1361, 1, 1, 1, 1)}, "at most 4096, got 4104"),
     ],
-    ids=["dtype", "size", "weight", "classes", "bias of nothing"],
+    ids=["dtype", "size", "weight", "classes", "logits", "bias of nothing", "head"],
 )
 def test_what_does_not_fit_is_refused(changes: dict[str, Any], words: str) -> None:
     head = draw_head(2, (2, 3, 2, 4), 4, 3)._replace(**changes)

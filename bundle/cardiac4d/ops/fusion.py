@@ -21,7 +21,10 @@ MAX_CLASSES = 8
 """What the fused softmax takes, see ``csrc/cpu/conv4d_cpu_fused.h`` and ``csrc/cuda/fused.h``."""
 
 MAX_HEAD = 4096
-"""Weights of the convolution that :func:`cardiac4d.ops.fused.softmax_sums` takes, its channels filled up to eights."""
+"""Weights of the convolution that :func:`cardiac4d.ops.fused.softmax_sums` takes, its channels filled up to eights.
+
+The same as ``C4D_CUDA_MAX_HEAD`` in ``csrc/cuda/fused.h``: how many of them shared memory holds.
+"""
 
 MIN_CHANNELS = 4
 """Fewer channels than this do not pay in Winograd, see ``csrc/cpu/choose.cpp``."""

@@ -160,12 +160,6 @@ EightTensors residual_block_backward(const Tensor& grad_output, const Tensor& in
           pick(4, grad1.bias), pick(5, grad2.norm_weight), pick(6, grad2.norm_bias), pick(7, grad2.weight)};
 }
 
-Sizes half_of(const Sizes& large) {
-  Sizes small = large;
-  for (size_t axis = 2; axis < small.size(); ++axis) small[axis] = (small[axis] + 1) / 2;
-  return small;
-}
-
 Tensor upsample_add(const Tensor& input, const Tensor& skip) {
   const Sizes size = six_sizes(skip);
   const int32_t dtype = dtype_of(skip);

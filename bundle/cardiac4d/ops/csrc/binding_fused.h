@@ -9,14 +9,6 @@
 namespace c4d_binding {
 
 inline const float* floats(const Tensor& tensor) { return static_cast<const float*>(tensor.const_data_ptr()); }
-inline float* floats_to_fill(const Tensor& tensor) { return static_cast<float*>(tensor.mutable_data_ptr()); }
-inline double* doubles_to_fill(const Tensor& tensor) { return static_cast<double*>(tensor.mutable_data_ptr()); }
-
-inline Sizes six_sizes(const Tensor& tensor) {
-  const Sizes size = sizes_of(tensor);
-  STD_TORCH_CHECK(size.size() == 6, "cardiac4d: a tensor (N, C, H, W, D, T) must have 6 axes");
-  return size;
-}
 
 inline c4d_tensor tensor_of(const Sizes& size, int32_t dtype) {
   return {size[0], size[1], {size[2], size[3], size[4], size[5]}, dtype};

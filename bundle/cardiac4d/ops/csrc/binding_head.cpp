@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // The torch operators that a loss is made of (see binding.cpp): sums over the softmax of a network's last convolution.
-#include "binding_fused.h"
+#include "binding_head.h"
 
 #include <optional>
 #include <tuple>
 
+#include "binding_fused.h"
 #include "schemas_fused.h"
 
 namespace {
 
 using namespace c4d_binding;
+
+static_assert(kMaxClasses == C4D_MAX_CLASSES, "the binding refuses what the kernels refuse");
 
 // A head and its tensors, made dense; it keeps them alive.
 struct HeadCall {
@@ -21,11 +24,12 @@ struct HeadCall {
   HeadCall(const Tensor& input, const std::optional<Tensor>& weight, const std::optional<Tensor>& bias,
            const Tensor& label_, bool squared)
       : size(six_sizes(input)), x(dense(input, "input", size, C4D_FLOAT32)), label(label_) {
-    STD_TORCH_CHECK(label.is_cpu() && label.scalar_type() == ScalarType::Byte, "softmax_sums: label must be uint8");
+    STD_TORCH_CHECK(label.is_cpu() && label.scalar_type() == ScalarType::Byte,
+                    "softmax_sums: label must be uint8, on the CPU");
     STD_TORCH_CHECK(sizes_of(label) == (Sizes{size[0], 1, size[2], size[3], size[4], size[5]}),
                     "softmax_sums: label has the wrong size");
     if (!label.is_contiguous()) label = torch::stable::contiguous(label);
-    const int64_t classes = weight ? six_sizes(*weight)[0] : size[1];
+    const int64_t classes = classes_of(size, weight, bias);
     if (weight) w = dense(*weight, "weight", {classes, size[1], 1, 1, 1, 1}, C4D_FLOAT32);
     if (bias) b = dense(*bias, "bias", {classes}, C4D_FLOAT32);
     head = {tensor_of(size, C4D_FLOAT32), classes, w ? floats(*w) : nullptr, b ? floats(*b) : nullptr,

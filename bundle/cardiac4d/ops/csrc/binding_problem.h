@@ -39,6 +39,22 @@ inline Sizes sizes_of(const Tensor& tensor) {
   return Sizes(sizes.begin(), sizes.end());
 }
 
+inline Sizes six_sizes(const Tensor& tensor) {
+  const Sizes size = sizes_of(tensor);
+  STD_TORCH_CHECK(size.size() == 6, "cardiac4d: a tensor (N, C, H, W, D, T) must have 6 axes");
+  return size;
+}
+
+// The size before up-sampling.
+inline Sizes half_of(const Sizes& large) {
+  Sizes small = large;
+  for (size_t axis = 2; axis < small.size(); ++axis) small[axis] = (small[axis] + 1) / 2;
+  return small;
+}
+
+inline float* floats_to_fill(const Tensor& tensor) { return static_cast<float*>(tensor.mutable_data_ptr()); }
+inline double* doubles_to_fill(const Tensor& tensor) { return static_cast<double*>(tensor.mutable_data_ptr()); }
+
 struct Options {
   const Sizes &stride, &padding, &dilation;  // H, W, D, T
   int64_t groups, precision;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The fused operators as torch sees them; fused_derivatives.py explains arguments and results.
+// The fused operators as torch sees them; fused_derivatives.py explains arguments and results, head_derivatives.py
+// those of the sums over a softmax.
 #ifndef CARDIAC4D_SCHEMAS_FUSED_H
 #define CARDIAC4D_SCHEMAS_FUSED_H
 

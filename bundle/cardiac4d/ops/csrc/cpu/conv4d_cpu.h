@@ -22,8 +22,10 @@ int c4d_cpu_forward(const c4d_problem*, const void* x, const void* w, const void
 int c4d_cpu_grad_input(const c4d_problem*, const void* dy, const void* w, void* dx, c4d_parallel_for);
 int c4d_cpu_grad_weight(const c4d_problem*, const void* x, const void* dy, void* dw, c4d_parallel_for);
 const char* c4d_cpu_error(int status);
-const char* c4d_cpu_isa(void);          // "avx512", "avx2", "portable": what dispatch chose (CARDIAC4D_CPU_ISA lowers it)
-const char* c4d_cpu_algorithm(const c4d_problem*, int op /*0 forward, 1 grad input, 2 grad weight*/);  // "winograd4", "winograd2", "direct", "general", ...
+// "avx512", "avx2", "portable": what dispatch chose (CARDIAC4D_CPU_ISA lowers it).
+const char* c4d_cpu_isa(void);
+// "winograd4", "winograd2", "direct", "general", ...
+const char* c4d_cpu_algorithm(const c4d_problem*, int op /*0 forward, 1 grad input, 2 grad weight*/);
 
 #ifdef __cplusplus
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Convolution as its definition says, for every problem: the path that is right where no fast one applies.
 //
-// Work is cut by rows of the result (one row = all of D and T at one position in H and W), so that no two jobs write the
-// same element and every sum has one order. Half types are summed in float32, rounded once at the end.
+// Work is cut by rows of the result (one row = all of D and T at one position in H and W), so that no two jobs write
+// the same element and every sum has one order. Half types are summed in float32, rounded once at the end.
 #include "algorithms.h"
 #include "general_grad_weight.h"
 #include "general_rows.h"

@@ -14,9 +14,9 @@
 namespace c4d {
 namespace C4D_ISA {
 
-// Input channels, with 9 taps each, that one chain of float32 additions takes; 0: all. Its rounding errors grow with its
-// length. Beside those of the transforms of F(4x4) they hardly count, but they are nearly all of the error of F(2x2):
-// there chains are short, and then added.
+// Input channels, with 9 taps each, that one chain of float32 additions takes; 0: all. Its rounding errors grow with
+// its length. Beside those of the transforms of F(4x4) they hardly count, but they are nearly all of the error of
+// F(2x2): there chains are short, and then added.
 template <int M>
 constexpr int64_t kChainInputs = M == 2 ? 4 : 0;
 

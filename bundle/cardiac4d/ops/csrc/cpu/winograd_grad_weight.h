@@ -42,9 +42,9 @@ C4D_INLINE void gradient_block(Rows x, Rows y, int64_t units, int64_t y_pitch, i
   for (int kt = 0; kt < 3; ++kt) add_lane_sums(kept[kt], sums + kt * kChannels);
 }
 
-// How the products of a weight gradient are summed up, over all voxels. As with kChainInputs, rounding counts for F(2x2)
-// alone: there a chain of float32 additions ends after so many vectors of lanes (0: after all that a call brings), and
-// chains are added in double precision.
+// How the products of a weight gradient are summed up, over all voxels. As with kChainInputs, rounding counts for
+// F(2x2) alone: there a chain of float32 additions ends after so many vectors of lanes (0: after all that a call
+// brings), and chains are added in double precision.
 template <int M>
 struct GradientSums {
   typedef float Sum;

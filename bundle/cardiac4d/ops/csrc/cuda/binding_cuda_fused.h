@@ -22,18 +22,6 @@ inline c4d_frames frames_of(const Sizes& size, int32_t dtype) {
   return {size[0], size[1], {size[2], size[3], size[4], size[5]}, dtype};
 }
 
-inline Sizes six_sizes(const Tensor& tensor) {
-  const Sizes size = sizes_of(tensor);
-  STD_TORCH_CHECK(size.size() == 6, "cardiac4d: a tensor (N, C, H, W, D, T) must have 6 axes");
-  return size;
-}
-
-inline Sizes half_of(const Sizes& large) {
-  Sizes small = large;
-  for (size_t axis = 2; axis < small.size(); ++axis) small[axis] = (small[axis] + 1) / 2;
-  return small;
-}
-
 // Dense numbers of another dtype than the tensors'.
 inline Tensor numbers(const Tensor& tensor, const char* name, const Tensor& like, const Sizes& size, ScalarType type) {
   STD_TORCH_CHECK(tensor.is_cuda() && tensor.get_device_index() == like.get_device_index() &&
@@ -52,9 +40,6 @@ inline Tensor plain_aligned(const Tensor& tensor, const char* name, const Tensor
   torch::stable::copy_(copy, dense);
   return copy;
 }
-
-inline double* doubles(const Tensor& tensor) { return static_cast<double*>(tensor.mutable_data_ptr()); }
-inline float* floats(const Tensor& tensor) { return static_cast<float*>(tensor.mutable_data_ptr()); }
 
 // Sums (N, C, 2) of a tensor of this size: a copy of those given, or memory for them.
 inline Tensor cuda_sums_for(const Tensor& like, const Sizes& size, const std::optional<Tensor>& given) {
@@ -78,7 +63,7 @@ inline std::tuple<Tensor, Tensor> cuda_conv4d_sums(const Tensor& input, const Te
   const Tensor sums = cuda_sums_for(call.y, sizes_of(call.y), std::nullopt);
   const Tensor workspace = bytes(input, c4d_cuda_conv4d_sums_workspace(&call.problem));
   check_launch(c4d_cuda_conv4d_sums(&call.problem, call.x.const_data_ptr(), call.w.const_data_ptr(),
-                                    data_or_null(call.b), call.y.mutable_data_ptr(), doubles(sums),
+                                    data_or_null(call.b), call.y.mutable_data_ptr(), doubles_to_fill(sums),
                                     workspace.mutable_data_ptr(), current_stream(input)));
   return {call.y, sums};
 }
@@ -143,7 +128,8 @@ inline std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> cuda_residual_block(
   const Tensor x_sums = cuda_sums_for(out, call.size, input_sums);
   const Tensor y_sums = cuda_sums_for(out, call.size, std::nullopt);
   const Tensor out_sums = cuda_sums_for(out, call.size, std::nullopt);
-  call.run(input_sums.has_value(), out, y, {doubles(x_sums), doubles(y_sums), doubles(out_sums)});
+  call.run(input_sums.has_value(), out, y,
+           {doubles_to_fill(x_sums), doubles_to_fill(y_sums), doubles_to_fill(out_sums)});
   return {out, y, x_sums, y_sums, out_sums};
 }
 
@@ -164,7 +150,8 @@ inline Tensor cuda_residual_block_(const Tensor& input, const std::optional<Tens
   const Tensor y = empty_frames(call.x, call.size), x_sums = cuda_sums_for(y, call.size, input_sums);
   const Tensor y_sums = cuda_sums_for(y, call.size, std::nullopt);
   const Tensor out_sums = cuda_sums_for(y, call.size, std::nullopt);
-  call.run(input_sums.has_value(), call.x, y, {doubles(x_sums), doubles(y_sums), doubles(out_sums)});
+  call.run(input_sums.has_value(), call.x, y,
+           {doubles_to_fill(x_sums), doubles_to_fill(y_sums), doubles_to_fill(out_sums)});
   return out_sums;
 }
 
@@ -179,7 +166,8 @@ struct CudaHalfGradients {
         bias(torch::stable::empty_like(like.norm_bias)), has_weight(weight_wanted) {}
 
   c4d_cuda_half_gradients pointers() const {
-    return {floats(norm_weight), floats(norm_bias), has_weight ? weight.mutable_data_ptr() : nullptr, floats(bias)};
+    return {floats_to_fill(norm_weight), floats_to_fill(norm_bias), has_weight ? weight.mutable_data_ptr() : nullptr,
+            floats_to_fill(bias)};
   }
 };
 
@@ -252,7 +240,7 @@ inline std::tuple<Tensor, Tensor> cuda_upsample_conv_add(const Tensor& input, co
   const Tensor y = empty_frames(s, size), sums = cuda_sums_for(s, size, std::nullopt);
   const Tensor workspace = bytes(s, c4d_cuda_fused_workspace(&large));
   check_launch(c4d_cuda_upsample_conv_add(&large, small[1], x.const_data_ptr(), w.const_data_ptr(), data_or_null(b),
-                                          s.const_data_ptr(), y.mutable_data_ptr(), doubles(sums),
+                                          s.const_data_ptr(), y.mutable_data_ptr(), doubles_to_fill(sums),
                                           workspace.mutable_data_ptr(), current_stream(s)));
   return {y, sums};
 }
@@ -268,7 +256,7 @@ inline Tensor cuda_pointwise_softmax(const Tensor& input, const Tensor& weight, 
   const std::optional<Tensor> b = plain_bias(bias, input, classes);
   const Tensor y = empty_frames(x, {size[0], classes, size[2], size[3], size[4], size[5]}, aoti_torch_dtype_float32());
   check_launch(c4d_cuda_pointwise_softmax(&all, classes, x.const_data_ptr(), w.const_data_ptr(), data_or_null(b),
-                                          floats(y), current_stream(x)));
+                                          floats_to_fill(y), current_stream(x)));
   return y;
 }
 

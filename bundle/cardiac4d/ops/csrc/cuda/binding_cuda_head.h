@@ -6,9 +6,21 @@
 
 #include <tuple>
 
+#include "../binding_head.h"
 #include "binding_cuda_fused.h"
 
 namespace c4d_binding {
+
+static_assert(kMaxClasses == C4D_CUDA_MAX_CLASSES && kMaxHead == C4D_CUDA_MAX_HEAD,
+              "the binding refuses what the kernels refuse");
+
+// x: of this size.
+inline Tensor label_frames(const Tensor& label, const Tensor& x, const Sizes& size) {
+  STD_TORCH_CHECK(label.is_cuda() && label.get_device_index() == x.get_device_index() &&
+                      label.scalar_type() == ScalarType::Byte,
+                  "softmax_sums: label must be uint8, on the device of the input");
+  return frames(label, "label", label, {size[0], 1, size[2], size[3], size[4], size[5]});
+}
 
 // A head and its tensors as the kernels want them; it keeps them alive.
 struct CudaHeadCall {
@@ -20,10 +32,8 @@ struct CudaHeadCall {
   CudaHeadCall(const Tensor& input, const std::optional<Tensor>& weight, const std::optional<Tensor>& bias,
                const Tensor& label_, bool squared)
       : size(six_sizes(input)), x(frames(input, "input", input, size)),
-        label(frames(label_, "label", label_, {size[0], 1, size[2], size[3], size[4], size[5]})) {
-    STD_TORCH_CHECK(label.get_device_index() == x.get_device_index() && label.scalar_type() == ScalarType::Byte,
-                    "softmax_sums: label must be uint8, on the device of the input");
-    const int64_t classes = weight ? six_sizes(*weight)[0] : size[1];
+        label(label_frames(label_, x, size)) {
+    const int64_t classes = classes_of(size, weight, bias);
     if (weight) w = plain(*weight, "weight", x, {classes, size[1], 1, 1, 1, 1});
     b = plain_bias(bias, x, classes);
     head = {frames_of(size, dtype_of(x)), classes, w ? w->const_data_ptr() : nullptr, data_or_null(b),
@@ -40,8 +50,8 @@ inline Tensor cuda_softmax_sums(const Tensor& input, const std::optional<Tensor>
   const CudaHeadCall call(input, weight, bias, label, squared);
   const Tensor sums = torch::stable::new_empty(call.x, call.sums_size(), ScalarType::Double);
   const Tensor workspace = call.workspace();
-  check_launch(c4d_cuda_softmax_sums(&call.head, call.x.const_data_ptr(), doubles(sums), workspace.mutable_data_ptr(),
-                                     current_stream(call.x)));
+  check_launch(c4d_cuda_softmax_sums(&call.head, call.x.const_data_ptr(), doubles_to_fill(sums),
+                                     workspace.mutable_data_ptr(), current_stream(call.x)));
   return sums;
 }
 
@@ -60,8 +70,8 @@ inline std::tuple<Tensor, Tensor> cuda_softmax_sums_backward(const Tensor& grad_
   const Tensor workspace = call.workspace();
   check_launch(c4d_cuda_softmax_sums_grad(
       &call.head, call.x.const_data_ptr(), static_cast<const double*>(seeds.const_data_ptr()),
-      has_dx ? dx.mutable_data_ptr() : nullptr, has_head ? floats(dhead) : nullptr, workspace.mutable_data_ptr(),
-      current_stream(call.x)));
+      has_dx ? dx.mutable_data_ptr() : nullptr, has_head ? floats_to_fill(dhead) : nullptr,
+      workspace.mutable_data_ptr(), current_stream(call.x)));
   return {dx, dhead};
 }
 

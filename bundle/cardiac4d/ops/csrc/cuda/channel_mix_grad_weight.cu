@@ -5,8 +5,8 @@
 // A tile is eight input channels times eight output channels, or four of these; a thread keeps its sums in registers
 // and goes from voxel to voxel. Tiles lie side by side in a block of threads: neighbouring threads read neighbouring
 // channels of a voxel, and what two of them read comes from memory once. More than 16 tiles are shared by blocks, which
-// read the voxels again. The voxels are cut into pieces; a block sums one piece, and a second kernel adds up the pieces.
-// How the work is cut depends on the shape alone.
+// read the voxels again. The voxels are cut into pieces; a block sums one piece, and a second kernel adds up the
+// pieces. How the work is cut depends on the shape alone.
 #include "add_pieces.h"
 #include "channel_mix.h"
 #include "frames.h"

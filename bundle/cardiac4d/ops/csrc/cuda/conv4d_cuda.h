@@ -10,9 +10,9 @@ extern "C" {
 #endif
 
 // All pointers are to memory of the current device; x, y, their gradients and workspace are aligned to 16 bytes. x, y
-// and their gradients are frames: dense, physically N,T,H,W,D,C. Weights and bias are dense: C_out, C_in/groups, KH, KW,
-// KD, KT. A call only queues its work on a cudaStream_t: it allocates nothing and waits for nothing. The sums have one
-// order, so the same call gives the same bits.
+// and their gradients are frames: dense, physically N,T,H,W,D,C. Weights and bias are dense: C_out, C_in/groups, KH,
+// KW, KD, KT. A call only queues its work on a cudaStream_t: it allocates nothing and waits for nothing. The sums have
+// one order, so the same call gives the same bits.
 //
 // They return 0, a cudaError_t, or this; c4d_cuda_error gives the text of each.
 enum { C4D_CUDA_BAD_PROBLEM = -1 };

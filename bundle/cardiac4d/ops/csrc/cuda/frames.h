@@ -15,6 +15,8 @@ inline __host__ __device__ int64_t volume(const int64_t (&size)[4]) {
   return size[kT] * size[kH] * size[kW] * size[kD];
 }
 
+inline __device__ bool is_on(int position, int size) { return position >= 0 && position < size; }
+
 struct Voxel {
   int64_t n, at[4];
 };

@@ -47,7 +47,8 @@ typedef struct {
   const uint8_t* label;  // (N, T, H, W, D): below `classes`, or C4D_CUDA_NOT_ANNOTATED
   int32_t is_squared;
 } c4d_cuda_head;
-enum { C4D_CUDA_NOT_ANNOTATED = 255, C4D_CUDA_MAX_HEAD = 4096 /* classes * C, C in eights, where there is a w */ };
+enum { C4D_CUDA_NOT_ANNOTATED = 255 };
+enum { C4D_CUDA_MAX_HEAD = 4096 };  // classes * C, C in eights, where there is a w; MAX_HEAD of fusion.py
 // sums (N, T, 2 * classes + 3) over the voxels of a frame: for each class that of p where y is the class, and that of
 // p * p (or of p) where y is annotated plus the voxels of the class; then the squared change of all classes to the next
 // frame, which the last one takes the first for; the annotated voxels, and those among them that have no such class.

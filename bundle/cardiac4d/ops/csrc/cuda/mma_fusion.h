@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a convolution on tensor cores takes along: a norm and ReLU of its input, applied in shared memory by the thread
-// that copied a vector, before the barrier that shows it to the others; and at the end of a tile what the next
-// layer needs of its output, while that is in registers.
+// What a convolution takes along, on tensor cores or in float32 (tiled_*.cu): a norm and ReLU of its input, applied in
+// shared memory by the thread that copied a vector, before the barrier that shows it to the others; a residual; and, on
+// tensor cores, at the end of a tile what the next layer needs of its output, while that is in registers.
 //
-// A fusion may have two parts, which its constants announce:
+// A fusion may have three parts, which its constants announce:
 //   kNormalises: the input is max(0, x * scale + shift); scale and shift are (N, C). Padding stays zero.
 //   kSums: `finish` may change two neighbouring channels of a voxel before they are stored, `add` gets them as stored
 //     and adds to a thread's four sums, two per channel; `pieces` takes those of each tile, (N, tiles, C, 2).
+//   kAddsResidual: `residual`, unless it is null, is added to the output before that is stored; with kSums by `finish`.
 #ifndef CARDIAC4D_CUDA_MMA_FUSION_H
 #define CARDIAC4D_CUDA_MMA_FUSION_H
 
@@ -32,23 +33,24 @@ __device__ void normalise(const float* scale, const float* shift, uint32_t (&wor
 }
 
 struct NotFused {
-  static constexpr bool kNormalises = false, kSums = false;
+  static constexpr bool kNormalises = false, kSums = false, kAddsResidual = false;
 };
 
 // The input alone: that of a weight gradient.
 struct NormReluInput {
-  static constexpr bool kNormalises = true, kSums = false;
+  static constexpr bool kNormalises = true, kSums = false, kAddsResidual = false;
   const float *scale, *shift;
 };
 
 // With a residual that is added to the output.
 struct NormReluResidual : NormReluInput {
+  static constexpr bool kAddsResidual = true;
   const float* residual;  // nothing to add: null
 };
 
 // Sums of what is stored, and of its squares.
 struct ForwardSums {
-  static constexpr bool kNormalises = false, kSums = true;
+  static constexpr bool kNormalises = false, kSums = true, kAddsResidual = false;
   double* pieces;
 
   __device__ void finish(int64_t, float (&)[2]) const {}
@@ -60,7 +62,7 @@ struct ForwardSums {
 // The same behind norm and ReLU of the input, and with a residual.
 template <class Storage>
 struct NormReluForward : ForwardSums {
-  static constexpr bool kNormalises = true;
+  static constexpr bool kNormalises = true, kAddsResidual = true;
   const float *scale, *shift;
   const Storage* residual;  // nothing to add: null
 
@@ -75,7 +77,7 @@ struct NormReluForward : ForwardSums {
 // The input gradient of such a layer before its ReLU: sums of it where the ReLU lets it pass, and of it times x.
 template <class Storage>
 struct NormReluGradient {
-  static constexpr bool kNormalises = false, kSums = true;
+  static constexpr bool kNormalises = false, kSums = true, kAddsResidual = false;
   const float *scale, *shift;
   const Storage* x;
   double* pieces;

@@ -24,8 +24,6 @@ struct Frames {
   int64_t stride[4];    // in numbers
 };
 
-__device__ inline bool is_on(int position, int size) { return position >= 0 && position < size; }
-
 // A plane in shared memory, of one block of channels: kWide vectors per voxel. Of a row, voxels kApart from each other
 // are neighbours, so that what a warp loads at once meets all banks whatever the stride.
 template <int kSpanW_, int kSpanD_, int kSpanT_, int kApart_, int kWide_>

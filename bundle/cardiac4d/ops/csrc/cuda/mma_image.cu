@@ -13,9 +13,9 @@
 #include "mma_image.h"
 
 #include "channel_sums.h"
-#include "half_words.h"
 #include "image_sums.h"
 #include "mma_image_planes.h"
+#include "packed_words.h"
 #include "ptx.h"
 #include "tensor_cores.h"
 
@@ -224,9 +224,8 @@ int forward(const c4d_problem& p, const void* x, const void* w, const void* bias
 }  // namespace
 
 bool mma_image_serves(const c4d_problem& p) {
-  c4d_problem in_eights = p;
-  in_eights.in_channels = kBlock;
-  if (p.in_channels != 1 || !is_half_cube(in_eights, 1)) return false;
+  const bool is_half = p.dtype == C4D_BFLOAT16 || p.dtype == C4D_FLOAT16;
+  if (!is_half || p.in_channels != 1 || p.out_channels % kBlock != 0 || !is_cube(p, 1)) return false;
   // Positions within the frames of a tile have 32 bits.
   return p.in[kH] * p.in[kW] * p.in[kD] <= kLargest / (kSpanT + 1) &&
          runs_on_device(correlate_image<MmaImage<__half>>, kSharedBytes);

@@ -10,7 +10,7 @@ namespace c4d_cuda {
 // Whether it is a problem of these kernels, whatever the device.
 inline bool is_strided_cube(const c4d_problem& p) {
   const bool is_type = p.dtype != C4D_FLOAT64 && (p.dtype != C4D_FLOAT32 || p.precision == C4D_TF32);
-  return is_type && is_cube(p, 2) && p.in_channels % 8 == 0 && p.out_channels % 8 == 0;
+  return is_type && is_cube(p, 2) && has_octets(p);
 }
 
 // The forward pass, see mma_strided_kernels.h. workspace: for the weights in the order in which lanes read them.

@@ -11,10 +11,10 @@
 // block of threads walks along H with three planes of the source in shared memory: two are read, while the next one
 // arrives. Where these are too many channels, it has parts of planes, of which one is read while the next one arrives.
 #include "frames.h"
-#include "half_words.h"
 #include "launch.h"
 #include "mma_strided.h"
 #include "mma_strided_gradient_plane.h"
+#include "packed_words.h"
 #include "ptx.h"
 #include "storage.h"
 #include "tensor_cores.h"

@@ -33,7 +33,7 @@ struct MmaStridedGradient {
   static constexpr bool kInParts = kInParts_;
   static constexpr int kOfBlock = kVector / sizeof(Storage);  // source channels
   static constexpr int kSlots = kInParts ? 2 : 3;             // planes in shared memory, or parts of them
-  static constexpr bool kRounds = sizeof(Storage) == 4;       // to TF32
+  static constexpr bool kIsTf32 = sizeof(Storage) == 4;       // to TF32
   Grid grid;  // of cells; groups: blocks of target channels
   int from[4], to[4];
   int lead[4];   // from a cell to the first voxel of the source that it reads
@@ -96,7 +96,7 @@ __device__ void copy_stage(const Work& work, const TileOfGrid& tile, int stage, 
 // Rounds float32 to TF32, once this thread's copies of a stage are there and before the others read them.
 template <class Work>
 __device__ void prepare_stage(const Work& work, int stage) {
-  if constexpr (Work::kRounds) {
+  if constexpr (Work::kIsTf32) {
     const Stage<Work> of(work, stage);
     const int blocks = work.products_of(of.part) * kProduct;
 #pragma unroll 1

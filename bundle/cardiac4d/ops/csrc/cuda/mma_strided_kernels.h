@@ -15,10 +15,10 @@
 
 #include "channel_sums.h"
 #include "frames.h"
-#include "half_words.h"
 #include "launch.h"
 #include "mma_strided_plane.h"
 #include "mma_strided_weights.h"
+#include "packed_words.h"
 #include "ptx.h"
 #include "storage.h"
 #include "tensor_cores.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a block of threads reads for the forward pass with stride 2, and how it lies in shared memory; see
-// mma_strided.cu.
+// mma_strided_kernels.h.
 #ifndef CARDIAC4D_CUDA_MMA_STRIDED_PLANE_H
 #define CARDIAC4D_CUDA_MMA_STRIDED_PLANE_H
 
@@ -27,7 +27,7 @@ template <class Storage_, int kBlocks_, bool kInParts_, bool kSums_>
 struct MmaStrided {
   using Storage = Storage_;
   static constexpr int kBlocks = kBlocks_;
-  static constexpr bool kInParts = kInParts_, kSums = kSums_, kRounds = sizeof(Storage) == 4;  // to TF32
+  static constexpr bool kInParts = kInParts_, kSums = kSums_, kIsTf32 = sizeof(Storage) == 4;  // to TF32
   static constexpr int kOfBlock = kVector / sizeof(Storage);  // channels
   static constexpr int kTileW = kBlocks <= 2 ? 4 : 2, kTileT = kBlocks == 1 ? 4 : 2;
   static constexpr int kWarpsW = kTileW / kRows, kWarpsT = kTileT / kRows, kWarpsOut = kWarps / kWarpsW / kWarpsT;
@@ -134,7 +134,7 @@ struct PlaneCopy {
 
   // Rounds float32 to TF32, once this thread's copies are there and before the others read them.
   __device__ void prepare() const {
-    if constexpr (Work::kRounds) {
+    if constexpr (Work::kIsTf32) {
       visit_vectors([&](int row, int vector) {
         uint32_t words[4];
         memcpy(words, c4d_shared + place(row, vector), kVector);

@@ -3,8 +3,8 @@
 #ifndef CARDIAC4D_CUDA_MMA_STRIDED_WEIGHTS_H
 #define CARDIAC4D_CUDA_MMA_STRIDED_WEIGHTS_H
 
-#include "half_words.h"
 #include "mma_strided_plane.h"
+#include "packed_words.h"
 
 namespace c4d_cuda {
 namespace {

@@ -47,7 +47,7 @@ Sizes sizes_of(const c4d_problem& p, bool is_gradient) {
 
 // Whether a problem has the shape that these tiles are for, whatever its dtype.
 inline bool is_cube_of_octets(const c4d_problem& p) {
-  return is_cube(p, 1) && p.in_channels % 8 == 0 && p.out_channels % 8 == 0;
+  return is_cube(p, 1) && has_octets(p);
 }
 
 template <class Storage_, int kTileW_, int kTileT_, class Fusion_ = NotFused>
@@ -86,8 +86,8 @@ __device__ Tile tile_at(const Work& work, int64_t job) {
           static_cast<int>(v.at[kD] * kVoxels), static_cast<int>(v.at[kT] * Work::kTileT)};
 }
 
-// Calls visit(vector, block, voxel) for this thread's share of a plane, which is all that the tile reads at position h of
-// the source in `count` blocks of channels: the vector's place in the plane, and where it comes from. Outside of the
+// Calls visit(vector, block, voxel) for this thread's share of a plane, which is all that the tile reads at position h
+// of the source in `count` blocks of channels: the vector's place in the plane, and where it comes from. Outside of the
 // source the voxel is -1.
 template <class Work, class Visit>
 __device__ void visit_plane(const Work& work, const Tile& tile, int h, int count, const Visit& visit) {
@@ -135,8 +135,8 @@ __device__ uint32_t inside_of_planes(const Work& work, const Tile& tile, int cou
 template <class Work>
 __device__ void prepare_plane(const Work& work, const Tile& tile, int h, uint32_t inside, int first_block, int count,
                               int first_vector) {
-  constexpr bool kNormalises = Work::Fusion::kNormalises, kRounds = sizeof(typename Work::Storage) == 4;
-  if constexpr (kNormalises || kRounds) {
+  constexpr bool kNormalises = Work::Fusion::kNormalises, kIsTf32 = sizeof(typename Work::Storage) == 4;
+  if constexpr (kNormalises || kIsTf32) {
     if (kNormalises && (h < 0 || h >= work.sizes.from[kH])) return;
 #pragma unroll 1
     for (int i = threadIdx.x; i < count * Work::kPlane; i += kThreads, inside >>= 1) {
@@ -148,7 +148,7 @@ __device__ void prepare_plane(const Work& work, const Tile& tile, int h, uint32_
         const int64_t number = (int64_t(tile.n) * work.sizes.in_blocks + block + first_block) * Work::kBlock;
         normalise<typename Work::Storage>(work.fusion.scale + number, work.fusion.shift + number, words);
       }
-      if constexpr (kRounds) round_to_tf32(words);
+      if constexpr (kIsTf32) round_to_tf32(words);
       memcpy(c4d_shared + vector, words, kVector);
     }
   }

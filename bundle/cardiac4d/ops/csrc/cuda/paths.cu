@@ -31,7 +31,8 @@ int channel_mix_grad_input_of(const c4d_problem& p, const void* dy, const void* 
 }
 
 bool mma_serves_any(const c4d_problem& p, int operation) {
-  return operation == C4D_CUDA_GRAD_WEIGHT ? mma_serves_grad_weight(p) : mma_serves(p, operation == C4D_CUDA_GRAD_INPUT);
+  if (operation == C4D_CUDA_GRAD_WEIGHT) return mma_serves_grad_weight(p);
+  return mma_serves(p, operation == C4D_CUDA_GRAD_INPUT);
 }
 int64_t mma_workspace_of(const c4d_problem& p, int operation) {
   return operation == C4D_CUDA_GRAD_WEIGHT ? mma_grad_weight_workspace(p) : mma_workspace(p);

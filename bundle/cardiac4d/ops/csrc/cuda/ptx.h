@@ -45,8 +45,8 @@ __device__ inline void load_blocks(uint32_t address, uint32_t (&blocks)[2]) {
                : "memory");
 }
 
-// The same of blocks that lie transposed: a lane gets of each two numbers of column l / 4, those of rows 2 * (l % 4) and
-// the next.
+// The same of blocks that lie transposed: a lane gets of each two numbers of column l / 4, those of rows 2 * (l % 4)
+// and the next.
 __device__ inline void load_transposed(uint32_t address, uint32_t (&blocks)[4]) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
                : "=r"(blocks[0]), "=r"(blocks[1]), "=r"(blocks[2]), "=r"(blocks[3])

@@ -10,8 +10,9 @@
 
 #include <math.h>
 
-#include "fused.h"
+#include "add_pieces.h"
 #include "frames.h"
+#include "fused.h"
 #include "launch.h"
 #include "octets.h"
 
@@ -28,15 +29,40 @@ struct Stretches {
   __host__ __device__ int64_t jobs() const { return batch * count * frames; }
 };
 
-inline Stretches stretches_of(const c4d_frames& f) {
+// What a stretch leaves in the workspace: the sums of its frame, or its part of the head's gradient.
+inline int64_t bytes_of_stretch(const c4d_cuda_head& head) {
+  const int64_t of_sums = 2 * head.classes + 3, of_head = head.w == nullptr ? 0 : head.classes * (head.x.channels + 1);
+  return (of_sums > of_head ? of_sums : of_head) * int64_t(sizeof(double));
+}
+
+// From the shape alone: enough for any GPU, and no more than kMostBytes allow, as long as a thread has kMostVoxels at
+// most; of each frame at least one.
+inline Stretches stretches_of(const c4d_cuda_head& head) {
+  const c4d_frames& f = head.x;
   Stretches cut{};
   cut.batch = f.batch, cut.frames = f.size[kT];
   cut.voxels = f.size[kH] * f.size[kW] * f.size[kD];
-  const int64_t wanted = f.batch * cut.frames * cut.voxels / (kHeadThreads * kWantedStretches);
-  cut.share = kHeadThreads * (wanted < 1 ? 1 : wanted < kMostVoxels ? wanted : kMostVoxels);
+  const int64_t frames = f.batch * cut.frames, fitting = kMostBytes / bytes_of_stretch(head);
+  const int64_t most = frames > 0 && frames < fitting ? fitting / frames : 1;  // of a frame
+  const int64_t by_memory = (cut.voxels + kHeadThreads * most - 1) / (kHeadThreads * most);
+  const int64_t by_blocks = frames * cut.voxels / (kHeadThreads * kWantedStretches);
+  const int64_t wanted = by_memory > by_blocks ? by_memory : by_blocks;
+  cut.share = kHeadThreads * (wanted < kMostVoxels ? wanted : kMostVoxels);
   cut.count = (cut.voxels + cut.share - 1) / cut.share;
   return cut;
 }
+
+// Adds up what all stretches have left.
+template <class Real_>
+struct AddStretches {
+  using Real = Real_;
+  int64_t pieces, numbers;
+  const double* sums;
+  Real* dw;
+
+  __device__ int64_t weights() const { return numbers; }
+  __device__ int64_t weight_at(int64_t i) const { return i; }
+};
 
 // The stretch of a job, and its frame.
 struct Stretch {

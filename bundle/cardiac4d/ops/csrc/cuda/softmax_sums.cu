@@ -3,7 +3,6 @@
 // and stores neither.
 #include "softmax_sums.h"
 
-#include "add_pieces.h"
 #include "softmax_head.h"
 
 namespace c4d_cuda {
@@ -70,36 +69,25 @@ __global__ void __launch_bounds__(kHeadThreads, 2) sum_softmax(const Work work) 
   }
 }
 
-// Adds up the stretches of every frame.
-struct AddStretches {
-  using Real = double;
-  int64_t pieces, numbers;
-  const double* sums;
-  double* dw;
-
-  __device__ int64_t weights() const { return numbers; }
-  __device__ int64_t weight_at(int64_t i) const { return i; }
-};
-
 }  // namespace
 
 int softmax_sums(const c4d_cuda_head& head, const void* x, double* sums, void* workspace, void* stream) {
   return with_head(head, [&](auto kernel) {
     using S = typename decltype(kernel)::Stored;
-    const Stretches cut = stretches_of(head.x);
-    const Sums<S, decltype(kernel)::kRoom> work{kernel, cut, head.is_squared != 0, static_cast<const S*>(x), head.label,
-                                     static_cast<double*>(workspace)};
+    using Work = Sums<S, decltype(kernel)::kRoom>;
+    const Stretches cut = stretches_of(head);
+    const Work work{kernel, cut, head.is_squared != 0, static_cast<const S*>(x), head.label,
+                    static_cast<double*>(workspace)};
     const size_t bytes = work.head.numbers() * sizeof(float) + kBlockSumBytes;
-    const int status = launch(sum_softmax<Sums<S, decltype(kernel)::kRoom>>, work, cut.jobs(), kHeadThreads, bytes, stream);
+    const int status = launch(sum_softmax<Work>, work, cut.jobs(), kHeadThreads, bytes, stream);
     if (status != cudaSuccess) return status;
     const int64_t numbers = cut.batch * cut.frames * work.per_frame();
-    return launch_add_pieces(AddStretches{cut.count, numbers, work.pieces, sums}, stream);
+    return launch_add_pieces(AddStretches<double>{cut.count, numbers, work.pieces, sums}, stream);
   });
 }
 
 int64_t softmax_sums_workspace(const c4d_cuda_head& head) {
-  const int64_t of_sums = 2 * head.classes + 3, of_head = head.w == nullptr ? 0 : head.classes * (head.x.channels + 1);
-  return stretches_of(head.x).jobs() * (of_sums > of_head ? of_sums : of_head) * int64_t(sizeof(double));
+  return stretches_of(head).jobs() * bytes_of_stretch(head);
 }
 
 }  // namespace c4d_cuda

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The gradients of the sums over a softmax: a thread computes the probabilities of a voxel and of its neighbours in time
-// again. Of more than eight channels a block writes eight and sums up their weights.
-#include "add_pieces.h"
+// The gradients of the sums over a softmax: a thread computes the probabilities of a voxel and of its neighbours in
+// time again. Of more than eight channels a block writes eight and sums up their weights.
 #include "softmax_head.h"
 #include "softmax_sums.h"
 
@@ -43,7 +42,8 @@ struct Gradient {
   __device__ void visit(const Stretch& at, int64_t octet, const float* weights, const float* of,
                         float (&sums)[kCount]) const {
     const int64_t frames = cut.frames, frame = cut.voxels * head.channels, row = at.n * frames + at.t;
-    const int64_t before = at.t == 0 ? (frames - 1) * frame : -frame, after = at.t == frames - 1 ? -at.t * frame : frame;
+    const int64_t before = at.t == 0 ? (frames - 1) * frame : -frame;
+    const int64_t after = at.t == frames - 1 ? -at.t * frame : frame;
     int64_t place = (row * cut.voxels + at.first) * head.channels;
     const uint8_t* y = label + row * cut.voxels + at.first;
 #pragma unroll 1
@@ -132,17 +132,6 @@ __global__ void __launch_bounds__(kHeadThreads, Work::kBlocks) grad_softmax(cons
   }
 }
 
-// Adds up what the blocks have left of the head's gradient.
-struct AddHeads {
-  using Real = float;
-  int64_t pieces, numbers;
-  const double* sums;
-  float* dw;
-
-  __device__ int64_t weights() const { return numbers; }
-  __device__ int64_t weight_at(int64_t i) const { return i; }
-};
-
 }  // namespace
 
 int softmax_sums_grad(const c4d_cuda_head& head, const void* x, const double* grad_sums, void* dx, float* dhead,
@@ -152,14 +141,14 @@ int softmax_sums_grad(const c4d_cuda_head& head, const void* x, const double* gr
     using Work = Gradient<S, decltype(kernel)::kRoom>;
     if (dx == nullptr && dhead == nullptr) return int(cudaSuccess);
     double* pieces = dhead == nullptr ? nullptr : static_cast<double*>(workspace);
-    const Work work{kernel,    stretches_of(head.x),  head.is_squared != 0, static_cast<const S*>(x), head.label,
+    const Work work{kernel,    stretches_of(head),  head.is_squared != 0, static_cast<const S*>(x), head.label,
                     grad_sums, static_cast<S*>(dx), pieces};
     const size_t bytes = (work.head.numbers() + Work::kSeeds) * sizeof(float) + kBlockSumBytes;
     const int status =
         launch(grad_softmax<Work>, work, work.cut.jobs() * work.octets(), kHeadThreads, bytes, stream);
     if (status != cudaSuccess || dhead == nullptr) return status;
     const int64_t numbers = head.classes * (head.x.channels + 1);
-    return launch_add_pieces(AddHeads{work.cut.jobs(), numbers, pieces, dhead}, stream);
+    return launch_add_pieces(AddStretches<float>{work.cut.jobs(), numbers, pieces, dhead}, stream);
   });
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the paths on tensor cores share: sizes that they take, and whether the device has code and memory for them.
+// What the paths for 3x3x3x3 share, those on tensor cores and the tiled ones: sizes that they take, and whether the
+// device has code and memory for them.
 #ifndef CARDIAC4D_CUDA_TENSOR_CORES_H
 #define CARDIAC4D_CUDA_TENSOR_CORES_H
 
@@ -31,13 +32,10 @@ inline bool is_cube(const c4d_problem& p, int64_t stride) {
   return p.batch <= kLargest && p.in_channels <= kLargest && p.out_channels <= kLargest;
 }
 
-// The same of half numbers, with channels of both sides in eights.
-inline bool is_half_cube(const c4d_problem& p, int64_t stride) {
-  return (p.dtype == C4D_BFLOAT16 || p.dtype == C4D_FLOAT16) && is_cube(p, stride) && p.in_channels % kBlock == 0 &&
-         p.out_channels % kBlock == 0;
-}
+// Whether the channels of both sides come in eights.
+inline bool has_octets(const c4d_problem& p) { return p.in_channels % kBlock == 0 && p.out_channels % kBlock == 0; }
 
-// Whether the current device runs a kernel that was compiled for tensor cores, and has the shared memory for it. What
+// Whether the current device runs a kernel that was compiled for sm_80 or newer, and has the shared memory for it. What
 // counts is the code that the device loads: it may be that of an older architecture, or compiled from its PTX.
 template <class Arguments>
 bool runs_on_device(void (*kernel)(Arguments), int64_t shared_bytes) {

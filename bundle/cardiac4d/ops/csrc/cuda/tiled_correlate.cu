@@ -104,7 +104,7 @@ __device__ void store_run(const Work& work, const Tile& tile, const Run& run, in
 #pragma unroll
   for (int i = 0; i < kRun; ++i, to += int64_t(work.sizes.out_blocks) * kOut) {
     if (d + i >= size[kD]) continue;
-    if constexpr (Work::Fusion::kNormalises) add_residual(work, to, sums[i]);
+    if constexpr (Work::Fusion::kAddsResidual) add_residual(work, to, sums[i]);
     store_vectors(sums[i], to);
   }
 }

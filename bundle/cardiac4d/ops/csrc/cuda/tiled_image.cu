@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Forward with one input channel in float32, by fused multiply-adds: nothing is rounded to TF32, be that allowed or not.
-// They are 648 for the eight channels of a voxel, an eighth of what a layer 8 -> 8 takes: not much beside the time that
-// memory takes, which tensor cores could not shorten.
+// Forward with one input channel in float32, by fused multiply-adds: nothing is rounded to TF32, be that allowed or
+// not. They are 648 for the eight channels of a voxel, an eighth of what a layer 8 -> 8 takes: not much beside the time
+// that memory takes, which tensor cores could not shorten.
 //
 // A lane computes four channels of 16 voxels of a row; its neighbour the other four, so that both together store 32
 // bytes of a voxel at once. The 18 voxels that it reads of a row serve three taps along D: 192 products for eight loads
@@ -12,6 +12,7 @@
 #include <math.h>
 
 #include "channel_sums.h"
+#include "frames.h"
 #include "image_sums.h"
 #include "tensor_cores.h"
 #include "vectors.h"
@@ -42,8 +43,6 @@ struct TiledImage {
   float* y;
   double* pieces;  // sums of each job, (8, 2); together (N, tiles, C, 2)
 };
-
-__device__ inline bool is_on(int position, int size) { return position >= 0 && position < size; }
 
 // Copies a plane, zeros outside. The other blocks of a multiprocessor compute while a thread waits for its numbers.
 template <class Work>

@@ -18,7 +18,7 @@ constexpr int kIn = kInOfTiled, kOut = 8;
 
 // A job is a tile and two blocks of output channels: half of the threads for each.
 struct TiledStrided : MmaStrided<float, 1, true, false> {
-  static constexpr bool kRounds = false;
+  static constexpr bool kIsTf32 = false;
   static constexpr int kRuns = kTileW * kTileT * kVoxels / kRun, kBlocksOut = kThreads / kRuns;
   static_assert(kOfBlock == kIn, "a vector of a plane is what the weights are packed for");
 

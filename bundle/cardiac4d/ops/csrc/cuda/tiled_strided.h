@@ -9,7 +9,7 @@ namespace c4d_cuda {
 
 // Whether it is a problem of these kernels, whatever the device.
 inline bool is_float_strided_cube(const c4d_problem& p) {
-  return p.dtype == C4D_FLOAT32 && is_cube(p, 2) && p.in_channels % 8 == 0 && p.out_channels % 8 == 0;
+  return p.dtype == C4D_FLOAT32 && is_cube(p, 2) && has_octets(p);
 }
 
 // The forward pass, see tiled_strided.cu, and the input gradient, see tiled_strided_gradient.cu. workspace: see

@@ -17,7 +17,7 @@ static_assert(kTileW * kTileD * kTileT == kThreads, "each thread has a cell");
 
 template <bool kInParts_>
 struct TiledStridedGradient : MmaStridedGradient<float, kInParts_> {
-  static constexpr bool kRounds = false;
+  static constexpr bool kIsTf32 = false;
   static_assert(TiledStridedGradient::kOfBlock == kIn, "a vector of a plane is what the weights are packed for");
 };
 
@@ -34,8 +34,8 @@ __device__ Cell cell_of_thread() {
   return {thread / kTileD % kTileW, thread / (kTileD * kTileW), thread % kTileD};
 }
 
-// Adds the products of two voxels of the source along D with two of the cell. The packed taps are flipped, and `taps` is
-// behind the three.
+// Adds the products of two voxels of the source along D with two of the cell. The packed taps are flipped, and `taps`
+// is behind the three.
 __device__ void add_row(const float (&from)[2][kIn], const float* taps, Row& sums) {
 #pragma unroll
   for (int i = 0; i < 4; ++i) {

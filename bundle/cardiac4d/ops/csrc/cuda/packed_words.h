@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Words of two half numbers, or of one in TF32: how lanes hold weights, and how they store results.
-#ifndef CARDIAC4D_CUDA_HALF_WORDS_H
-#define CARDIAC4D_CUDA_HALF_WORDS_H
+#ifndef CARDIAC4D_CUDA_PACKED_WORDS_H
+#define CARDIAC4D_CUDA_PACKED_WORDS_H
 
 #include "launch.h"
 #include "ptx.h"
@@ -61,4 +61,4 @@ int pack_weights(const Order& order, void* packed, void* stream) {
 
 }  // namespace c4d_cuda
 
-#endif  // CARDIAC4D_CUDA_HALF_WORDS_H
+#endif  // CARDIAC4D_CUDA_PACKED_WORDS_H
