@@ -19,7 +19,7 @@ OPS    := bundle/cardiac4d/ops
 CSRC   := $(foreach end,cpp cu h,$(wildcard $(OPS)/csrc/*.$(end) $(OPS)/csrc/*/*.$(end)))
 
 .DEFAULT_GOAL := help
-.PHONY: help install native demo test test-all sanitize lint format clean-outputs clean-caches clean-venv
+.PHONY: help install native demo test test-all test-cuda sanitize lint format clean-outputs clean-caches clean-venv
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))

@@ -2,7 +2,7 @@
 """Check the kernels for CUDA on a GPU, and time them: ``python scripts/gpu_check.py --json gpu.json --table gpu.md``.
 
 Builds what is not built, with nvcc. Then, for ten minutes at most and in the order of importance: the operators'
-checks; a training step and inference, as they are and as a CUDA graph; real training steps with loading; a profile of a
+checks; a training step and inference, and the step as a CUDA graph; real training steps with loading; a profile of a
 step; every layer; cuDNN; NVIDIA's sanitizers; other precisions. A piece that breaks its process costs no other: a fresh
 one goes on. Results are printed and written as they come, and both files are whole at any time. Needs torch with CUDA
 and nothing else; with MONAI and Ignite the training steps load their crops as the bundle does.

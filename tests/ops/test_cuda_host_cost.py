@@ -47,7 +47,7 @@ def test_second_call_asks_the_driver_nothing(cuda_library: Path, library: Any, o
 
 
 def choices(kernels: EmulatedKernels, architecture: int) -> list[bool]:
-    """Whether tensor cores serve on a device: a forward pass, and a weight gradient that needs 110 KiB of memory."""
+    """Whether tensor cores serve on a device: a forward pass, and a weight gradient that needs 109 KiB of memory."""
     strided = Shape((4, 4, 4, 4), (8, 8), padding=1, stride=2)
     forward = kernels.algorithm("forward", SMALL, torch.bfloat16, architecture)
     return [
