@@ -27,9 +27,9 @@ from pathlib import Path  # noqa: E402
 
 import torch  # noqa: E402
 from conv4d_benchmark import gpu_checks, gpu_worker  # noqa: E402
+from conv4d_benchmark.gpu_device import is_broken, is_cuda  # noqa: E402
 from conv4d_benchmark.gpu_items import Scale  # noqa: E402
 from conv4d_benchmark.gpu_report import Report  # noqa: E402
-from conv4d_benchmark.gpu_timing import is_broken  # noqa: E402
 
 from cardiac4d.ops import backend_info  # noqa: E402
 
@@ -92,7 +92,7 @@ def summary(report: Report) -> str:
 
 def machine(device: str) -> dict[str, str]:
     """What the numbers belong to."""
-    name = torch.cuda.get_device_name() if device == "cuda" else "a dry run on the CPU: the numbers mean nothing"
+    name = torch.cuda.get_device_name() if is_cuda(device) else "a dry run on the CPU: the numbers mean nothing"
     # Which of cuDNN's kernels torch uses for bfloat16 and TF32 in 3D depends on its version.
     versions = {"cuda_of_torch": str(torch.version.cuda), "cudnn": str(torch.backends.cudnn.version())}
     return {**backend_info(), "gpu": name, **versions}

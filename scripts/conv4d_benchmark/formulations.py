@@ -18,6 +18,9 @@ from cardiac4d.ops import conv4d, use_backend
 
 from .methods import Convolve, Method, same
 
+FRAMES = (0, 5, 2, 3, 4, 1)
+"""Turns ``(N, C, H, W, D, T)`` into N, T, H, W, D, C, the order in memory of what lies as frames; also the way back."""
+
 
 def tap_by_tap(x: Tensor, weight: Tensor, stride: int) -> Tensor:
     """Convolve once per tap of the batch axis, and add each result where it belongs."""
@@ -106,8 +109,8 @@ def rows_last(weight: Tensor) -> Tensor:
 
 
 def channels_last(x: Tensor) -> Tensor:
-    """``(1, C, H, W, D, T)`` laid in memory as N, T, H, W, D, C, as the composed backend keeps it."""
-    return x.permute(0, 5, 2, 3, 4, 1).contiguous().permute(0, 5, 2, 3, 4, 1)
+    """``(N, C, H, W, D, T)`` laid in memory as N, T, H, W, D, C, as the composed backend keeps it."""
+    return x.permute(FRAMES).contiguous().permute(FRAMES)
 
 
 def _time(name: str, compute: Convolve, *, last: bool, dtype: torch.dtype = torch.float32) -> Method:

@@ -14,9 +14,10 @@ from torch import Tensor
 
 from cardiac4d.ops import conv4d, use_backend
 
-from .gpu_floor import precision
+from .gpu_device import is_cuda
 from .gpu_fused import check_fused
 from .gpu_guards import GuardZones, lay_between_nan
+from .gpu_precision import precision
 from .gpu_problems import Case, draw_cases, operands
 
 NUM_RANDOM = 40
@@ -56,7 +57,7 @@ def checks(device: str, count: int = NUM_RANDOM) -> dict[str, Check]:
         "values and gradients in TF32": lambda device: check_tf32(device, (count + 1) // 2),
         "autocast": check_autocast,
     }
-    if torch.device(device).type == "cuda":
+    if is_cuda(device):
         found |= {"second stream": check_stream, "CUDA graph": check_graph, "second device": check_second_device}
     return found
 
@@ -64,13 +65,13 @@ def checks(device: str, count: int = NUM_RANDOM) -> dict[str, Check]:
 def late_checks(device: str) -> dict[str, Check]:
     """List those by name that take long and say less of the kernels; a CPU would take too long to compile."""
     found: dict[str, Check] = {"opcheck": check_registration}
-    return found | ({"torch.compile": check_compile} if torch.device(device).type == "cuda" else {})
+    return found | ({"torch.compile": check_compile} if is_cuda(device) else {})
 
 
 def run(name: str, check: Check, device: str) -> Outcome:
     """Run one check; whatever goes wrong is its finding."""
     # On the CPU the fast precision has algorithms that round more than the limits allow.
-    choice = "fast" if torch.device(device).type == "cuda" else "exact"
+    choice = "fast" if is_cuda(device) else "exact"
     try:
         with use_backend("native", precision=choice), precision("float32"):
             return Outcome(name, True, check(device))

@@ -4,44 +4,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from functools import partial
 
 import torch
 
+from .gpu_precision import PRECISIONS, precision
 from .gpu_timing import time_ms
 from .layers import problems
 from .methods import Problem
 from .plan import Size
 from .tables import number, table
 
-PRECISIONS = ("bfloat16", "tf32", "float32")
-"""What is timed, the most important first. The parameters are float32 in all of them."""
 MODES = ("inference", "training step")
 COUNTS = (1, 4, 1, 6, 1, 8, 1, 1, 1)
 """How often each kind of layer of :func:`.layers.problems` stands in the network."""
 MATRIX, COPIED = 8192, 1 << 31
 """Extent of the matrices that are multiplied, and bytes that are copied."""
-
-
-@contextmanager
-def precision(name: str, *, search: bool = True) -> Iterator[None]:
-    """Let torch's own operators on float32 tensors use TF32 or not; ``search`` lets cuDNN try all its kernels first."""
-    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
-    before = cudnn.allow_tf32, cudnn.benchmark, matmul.allow_tf32
-    cudnn.allow_tf32 = matmul.allow_tf32 = name == "tf32"
-    cudnn.benchmark = search
-    try:
-        yield
-    finally:
-        cudnn.allow_tf32, cudnn.benchmark, matmul.allow_tf32 = before
-
-
-def autocast(name: str, device: str) -> torch.autocast:
-    """The context of a forward pass in a precision."""
-    return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=name == "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -79,7 +58,7 @@ class Floor:
 
     Attributes:
         layer: of :func:`.layers.problems`, or :data:`ALL`.
-        precision: of :data:`PRECISIONS`.
+        precision: of :data:`.gpu_precision.PRECISIONS`.
         mode: of :data:`MODES`.
         passes: forward, and the gradients of weights and inputs, each of which costs as much; that of the image is not
             needed.

@@ -10,12 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from cardiac4d.conventions import NOT_ANNOTATED
 from cardiac4d.layers import ResidualBlock
 from cardiac4d.losses import HeadInput, SparseSequenceLoss
 from cardiac4d.networks import EncoderDecoder
 from cardiac4d.ops import use_backend
 
-from .gpu_floor import precision
+from .formulations import channels_last
+from .gpu_device import is_cuda
+from .gpu_precision import precision
 
 BLOCKS = (
     ((2, 8, 9, 10, 18, 5), 8),
@@ -49,7 +52,7 @@ def check_fused(device: str) -> str:
 
 def precisions_of(device: str) -> tuple[str, ...]:
     """What is fused there: on the CPU float32 alone."""
-    return tuple(LIMITS) if device == "cuda" else ("float32",)
+    return tuple(LIMITS) if is_cuda(device) else ("float32",)
 
 
 def _dtype(name: str) -> torch.dtype:
@@ -79,7 +82,7 @@ def _check_loss(classes: int, name: str, device: str) -> float:
     """The loss of a network that leaves its last convolution to it."""
     network = EncoderDecoder(blocks_down=(1,), blocks_up=(), out_channels=classes, bias=True, head_in_loss=True)
     image, label = torch.randn(2, 1, 9, 4, 17, 6), torch.randint(0, classes, (2, 1, 9, 4, 17, 6), dtype=torch.uint8)
-    label[..., 1::2] = 255
+    label[..., 1::2] = NOT_ANNOTATED
 
     def compute(network: EncoderDecoder, x: Tensor) -> Tensor:
         scores = network(x)
@@ -111,9 +114,7 @@ def _compare(compute: Callable[[Any, Tensor], Tensor], layer: nn.Module, x: Tens
 
 def lay_out(x: Tensor, device: str) -> Tensor:
     """On the device, as the layer before would leave it."""
-    if device == "cpu":
-        return x
-    return x.to(device).permute(0, 5, 2, 3, 4, 1).contiguous().permute(0, 5, 2, 3, 4, 1)
+    return channels_last(x.to(device)) if is_cuda(device) else x
 
 
 def _with_gradients(compute: Callable[[Any, Tensor], Tensor], layer: nn.Module, x: Tensor) -> list[Tensor]:

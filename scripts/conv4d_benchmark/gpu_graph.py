@@ -13,8 +13,8 @@ from torch import Tensor
 
 from cardiac4d.ops import use_backend
 
-from .gpu_floor import precision
 from .gpu_network import NATIVE, WAYS, TrainingStep, build, draw
+from .gpu_precision import precision
 from .gpu_timing import time_ms
 from .plan import PAPER_SIZE, Size
 from .tables import number, table
@@ -29,7 +29,7 @@ class GraphTimes:
     """Milliseconds of one step in one precision.
 
     Attributes:
-        precision: of :data:`.gpu_floor.PRECISIONS`.
+        precision: of :data:`.gpu_precision.PRECISIONS`.
         launched_ms: launched kernel by kernel, on the device.
         host_ms: what the host needs to launch it, while nothing keeps it waiting. More than the above: it is the limit.
         replayed_ms: as a CUDA graph, on the device.

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
+from .formulations import FRAMES
+
 LAYOUTS = ("frames", "plain", "every second")
 """How an operand lies: as the kernels want it, as a user has it, and as part of something larger."""
-FRAMES = (0, 5, 2, 3, 4, 1)
-"""The order of the axes in memory, and also the way back."""
 MARGIN = 4096
 """Numbers before and behind an operand: its address stays a multiple of 16 bytes."""
 ZONE = 1 << 14

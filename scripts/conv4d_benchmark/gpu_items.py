@@ -10,11 +10,13 @@ from functools import partial
 from typing import Any
 
 from . import gpu_checks, gpu_floor, gpu_graph, gpu_layers, gpu_network, gpu_profile, gpu_sanitizers, gpu_training
+from .gpu_device import is_cuda
+from .gpu_precision import PRECISIONS
 from .layers import problems
 from .methods import Problem
 from .plan import PAPER_SIZE, Size
 
-HALF, *OTHERS = gpu_floor.PRECISIONS
+HALF, *OTHERS = PRECISIONS
 NATIVE = gpu_network.NATIVE
 FASTEST_FIRST = ("cat", "out3", "three", "composed")
 """The order in which ways on cuDNN are timed: one that was beaten matters least."""
@@ -82,8 +84,8 @@ def items(device: str, scale: Scale, end: float, *, benchmark: bool = True, scri
     """
     checks = _checks(gpu_checks.checks(device, scale.problems), device)
     late = _checks(gpu_checks.late_checks(device), device)
-    on_gpu = gpu_network.is_cuda(device)
-    graphs = {name: [_graph(device, name, scale.crop)] if on_gpu else [] for name in gpu_floor.PRECISIONS}
+    on_gpu = is_cuda(device)
+    graphs = {name: [_graph(device, name, scale.crop)] if on_gpu else [] for name in PRECISIONS}
     sanitizers = _sanitizers(script, end) if on_gpu else []
     if not benchmark:
         return [*checks, *late, *sanitizers]

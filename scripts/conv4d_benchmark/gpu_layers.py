@@ -13,8 +13,10 @@ from torch import Tensor
 from cardiac4d.ops import conv4d, use_backend
 
 from .formulations import channels_last, stacked_inputs, stacked_outputs, tap_by_tap, time_in_batch_channels_last
-from .gpu_floor import Ceiling, pass_floor, passes_of, precision
-from .gpu_timing import is_broken, time_ms
+from .gpu_device import is_broken
+from .gpu_floor import Ceiling, pass_floor, passes_of
+from .gpu_precision import precision
+from .gpu_timing import time_ms
 from .layers import problems
 from .methods import Method, Problem, same
 from .plan import PAPER_SIZE, Size

@@ -11,6 +11,7 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import CastToTyped, Compose
 
+from cardiac4d.conventions import NOT_ANNOTATED
 from cardiac4d.geometry import TimeAxis
 from cardiac4d.transforms import RandSparseCropd
 from cardiac4d.workflows import PrefetchingLoader, PreparedDataset, StudyMemory
@@ -45,7 +46,7 @@ def draw_study(entry: Mapping[str, Any]) -> dict[str, Any]:
     radius = 0.35 + 0.1 * torch.cos(2 * torch.pi * torch.arange(frames) / frames)
     truth = (distance < radius + 0.15).byte() + (distance < radius).byte()
     image = truth * 0.3 + 0.1 * torch.randn(truth.shape, generator=generator)
-    label = torch.full_like(truth, 255)
+    label = torch.full_like(truth, NOT_ANNOTATED)
     for frame in {0, frames // 2}:
         label[..., frame] = (3 - truth[..., frame]) % 3  # 2 for the wall, 1 for the ball
     meta = TimeAxis.uniform(frames, 0.05, full_cycle=True).to_meta()

@@ -14,13 +14,16 @@ import torch
 from torch import Tensor, nn
 
 from cardiac4d import Conv4d
+from cardiac4d.conventions import NOT_ANNOTATED
 from cardiac4d.losses import SparseSequenceLoss
 from cardiac4d.networks import EncoderDecoder
 from cardiac4d.ops import use_backend
 
 from .formulations import channels_last, stacked_inputs, stacked_outputs, tap_by_tap
-from .gpu_floor import MODES, Ceiling, autocast, network_ms, precision
-from .gpu_timing import describe, is_broken, time_ms
+from .gpu_device import describe, is_broken, is_cuda
+from .gpu_floor import MODES, Ceiling, network_ms
+from .gpu_precision import autocast, precision
+from .gpu_timing import time_ms
 from .methods import Convolve
 from .plan import PAPER_SIZE, Size
 from .tables import EMPTY, number, table, times
@@ -29,7 +32,6 @@ NATIVE = "native"
 TOLERANCE = {"float32": 1e-2, "tf32": 2e-2, "bfloat16": 1e-1}
 """Largest difference of the probabilities of two ways: more is not the same computation."""
 GIGABYTE = 1e9
-NOT_ANNOTATED = 255
 
 
 @dataclass(frozen=True)
@@ -190,11 +192,6 @@ def _measure_one(way: str, row: NetworkTimes, device: str, size: Size) -> None:
         torch.cuda.reset_peak_memory_stats()
     row.milliseconds[way] = time_ms(run, device)
     row.gigabytes[way] = torch.cuda.max_memory_allocated() / GIGABYTE if is_cuda(device) else math.nan
-
-
-def is_cuda(device: str) -> bool:
-    """Tell whether a device is a GPU."""
-    return torch.device(device).type == "cuda"
 
 
 def floor_ms(row: NetworkTimes, size: Size, ceiling: Ceiling | None) -> float:

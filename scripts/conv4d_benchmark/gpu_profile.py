@@ -13,8 +13,9 @@ from torch.profiler import ProfilerActivity, profile
 
 from cardiac4d.ops import use_backend
 
-from .gpu_floor import precision
-from .gpu_network import NATIVE, WAYS, TrainingStep, build, draw, is_cuda
+from .gpu_device import OURS, is_cuda
+from .gpu_network import NATIVE, WAYS, TrainingStep, build, draw
+from .gpu_precision import precision
 from .plan import PAPER_SIZE, Size
 from .tables import number, table
 
@@ -22,8 +23,6 @@ WARM_UP, STEPS = 3, 3
 SHOWN = 25
 """So many kernels are listed, those that take longest."""
 LONGEST_NAME = 110
-OURS = "c4d_cuda"
-"""The namespace of the native kernels."""
 
 
 class NothingRecordedError(RuntimeError):
@@ -45,7 +44,7 @@ class StepProfile:
     """What a step did on the device, per step.
 
     Attributes:
-        precision: of :data:`.gpu_floor.PRECISIONS`.
+        precision: of :data:`.gpu_precision.PRECISIONS`.
         span_ms: from the start of the first kernel to the end of the last.
         busy_ms: the part of it in which at least one kernel ran.
         launches: kernels, copies and fills.

@@ -12,6 +12,7 @@ from typing import Any
 
 from . import gpu_floor, gpu_graph, gpu_layers, gpu_network, gpu_profile, gpu_training
 from .gpu_items import Found
+from .gpu_precision import PRECISIONS
 from .plan import PAPER_SIZE, Size
 from .tables import number
 
@@ -119,7 +120,7 @@ class Report:
             return []
         return [
             floor
-            for name in gpu_floor.PRECISIONS
+            for name in PRECISIONS
             for mode in gpu_floor.MODES
             for floor in gpu_floor.network_floors(self.crop, name, mode, ceiling)
             if every_layer or floor.layer == gpu_floor.ALL or (name, mode) == ("bfloat16", gpu_floor.MODES[1])

@@ -11,10 +11,9 @@ import sys
 from pathlib import Path
 
 from .gpu_checks import Outcome
+from .gpu_device import OURS
 
 TOOLS = ("memcheck", "racecheck")
-OURS = "c4d_cuda"
-"""The namespace of the native kernels, in the names that a tool reports."""
 MARK = "========="
 """Begins every line of a tool."""
 SHOWN = 12

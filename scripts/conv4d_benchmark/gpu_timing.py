@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 import torch
 
+from .gpu_device import is_cuda
+
 REPETITIONS, WARM_UP = 20, 3
 ENOUGH, LIMIT_S = 5, 4.0
 """So many repetitions are enough where all of them would take longer."""
@@ -23,7 +25,7 @@ def time_ms(run: Callable[[], object], device: str) -> float:
     short call would take as long as its launch. A CPU, which is there to try the scripts out, takes what the host's
     clock says of one call.
     """
-    if torch.device(device).type == "cpu":
+    if not is_cuda(device):
         start = time.perf_counter()
         run()
         return 1e3 * (time.perf_counter() - start)
@@ -40,18 +42,3 @@ def time_ms(run: Callable[[], object], device: str) -> float:
         end.synchronize()
         measured.append(begin.elapsed_time(end))
     return statistics.median(measured)
-
-
-def is_broken(device: str) -> bool:
-    """Tell whether an earlier kernel has broken what this process has of the GPU: then every later call fails."""
-    if torch.device(device).type == "cpu":
-        return False
-    try:
-        return bool(torch.ones(1, device=device).sum().item() != 1)
-    except RuntimeError:
-        return True
-
-
-def describe(error: Exception) -> str:
-    """Put an error into one short line."""
-    return f"{type(error).__name__}: {error}".replace("\n", " ")[:300]

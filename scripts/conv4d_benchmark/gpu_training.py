@@ -17,9 +17,9 @@ from torch import Tensor
 
 from cardiac4d.ops import use_backend
 
-from .gpu_floor import precision
-from .gpu_network import GIGABYTE, NATIVE, WAYS, TrainingStep, build, draw, is_cuda
-from .gpu_timing import describe
+from .gpu_device import describe, is_cuda
+from .gpu_network import GIGABYTE, NATIVE, WAYS, TrainingStep, build, draw
+from .gpu_precision import precision
 from .plan import PAPER_SIZE, Size
 from .tables import number, table
 

@@ -19,8 +19,8 @@ from typing import Any, Protocol
 
 import torch
 
+from .gpu_device import describe, is_broken, is_cuda
 from .gpu_items import Found, Item, Scale, items
-from .gpu_timing import describe, is_broken
 
 START_S = 90.0
 """For a process to import torch and reach its first piece."""
@@ -79,7 +79,7 @@ def carry_out(pieces: Sequence[Item], device: str, send: Send) -> None:
             if not failed:
                 send(("failed", BROKEN))
             return
-        if torch.device(device).type == "cuda":
+        if is_cuda(device):
             torch.cuda.empty_cache()
         send(("end", item.name))
 

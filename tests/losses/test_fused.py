@@ -10,7 +10,7 @@ import pytest
 import torch
 from monai.data import MetaTensor
 from monai.losses import DiceLoss
-from torch import Tensor
+from torch import Tensor, nn
 
 from cardiac4d.losses import HeadInput, SparseDiceLoss, SparseSequenceLoss, TemporalSmoothnessLoss, fused
 from cardiac4d.ops import use_backend
@@ -45,7 +45,7 @@ def draw(seed: int) -> tuple[Head, SparseSequenceLoss, list[bool] | None]:
 
 def for_loss(head: Head) -> HeadInput:
     assert head.weight is not None
-    return HeadInput(head.x, head.weight, head.bias)
+    return HeadInput(head.x, head.weight, head.bias, "auto")
 
 
 def with_gradients(loss: SparseSequenceLoss, scores: Any, head: Head, **options: Any) -> list[Tensor]:
@@ -124,11 +124,29 @@ def test_what_sums_cannot_express_is_computed_from_logits(terms: dict[str, Any])
     compare(with_gradients(loss, for_loss(head), head), with_gradients(loss, logits_of(exact), exact))
 
 
-def test_hook_of_a_term_is_called() -> None:
-    head, loss, seen = draw_head(4, (4, 3, 5, 3), 8, 3), SparseSequenceLoss(), []
-    loss.dice.register_forward_hook(lambda *arguments: seen.append(arguments[-1].item()))
+@pytest.mark.parametrize("register", ["own", "global"])
+def test_hook_of_a_term_is_called(register: str) -> None:
+    head, loss, seen = draw_head(4, (4, 3, 5, 3), 8, 3), SparseSequenceLoss(), {}
+
+    def see(module: nn.Module, _: Any, out: Tensor) -> None:
+        seen[module] = out.item()
+
+    own, of_all = loss.dice.register_forward_hook, nn.modules.module.register_module_forward_hook
+    handle = (own if register == "own" else of_all)(see)
+    try:
+        loss(for_loss(head), head.label)
+    finally:
+        handle.remove()
+    assert seen[loss.dice] == loss.terms["dice"].item()
+    assert (loss.smoothness in seen) == (register == "global")
+
+
+@pytest.mark.parametrize("term", ["dice", "smoothness"])
+def test_patched_forward_of_a_term_is_called(term: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    head, loss = draw_head(4, (4, 3, 5, 3), 8, 3), SparseSequenceLoss()
+    monkeypatch.setattr(getattr(loss, term), "forward", lambda scores, *_, **__: scores.sum() * 0 + 7)
     loss(for_loss(head), head.label)
-    assert seen == [loss.terms["dice"].item()]
+    assert loss.terms[term].item() == 7
 
 
 @pytest.mark.parametrize("backend", ["auto", "composed"])
@@ -195,7 +213,7 @@ def test_loss_of_a_head_compiles_into_one_graph() -> None:
     head, loss = draw_head(4, (4, 3, 5, 3), 8, 3), SparseSequenceLoss()
     expected = with_gradients(loss, for_loss(head), head)
     compiled: Any = torch.compile(
-        lambda *tensors: loss(HeadInput(*tensors[:3]), tensors[3]), fullgraph=True, backend="aot_eager"
+        lambda *tensors: loss(HeadInput(*tensors[:3], "auto"), tensors[3]), fullgraph=True, backend="aot_eager"
     )
     value = compiled(*for_loss(head)[:3], head.label)
     compare([value.detach(), *torch.autograd.grad(value, head.leaves)], [expected[0], *expected[4:]])

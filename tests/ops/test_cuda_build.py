@@ -249,12 +249,14 @@ ptxas info    : Used 255 registers, used 1 barriers
 
 def test_words_of_nvcc_are_kept_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     library = tmp_path / "_native_cuda.so"
+    with pytest.raises(FileNotFoundError, match=r"there is no .*: python -m cardiac4d\.ops\.build"):
+        cuda_registers.registers_of_library(library)
     cuda_registers.write_registers(tmp_path, ["", SPILLING])
     good, bad = cuda_registers.registers_of_library(library)
     assert good == {"kernel": "_Z4goodi", "architecture": "sm_80", "registers": 40, "spilled_bytes": 0}
     assert bad == {"kernel": "_Z3badi", "architecture": "sm_90", "registers": 255, "spilled_bytes": 160}
     cuda_registers.write_registers(tmp_path, [SPILLING.replace("Used 255", "Takes 255")])
-    with pytest.raises(ValueError, match="registers of 1 of 2 kernels"):
+    with pytest.raises(ValueError, match=r"registers of 1 of 2 kernels: .* pattern `_KERNEL` in cuda_registers\.py"):
         cuda_registers.registers_of_library(library)
     monkeypatch.setattr(cuda_registers, "cuda_digest", lambda: "other")
     with pytest.raises(ValueError, match="of other sources; build the library again"):

@@ -6,11 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.modules.module import _has_any_global_hook
 from torch.utils.checkpoint import checkpoint
 
 from ..ops.fused import HalfBlock, residual_block, residual_block_
 from ..ops.fusion import fuses_block
+from ..ops.hooks import has_hooks
 from ..ops.settings import same_backend_again
 from .conv import Conv4d
 from .conv3d import Conv3d
@@ -133,9 +133,3 @@ def _keeps_size(conv: Conv4d) -> bool:
     dense = conv.weight.shape[0] == conv.weight.shape[1] and conv.groups == 1
     steps = conv.stride == conv.dilation == (1, 1, 1, 1)
     return dense and steps and conv.kernel_size == (3, 3, 3, 3) and conv.pads_one_zero()
-
-
-def has_hooks(layer: nn.Module) -> bool:
-    """Tell whether something waits for the layer to be called: a hook, its own or one of all, or a patched forward."""
-    own = layer._forward_hooks or layer._forward_pre_hooks or layer._backward_hooks or layer._backward_pre_hooks
-    return bool(own) or "forward" in layer.__dict__ or _has_any_global_hook()

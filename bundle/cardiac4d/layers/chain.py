@@ -10,7 +10,8 @@ from ..ops.autocast import autocast
 from ..ops.fused import pointwise_softmax, upsample_conv_add
 from ..ops.fusion import fuses_softmax, fuses_softmax_sums, fuses_upsample_conv
 from ..ops.head_input import HeadInput
-from .blocks import ResidualBlock, has_hooks
+from ..ops.hooks import has_hooks
+from .blocks import ResidualBlock
 from .conv import Conv4d
 from .upsampling import UpsampleAdd
 

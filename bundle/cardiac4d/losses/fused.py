@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..ops.fused import softmax_sums
 from ..ops.fusion import fuses_softmax_sums
 from ..ops.head_input import HeadInput
+from ..ops.hooks import has_hooks
 from ..ops.layout import as_kernels_want
 from ..ops.settings import chosen_backend
 from .sequences import as_byte_label, as_sequence, demand_classes
@@ -19,7 +20,7 @@ from .sparse_dice import SparseDiceLoss, sparse_dice_of_sums
 
 
 class Terms(NamedTuple):
-    """Dice and smoothness, float32, and the number of annotated frames."""
+    """Dice and smoothness, float32 or wider, and the number of annotated frames."""
 
     dice: Tensor
     smoothness: Tensor
@@ -34,11 +35,11 @@ def fuses_terms(dice: nn.Module, smoothness: nn.Module, scores: Tensor | HeadInp
     # A subclass may compute something else; a hook waits for its term to be called.
     if type(dice) is not SparseDiceLoss or type(smoothness) is not TemporalSmoothnessLoss:
         return False
-    if smoothness.norm != "squared_l2" or smoothness.on_logits or _has_hooks(dice) or _has_hooks(smoothness):
+    if smoothness.norm != "squared_l2" or smoothness.on_logits or has_hooks(dice) or has_hooks(smoothness):
         return False
     if isinstance(scores, HeadInput):
         with chosen_backend(scores.backend):
-            return fuses_softmax_sums(*scores[:3])
+            return fuses_softmax_sums(*scores.operands)
     return scores.device.type == "cuda" and fuses_softmax_sums(as_sequence(scores), None, None)
 
 
@@ -58,10 +59,14 @@ def fused_terms(
         label: see :func:`cardiac4d.losses.sequences.as_sparse_label`.
         full_cycle: see :meth:`TemporalSmoothnessLoss.forward`.
 
+    Returns:
+        Both terms in float32, and how many frames of the batch are annotated.
+
     Raises:
-        ValueError: if shapes disagree or the label holds something else than class indices and 255.
+        ValueError: if shapes disagree, or the label on the CPU holds something else than class indices and 255; on an
+            accelerator see :func:`cardiac4d.losses.sequences.as_sparse_label`.
     """
-    x, weight, bias = scores[:3] if isinstance(scores, HeadInput) else (as_sequence(scores), None, None)
+    x, weight, bias = scores.operands if isinstance(scores, HeadInput) else (as_sequence(scores), None, None)
     classes = x.shape[1] if weight is None else weight.shape[0]
     # In the layout of the kernels here, so that forward and backward share the copies.
     target = as_kernels_want(as_byte_label(label, x[:, :1].expand(-1, classes, *x.shape[2:])))
@@ -80,7 +85,3 @@ def fused_terms(
         ).float(),
         is_annotated.sum(),
     )
-
-
-def _has_hooks(term: nn.Module) -> bool:
-    return bool(term._forward_hooks or term._forward_pre_hooks or term._backward_hooks or term._backward_pre_hooks)

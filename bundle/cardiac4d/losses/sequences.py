@@ -13,9 +13,7 @@ from torch import Tensor
 
 from ..conventions import NOT_ANNOTATED
 from ..ops.head_input import HeadInput
-
-FRAMES = (0, 5, 2, 3, 4, 1)
-"""Views ``(N, C, H, W, D, T)`` as frames, ``(N, T, H, W, D, C)``, and back: as the kernels for CUDA leave logits."""
+from ..ops.layout import are_frames, from_frames, to_frames
 
 
 def host_sees(x: Tensor) -> bool:
@@ -65,8 +63,8 @@ def as_sparse_label(label: Tensor, scores: Tensor) -> Tensor:
             the device fail an assertion instead, which is seen whenever something next waits for it.
     """
     label = _as_label_of(label, scores)
-    if scores.permute(FRAMES).is_contiguous():
-        label = label.permute(FRAMES).contiguous().permute(FRAMES)
+    if are_frames(scores):
+        label = from_frames(to_frames(label))
     label = _whole_numbers(label.squeeze(1))
     wrong = _wrong(label, scores.shape[1])
     demand_classes(~wrong.any(), label, scores.shape[1])
@@ -136,8 +134,8 @@ def softmax(logits: Tensor, dim: int = 1) -> Tensor:
     them to plain memory, and the gradient back.
     """
     dtype = torch.promote_types(logits.dtype, torch.float32)
-    if dim == 1 and logits.dim() == 6 and not host_sees(logits) and logits.permute(FRAMES).is_contiguous():
-        return torch.softmax(logits.permute(FRAMES), dim=-1, dtype=dtype).permute(FRAMES)
+    if dim == 1 and logits.dim() == 6 and not host_sees(logits) and are_frames(logits):
+        return from_frames(torch.softmax(to_frames(logits), dim=-1, dtype=dtype))
     return torch.softmax(logits, dim=dim, dtype=dtype)
 
 

@@ -50,7 +50,7 @@ def temporal_smoothness_loss(
 
 
 def smoothness_of_sums(
-    change: Tensor, *, elements: int, divide_by: Divisor = "pairs", cyclic: bool | Sequence[bool] | Tensor = False
+    change: Tensor, *, elements: int, divide_by: Divisor, cyclic: bool | Sequence[bool] | Tensor
 ) -> Tensor:
     """Compute the loss of the norm ``squared_l2`` from sums.
 

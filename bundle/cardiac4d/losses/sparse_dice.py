@@ -47,14 +47,14 @@ def sparse_dice_loss(
     """
     scores = as_sequence(scores)
     classes = as_sparse_label(label, scores)
-    options = _Options(0 if include_background else 1, squared_denominator, pooled, smooth_nr, smooth_dr, probabilities)
+    options = _Options(include_background, squared_denominator, pooled, smooth_nr, smooth_dr, probabilities)
     return (_of_chosen_frames if host_sees(scores) else _of_all_frames)(scores, classes, options)
 
 
 class _Options(NamedTuple):
-    """Those of :func:`sparse_dice_loss`; ``first`` is the first channel that counts."""
+    """Those of :func:`sparse_dice_loss`."""
 
-    first: int
+    include_background: bool
     squared: bool
     pooled: bool
     smooth_nr: float
@@ -62,9 +62,15 @@ class _Options(NamedTuple):
     probabilities: bool
 
     @classmethod
-    def of(cls, loss: SparseDiceLoss, *, probabilities: bool) -> _Options:
-        first = 0 if loss.include_background else 1
-        return cls(first, loss.squared_denominator, loss.pooled, loss.smooth_nr, loss.smooth_dr, probabilities)
+    def of(cls, loss: SparseDiceLoss) -> _Options:
+        """Those for what a loss makes of probabilities."""
+        background, squared = loss.include_background, loss.squared_denominator
+        return cls(background, squared, loss.pooled, loss.smooth_nr, loss.smooth_dr, probabilities=True)
+
+    @property
+    def first(self) -> int:
+        """The first channel that counts."""
+        return 0 if self.include_background else 1
 
     def dice(self, overlap: Tensor, size: Tensor) -> Tensor:
         return (2 * overlap + self.smooth_nr) / (size + self.smooth_dr)
@@ -109,7 +115,7 @@ def sparse_dice_of_sums(loss: SparseDiceLoss, overlap: Tensor, size: Tensor, is_
     Returns:
         Scalar of the dtype of the sums.
     """
-    options = _Options.of(loss, probabilities=True)
+    options = _Options.of(loss)
     return _of_sums(overlap[:, options.first :], size[:, options.first :], is_annotated, options)
 
 

@@ -71,7 +71,7 @@ class SparseSequenceLoss(nn.Module):
             Scalar, float32 (float64 for float64 logits).
 
         Raises:
-            ValueError: if shapes disagree or the label holds something else than class indices and 255.
+            ValueError: see :func:`cardiac4d.losses.sparse_dice_loss`.
         """
         if fuses_terms(self.dice, self.smoothness, logits):
             terms = fused_terms(self.dice, self.smoothness, logits, label, full_cycle)

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..layers.blocks import ResidualBlock, has_hooks, make_conv
+from ..layers.blocks import ResidualBlock, make_conv
 from ..layers.chain import Chain, convolve_and_upsample, convolve_in_loss, convolve_to_probabilities
-from ..layers.chosen_backend import check_backend, chosen_backend
 from ..layers.norm import GroupNorm
+from ..layers.operators import HeadInput, check_backend, chosen_backend, has_hooks
 from ..layers.upsampling import UpsampleAdd
 
 BLOCKS_DOWN = {4: (1, 2, 4), 3: (1, 2, 4, 4)}
@@ -138,7 +138,8 @@ class EncoderDecoder(nn.Module):
         self._check_input(x)
         if not torch.jit.is_scripting():  # TorchScript leaves out what stands under this condition alone
             with chosen_backend(self.backend):
-                return self._apply_head(self._features(x))
+                # `-> Tensor` is for TorchScript, which knows no HeadInput and never returns one.
+                return self._apply_head(self._features(x))  # type: ignore[return-value]
         return self.head(self._features(x))
 
     def probabilities(self, x: Tensor) -> Tensor:
@@ -156,7 +157,7 @@ class EncoderDecoder(nn.Module):
                 return self.head(x).softmax(1)
             return convolve_to_probabilities(self.head[-1], self.head[:-1](x))
 
-    def _apply_head(self, x: Tensor) -> Any:
+    def _apply_head(self, x: Tensor) -> Tensor | HeadInput:
         """Logits, or what they are computed from, for a loss."""
         if not self._leaves_head_to_loss():
             return self.head(x)

@@ -11,7 +11,7 @@ import re
 import tempfile
 from pathlib import Path
 
-from .cuda_registers import ASK, write_registers
+from .cuda_registers import PTXAS_VERBOSE, write_registers
 from .sources import CUDA_LIBRARY, cuda_digest, cuda_units
 from .toolchain import BuildError, compile_units, find_cuda_runtime, find_nvcc, host_options, link
 
@@ -69,7 +69,7 @@ def build_cuda(output_dir: Path, torch_dir: Path, compiler: str, nvcc: str) -> P
     """
     library = output_dir / CUDA_LIBRARY.name
     architectures = os.environ.get("CARDIAC4D_CUDA_ARCHS") or ARCHITECTURES
-    device = [nvcc, "-ccbin", compiler, ASK, *architecture_flags(architectures)]
+    device = [nvcc, "-ccbin", compiler, PTXAS_VERBOSE, *architecture_flags(architectures)]
     host = [compiler, f'-DC4D_ARCHITECTURES="{architectures}"', *host_options(torch_dir, cuda_digest())]
     commands = {unit: [*(device if unit.suffix == ".cu" else host), *flags] for unit, flags in cuda_units().items()}
     with tempfile.TemporaryDirectory(dir=output_dir, prefix=".build-") as scratch:

@@ -15,7 +15,7 @@ from typing import TypedDict
 
 from .sources import CUDA_LIBRARY, cuda_digest
 
-ASK = "-Xptxas=-v"
+PTXAS_VERBOSE = "-Xptxas=-v"
 """Makes nvcc say what this module reads."""
 REGISTERS_FILE = CUDA_LIBRARY.with_name("_native_cuda_registers.json")
 
@@ -37,7 +37,7 @@ class Kernel(TypedDict):
     registers: int
     """Of a thread."""
     spilled_bytes: int
-    """What a thread stores to memory and loads again for want of registers."""
+    """Spill stores plus spill loads of a thread, for want of registers."""
 
 
 def read_words(said: str) -> list[Kernel]:
@@ -72,10 +72,15 @@ def registers_of_library(library: Path = CUDA_LIBRARY) -> list[Kernel]:
             registers in the words that are known.
     """
     file = library.with_name(REGISTERS_FILE.name)
+    if not file.is_file():
+        raise FileNotFoundError(f"there is no {file}; build the library with nvcc: python -m cardiac4d.ops.build")
     content = json.loads(file.read_text())
     if content["sources"] != cuda_digest():
         raise ValueError(f"{file} is of other sources; build the library again: python -m cardiac4d.ops.build")
     kernels: list[Kernel] = content["kernels"]
     if len(kernels) != content["named"]:
-        raise ValueError(f"{file} has the registers of {len(kernels)} of {content['named']} kernels")
+        raise ValueError(
+            f"{file} has the registers of {len(kernels)} of {content['named']} kernels: this nvcc words the rest "
+            f"differently; adapt the pattern `_KERNEL` in {Path(__file__).name}, and build the library again"
+        )
     return kernels

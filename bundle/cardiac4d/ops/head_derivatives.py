@@ -14,7 +14,7 @@ from .autograd_kernels import register_derivative
 from .layout import new_empty_for_kernels
 
 _NOT_ANNOTATED = 255
-_WANTS_INPUT, _WANTS_HEAD = 1, 2
+_WANTS_FEATURES, _WANTS_HEAD = 1, 2
 """The bits of ``wanted``, see ``csrc/schemas_fused.h``."""
 
 
@@ -44,7 +44,7 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 def _backward(ctx: Any, h: Tensor) -> tuple[Tensor | None, ...]:
     x, weight, bias, label = ctx.saved_tensors  # once: under a checkpoint every look at it is counted
     needs_x, needs_weight, needs_bias = ctx.needs_input_grad[:3]
-    wanted = _WANTS_INPUT * needs_x + _WANTS_HEAD * (needs_weight or needs_bias)
+    wanted = _WANTS_FEATURES * needs_x + _WANTS_HEAD * (needs_weight or needs_bias)
     by_weight = by_bias = None
     by_x, head = torch.ops.cardiac4d.softmax_sums_backward(h, x, weight, bias, label, ctx.squared, wanted)
     if needs_weight:
@@ -61,7 +61,7 @@ def _backward(ctx: Any, h: Tensor) -> tuple[Tensor | None, ...]:
 def _fake_gradient(
     h: Tensor, x: Tensor, weight: Tensor | None, bias: Tensor | None, label: Tensor, squared: bool, wanted: int
 ) -> tuple[Tensor, Tensor]:
-    by_x = new_empty_for_kernels(x, x.shape) if wanted & _WANTS_INPUT else x.new_empty([0])
+    by_x = new_empty_for_kernels(x, x.shape) if wanted & _WANTS_FEATURES else x.new_empty([0])
     has_head = weight is not None and wanted & _WANTS_HEAD
     size = [weight.shape[0], x.shape[1] + 1] if weight is not None and has_head else [0]
     return by_x, x.new_empty(size, dtype=torch.float32)
@@ -83,7 +83,7 @@ def _backward_gradient(ctx: Any, *seeds: Tensor) -> tuple[Tensor | None, ...]:
         by_head = h.new_empty([0], dtype=torch.float32)
         if head and ctx.wanted & _WANTS_HEAD:
             by_head = torch.cat([head[0].flatten(1).float(), head[1].float()[:, None]], 1)
-        return by_x if ctx.wanted & _WANTS_INPUT else by_x.new_empty([0]), by_head
+        return by_x if ctx.wanted & _WANTS_FEATURES else by_x.new_empty([0]), by_head
 
     by_h, by_x, *by_head = torch.func.vjp(gradient, h, *point)[1](seeds)
     by_weight, by_bias = by_head or (None, None)

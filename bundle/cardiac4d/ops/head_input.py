@@ -22,12 +22,17 @@ class HeadInput(NamedTuple):
     features: Tensor
     weight: Tensor
     bias: Tensor | None
-    backend: str = "auto"
+    backend: str
+
+    @property
+    def operands(self) -> tuple[Tensor, Tensor, Tensor | None]:
+        """What the convolution takes."""
+        return self.features, self.weight, self.bias
 
     def logits(self) -> Tensor:
         """Compute what the network would have returned, ``(N, classes, H, W, D, T)``."""
         with chosen_backend(self.backend):
-            return conv4d(self.features, self.weight, self.bias)
+            return conv4d(*self.operands)
 
     def __getattr__(self, name: str) -> NoReturn:
         """Say what to do where somebody takes it for logits."""

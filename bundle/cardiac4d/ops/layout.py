@@ -32,6 +32,11 @@ def from_frames(frames: Tensor) -> Tensor:
     return frames.permute(0, 5, 2, 3, 4, 1)
 
 
+def are_frames(x: Tensor) -> bool:
+    """Tell whether :func:`to_frames` would copy nothing."""
+    return x.permute(0, 5, 2, 3, 4, 1).is_contiguous()
+
+
 def as_kernels_want(x: Tensor) -> Tensor:
     """Bring ``(N, C, H, W, D, T)`` into the layout of the native kernels for its device; copies only if need be."""
     return from_frames(to_frames(x)) if kernels_want_frames(x) else x.contiguous()
@@ -39,7 +44,7 @@ def as_kernels_want(x: Tensor) -> Tensor:
 
 def lies_as_kernels_want(x: Tensor) -> bool:
     """Tell whether :func:`as_kernels_want` would copy nothing."""
-    return (x.permute(0, 5, 2, 3, 4, 1) if kernels_want_frames(x) else x).is_contiguous()
+    return are_frames(x) if kernels_want_frames(x) else x.is_contiguous()
 
 
 def kernels_want_frames(x: Tensor) -> bool:

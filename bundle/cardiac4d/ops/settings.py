@@ -73,6 +73,16 @@ def active() -> Settings:
     return _active
 
 
+def check_backend(name: str) -> str:
+    """Return the name of a backend if there is one.
+
+    Raises:
+        ValueError: if it is not one of those of :func:`use_backend`.
+    """
+    _check("`backend`", name, BACKENDS)
+    return name
+
+
 def chosen_backend(name: str) -> AbstractContextManager[None]:
     """A context in which this backend computes; ``"auto"`` leaves the choice to what is in force around it."""
     return nullcontext() if name == "auto" else use_backend(name)
@@ -116,7 +126,7 @@ def use_backend(
         before.strict if strict is None else strict,
         before.fused if fused is None else fused,
     )
-    _check("`backend`", asked.backend, BACKENDS)
+    check_backend(asked.backend)
     _check("`precision`", asked.precision, PRECISIONS)
     _active = asked
     try:

@@ -17,7 +17,7 @@ from ..conventions import META_FULL_CYCLE, TIME_AXIS
 from ..errors import InputError
 from ..losses import HeadInput
 
-Network = Callable[[Tensor], Tensor]
+Network = Callable[[Tensor], Tensor | HeadInput]
 
 SIGMA_SPACE = 0.125
 """Width of the Gaussian weight on a spatial axis, as a share of the window; MONAI's own default."""
@@ -85,7 +85,7 @@ class SequenceInferer(Inferer):
         self.window_frames = window_frames
         self.framewise, self.cpu_autocast, self.progress = framewise, cpu_autocast, progress
 
-    def __call__(self, inputs: Tensor, network: Network, *args: Any, **kwargs: Any) -> Tensor:
+    def __call__(self, inputs: Tensor, network: Network, *args: Any, **kwargs: Any) -> Tensor | HeadInput:
         """Return the logits, ``(N, C_out, H, W, D, T)`` float32; what a network has for its loss instead, as it is.
 
         Raises:
@@ -106,12 +106,12 @@ class SequenceInferer(Inferer):
         active = self.cpu_autocast and device.type == "cpu"
         return torch.autocast("cpu", torch.bfloat16) if active else nullcontext()
 
-    def _by_frame(self, inputs: Tensor, network: Network) -> Tensor:
+    def _by_frame(self, inputs: Tensor, network: Network) -> Tensor | HeadInput:
         frames = inputs.movedim(TIME_AXIS, 1)  # (N, T, C, H, W, D)
         folded = self._by_window(frames.flatten(0, 1), network, [], [])
         return folded.unflatten(0, frames.shape[:2]).movedim(1, TIME_AXIS)
 
-    def _in_time(self, inputs: Tensor, network: Network, *, wrap: bool) -> Tensor:
+    def _in_time(self, inputs: Tensor, network: Network, *, wrap: bool) -> Tensor | HeadInput:
         num_frames, window = inputs.shape[TIME_AXIS], self.window_frames
         if window == -1 or window >= num_frames:
             return self._by_window(inputs, network, [num_frames], [(0.0, EVEN)])
@@ -125,7 +125,7 @@ class SequenceInferer(Inferer):
 
     def _by_window(
         self, inputs: Tensor, network: Network, frames: list[int], time: list[tuple[float, float]]
-    ) -> Tensor:
+    ) -> Tensor | HeadInput:
         """Slide over space, and over time where ``inputs`` has it; ``time``: overlap and width of the weight there."""
         if self.roi_size is None:
             return network(inputs)
@@ -138,7 +138,7 @@ class SequenceInferer(Inferer):
             inputs,
             [*roi, *frames],
             self.sw_batch_size,
-            network,
+            network,  # type: ignore[arg-type]  # a HeadInput is for training, on whole inputs
             overlap=overlaps,
             mode=self.mode,
             sigma_scale=sigmas,
