@@ -272,7 +272,7 @@ MUTANTS = {
     ),
     "no residual": ("mma_fusion.h", "pair[0] += residual[0], pair", "pair", "tensor_cores"),
     "the residual of the first row": ("mma_tile.h", "].read(from + j * row);", "].read(from);", "tensor_cores"),
-    "the residual of another voxel": ("mma_tile.h", "+ 8 * voxel);\n", "+ 0 * voxel);\n", "tensor_cores"),
+    "the residual of another voxel": ("mma_tile.h", "+ 8 * voxel);\n", "+ 0 * voxel);\n", "tf32"),
     "the residual of the first voxel in float32": (TILED, "++i, from +=", "++i, from += 0 *", "tiled"),
     "sums of several blocks in one": ("mma_kernels.h", "sizes.out_blocks <= Work::kWarpsOut", "true", SUMS),
     "sums of what is not stored": ("mma_tile.h", "pair[0] = rounded<typename Work::Storage>(pair[0]), ", "", SUMS),
