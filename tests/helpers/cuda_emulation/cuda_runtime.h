@@ -3,8 +3,9 @@
 //
 // The threads of a block are fibers. Each runs on until it waits for others, so threads are as far apart as their
 // barriers allow; `c4d_emulation_reverse` runs them in the opposite order. A barrier that part of the threads misses
-// fails the launch, and so does an instruction of a warp that part of its lanes miss. Shared memory holds NaN before a
-// block starts, and must not be touched beyond what was asked for.
+// fails the launch, and so does an instruction of a warp that part of its lanes miss, or one that wants an address that
+// is a multiple of what it reads and gets another. Shared memory holds NaN before a block starts, and must not be touched
+// beyond what was asked for.
 // There is a device of every architecture, with its number; one of 90 is current, unless c4d_emulation_architecture says
 // another. What a kernel was allowed holds on one device.
 // This tests the logic of kernels: not the hardware, not its memory model, not coalescing.
@@ -26,6 +27,7 @@
 enum cudaError_t {
   cudaSuccess = 0,
   cudaErrorInvalidConfiguration = 9,
+  cudaErrorMisalignedAddress = 716,
   cudaErrorLaunchFailure = 719,
   cudaErrorUnknown = 999
 };
@@ -61,6 +63,7 @@ extern dim3 threadIdx, blockIdx, gridDim;
 namespace emulation {
 
 void wait_for_block();
+void expect(bool is_right);  // else the launch fails
 cudaError_t run(const void* kernel, const cudaLaunchConfig_t& config, const std::function<void()>& thread);
 
 }  // namespace emulation

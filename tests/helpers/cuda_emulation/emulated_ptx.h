@@ -72,7 +72,8 @@ inline void shuffle(Exchange& lanes) {
 
 }  // namespace emulation
 
-inline uint32_t __shfl_xor_sync(unsigned, uint32_t word, int other_lane) {
+inline uint32_t __shfl_xor_sync(unsigned lanes, uint32_t word, int other_lane) {
+  emulation::expect(lanes == 0xFFFFFFFFu);
   const uint32_t words[2] = {word, static_cast<uint32_t>(other_lane)};
   return *emulation::run_in_warp(words, 2, emulation::shuffle);
 }
@@ -100,10 +101,13 @@ inline void load_transposed(uint32_t address, uint32_t (&blocks)[2]) {
   memcpy(blocks, emulation::run_in_warp(&address, 1, emulation::load_2_transposed), sizeof blocks);
 }
 
-// To the nearest, ties away from zero.
+// To the nearest, ties away from zero. NaN stays NaN.
 template <int kCount>
 void round_to_tf32(uint32_t (&words)[kCount]) {
-  for (uint32_t& word : words) word = (word + 0x1000u) & 0xFFFFE000u;
+  for (uint32_t& word : words) {
+    const bool is_nan = (word & 0x7FFFFFFFu) > 0x7F800000u;
+    word = is_nan ? 0x7FFFFFFFu : (word + 0x1000u) & 0xFFFFE000u;
+  }
 }
 
 template <class Half>

@@ -62,7 +62,7 @@ unsigned current = 0;  // thread
 jmp_buf scheduler;
 ucontext_t unused;
 const std::function<void()>* body = nullptr;
-bool reverse = false, eager = false;
+bool reverse = false, eager = false, is_faulty = false;
 
 void leave(State state) {
   Fiber& fiber = fibers[current];
@@ -147,6 +147,7 @@ void load_blocks(emulation::Exchange& lanes, int count) {
   for (int lane = 0; lane < 32; ++lane) {
     for (int block = 0; block < count; ++block) {
       const uint32_t row = lanes.in[block * 8 + lane / 4][0];
+      emulation::expect(row % 16 == 0);
       memcpy(&lanes.out[lane][block], shared + row / 16 * 16 + lane % 4 * 4, 4);
     }
   }
@@ -160,6 +161,7 @@ void load_transposed(emulation::Exchange& lanes, int count) {
       unsigned char* to = reinterpret_cast<unsigned char*>(&lanes.out[lane][block]);
       for (int place = 0; place < 2; ++place) {
         const uint32_t row = lanes.in[block * 8 + lane % 4 * 2 + place][0];
+        emulation::expect(row % 16 == 0);
         memcpy(to + 2 * place, shared + row / 16 * 16 + lane / 4 * 2, 2);
       }
     }
@@ -180,6 +182,8 @@ namespace emulation {
 
 void wait_for_block() { leave(State::kWaitingForBlock); }
 
+void expect(bool is_right) { is_faulty |= !is_right; }
+
 const uint32_t* run_in_warp(const uint32_t* words, int count, void (*instruction)(Exchange&)) {
   const unsigned thread = current;
   Warp& warp = warps[thread / kLanes];
@@ -191,6 +195,7 @@ const uint32_t* run_in_warp(const uint32_t* words, int count, void (*instruction
 }
 
 void copy(uint32_t to, const void* from, bool is_inside, int bytes) {
+  expect(to % bytes == 0 && reinterpret_cast<uintptr_t>(from) % bytes == 0);
   const Copy wanted{to, from, is_inside, bytes};
   eager ? carry_out(wanted) : fibers[current].copies.push_back(wanted);
 }
@@ -215,13 +220,14 @@ cudaError_t run(const void* kernel, const cudaLaunchConfig_t& config, const std:
       config.dynamicSmemBytes > allowed) {
     return cudaErrorInvalidConfiguration;
   }
-  body = &thread;
+  body = &thread, is_faulty = false;
   gridDim = config.gridDim;
   if (fibers.size() < config.blockDim.x) fibers.resize(config.blockDim.x), warps.resize(kMaxThreads / kLanes);
   for (unsigned i = 0; i < config.gridDim.x; ++i) {
     blockIdx = dim3(in_order(i, config.gridDim.x), 0, 0);
     if (!run_block(config)) return cudaErrorLaunchFailure;
   }
+  if (is_faulty) return cudaErrorMisalignedAddress;
   return cudaSuccess;
 }
 

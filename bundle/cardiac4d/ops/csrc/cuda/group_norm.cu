@@ -175,9 +175,12 @@ struct GradientSums {
   }
   __device__ void visit(const State& state, int64_t item, float (&sums)[2][kOctet]) const {
     const int64_t place = state.first + item * cut.channels;
+    StoredOctet<Storage> gradients, inputs;
+    gradients.read(dz + place, state.octet);
+    inputs.read(x + place, state.octet);
     float g[kOctet], numbers[kOctet];
-    load_octet(dz + place, state.octet, g);
-    load_octet(x + place, state.octet, numbers);
+    gradients.numbers(g);
+    inputs.numbers(numbers);
 #pragma unroll
     for (int i = 0; i < kOctet; ++i) {
       const float gradient = behind_relu(g[i], state.norm(i, numbers[i]));
@@ -209,10 +212,14 @@ struct NormReluGrad {
   }
   __device__ void visit(const State& state, int64_t item, float (&)[2][kOctet]) const {
     const int64_t place = state.first + item * cut.channels;
-    float g[kOctet], numbers[kOctet], more[kOctet] = {};
-    load_octet(dz + place, state.octet, g);
-    load_octet(x + place, state.octet, numbers);
-    if (add != nullptr) load_octet(add + place, state.octet, more);
+    StoredOctet<Storage> gradients, inputs, others = {};
+    gradients.read(dz + place, state.octet);
+    inputs.read(x + place, state.octet);
+    if (add != nullptr) others.read(add + place, state.octet);
+    float g[kOctet], numbers[kOctet], more[kOctet];
+    gradients.numbers(g);
+    inputs.numbers(numbers);
+    others.numbers(more);
 #pragma unroll
     for (int i = 0; i < kOctet; ++i) {
       const float gradient = behind_relu(g[i], state.norm(i, numbers[i]));

@@ -202,17 +202,38 @@ __device__ void add_plane(uint32_t plane, const uint32_t* taps, int lane, float 
   }
 }
 
-// Stores two neighbouring channels of a voxel, with what is taken along; `totals`: the sums of a fusion that has any.
+// Two neighbouring channels of what a fusion reads beside the output, in voxels d and d + 8 of the rows of one frame.
+// All are asked for before the first is looked at: one after the other, each would wait for memory.
 template <class Work>
-__device__ void store_channels(const Work& work, const Tile& tile, int channel, float first, float second,
-                               typename Work::Storage* to, float (&totals)[4]) {
+struct Beside {
+  Pair<typename Work::Storage> pairs[kRows][2];
+
+  // to: where d of the first row is stored; rows: so many are inside; d, d_size: of the voxel, and of a row.
+  __device__ void read(const Work& work, const typename Work::Storage* to, int64_t row, int rows, int d, int d_size) {
+    if constexpr (Work::Fusion::kReadsBeside) {
+      if (work.fusion.beside == nullptr) return;
+      const typename Work::Storage* from = work.fusion.beside + (to - work.to);
+      const int64_t voxel = work.sizes.out_blocks * kOut;
+#pragma unroll
+      for (int j = 0; j < kRows; ++j) {
+        if (j < rows && d < d_size) pairs[j][0].read(from + j * row);
+        if (j < rows && d + 8 < d_size) pairs[j][1].read(from + j * row + 8 * voxel);
+      }
+    }
+  }
+};
+
+// Stores two neighbouring channels of a voxel, with what is taken along; `totals`: the sums of a fusion that has any.
+template <class Work, class Channels>
+__device__ void store_channels(const Work& work, const Channels& channels, const Pair<typename Work::Storage>& beside,
+                               float first, float second, typename Work::Storage* to, float (&totals)[4]) {
   if constexpr (Work::Fusion::kSums) {
-    const int64_t place = to - work.to, number = int64_t(tile.n) * work.sizes.out_blocks * kOut + channel;
-    float pair[2] = {first, second};
-    work.fusion.finish(place, pair);
+    float pair[2] = {first, second}, more[2];
+    beside.numbers(more);
+    work.fusion.finish(more, pair);
     store_pair(pair[0], pair[1], to);
     pair[0] = rounded<typename Work::Storage>(pair[0]), pair[1] = rounded<typename Work::Storage>(pair[1]);
-    work.fusion.add(place, number, pair, totals);
+    work.fusion.add(channels, more, pair, totals);
   } else {
     store_pair(first, second, to);
   }
@@ -228,14 +249,19 @@ __device__ void store_rows(const Work& work, const Tile& tile, const Part& part,
   typename Work::Storage* to = work.to + (int64_t(tile.n) * size[kT] + t) * frame +
                                (int64_t(h) * size[kW] + w) * row;
   to += d * voxel + channel;
+  const auto channels = work.fusion.channels(int64_t(tile.n) * voxel + channel);
 #pragma unroll
   for (int i = 0; i < kRows; ++i, to += frame) {
+    if (t + i >= size[kT]) break;
+    Beside<Work> beside;
+    beside.read(work, to, row, size[kW] - w, d, size[kD]);
 #pragma unroll
     for (int j = 0; j < kRows; ++j) {
-      if (t + i >= size[kT] || w + j >= size[kW]) continue;
+      if (w + j >= size[kW]) continue;
       const float(&four)[4] = sums[j][i];
-      if (d < size[kD]) store_channels(work, tile, channel, four[0], four[1], to + j * row, totals);
-      if (d + 8 < size[kD]) store_channels(work, tile, channel, four[2], four[3], to + j * row + 8 * voxel, totals);
+      const auto(&pairs)[2] = beside.pairs[j];
+      if (d < size[kD]) store_channels(work, channels, pairs[0], four[0], four[1], to + j * row, totals);
+      if (d + 8 < size[kD]) store_channels(work, channels, pairs[1], four[2], four[3], to + j * row + 8 * voxel, totals);
     }
   }
 }

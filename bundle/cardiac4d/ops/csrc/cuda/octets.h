@@ -4,6 +4,7 @@
 #define CARDIAC4D_CUDA_OCTETS_H
 
 #include <cuda_runtime.h>
+#include <string.h>
 
 #include "storage.h"
 #include "vectors.h"
@@ -27,21 +28,38 @@ inline __device__ Octet octet_at(int64_t index, int64_t channels) {
   return {index * kOctet, static_cast<int>(rest < kOctet ? rest : kOctet), channels % kOctet == 0};
 }
 
-// `from` and `to`: the first channel of the octet. Channels that it does not have are read as zeros.
+// An octet as it is stored. It is read first and looked at later, so that several can be on their way from memory at
+// once: a number that is converted is waited for.
 template <class Storage>
-__device__ inline void load_octet(const Storage* from, const Octet& octet, float (&numbers)[kOctet]) {
-  if (octet.is_aligned) {
-    Storage stored[kOctet];
-    load_vectors(from, stored);
+struct StoredOctet {
+  Storage stored[kOctet];
+
+  // from: the first channel of the octet. Channels that it does not have are read as zeros.
+  __device__ void read(const Storage* from, const Octet& octet) {
+    if (octet.is_aligned) {
+      load_vectors(from, stored);
+    } else {
+      memset(stored, 0, sizeof stored);
+#pragma unroll
+      for (int i = 0; i < kOctet; ++i) {
+        if (i < octet.count) stored[i] = from[i];
+      }
+    }
+  }
+  __device__ void numbers(float (&numbers)[kOctet]) const {
 #pragma unroll
     for (int i = 0; i < kOctet; ++i) numbers[i] = value(stored[i]);
-  } else {
-#pragma unroll
-    for (int i = 0; i < kOctet; ++i) numbers[i] = i < octet.count ? value(from[i]) : 0.0f;
   }
+};
+
+template <class Storage>
+__device__ inline void load_octet(const Storage* from, const Octet& octet, float (&numbers)[kOctet]) {
+  StoredOctet<Storage> stored;
+  stored.read(from, octet);
+  stored.numbers(numbers);
 }
 
-// Stores the numbers, and leaves in them what was stored.
+// Stores the numbers from the first channel of the octet on, and leaves in them what was stored.
 template <class Storage>
 __device__ inline void store_octet(float (&numbers)[kOctet], const Octet& octet, Storage* to) {
   Storage stored[kOctet];

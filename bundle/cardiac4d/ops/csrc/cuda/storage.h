@@ -7,6 +7,8 @@
 #include <cuda_fp16.h>
 #include <string.h>
 
+#include <type_traits>
+
 #include "../compute.h"
 #include "conv4d_cuda.h"
 
@@ -50,23 +52,25 @@ __device__ inline void store_pair(float first, float second, Half* to) {
   *reinterpret_cast<uint32_t*>(to) = pack_pair<Half>(first, second);
 }
 
-// Reads what store_pair stored.
-template <class Half>
-__device__ inline void load_pair(const Half* from, float (&pair)[2]) {
-  const uint32_t bits = *reinterpret_cast<const uint32_t*>(from);
-  Half stored[2];
-  memcpy(stored, &bits, sizeof bits);
-  pair[0] = value(stored[0]), pair[1] = value(stored[1]);
-}
-__device__ inline void load_pair(const float* from, float (&pair)[2]) {
-  const float2 stored = *reinterpret_cast<const float2*>(from);
-  pair[0] = stored.x, pair[1] = stored.y;
-}
-
 // Two float32 numbers; the address is a multiple of 8.
 __device__ inline void store_pair(float first, float second, float* to) {
   *reinterpret_cast<float2*>(to) = make_float2(first, second);
 }
+
+// Two neighbouring numbers as store_pair stored them. They are read first and looked at later, so that many can be on
+// their way from memory at once.
+template <class Storage>
+struct Pair {
+  using Words = std::conditional_t<sizeof(Storage) == 4, float2, uint32_t>;
+  Words words = {};
+
+  __device__ void read(const Storage* from) { words = *reinterpret_cast<const Words*>(from); }
+  __device__ void numbers(float (&pair)[2]) const {
+    Storage stored[2];
+    memcpy(stored, &words, sizeof words);
+    pair[0] = value(stored[0]), pair[1] = value(stored[1]);
+  }
+};
 
 // Calls call(Storage{}) with the type that a dtype names: a half type.
 template <class Call>

@@ -15,6 +15,7 @@ namespace c4d_cuda {
 namespace {
 
 constexpr int kRun = 8;          // voxels of a lane along D
+constexpr int kAhead = 2;        // of these, whose residuals are asked for at once
 constexpr int kIn = kInOfTiled;  // input channels of a vector
 
 // A job is a tile and as many blocks of output channels as there are warps.
@@ -83,14 +84,21 @@ __device__ void begin_run(const Work& work, int out, float (&sums)[kRun][kOut]) 
   }
 }
 
-// Adds the residual to eight channels of a voxel.
+// Adds the residual to eight channels of those of a few voxels that are in their row. All are asked for before the first
+// is looked at: one after the other, each would wait for memory.
 template <class Work>
-__device__ void add_residual(const Work& work, const float* to, float (&channels)[kOut]) {
-  if (work.fusion.residual == nullptr) return;
-  float more[kOut];
-  load_vectors(work.fusion.residual + (to - work.to), more);
+__device__ void add_residual(const Work& work, const float* to, int inside, float (*voxels)[kOut]) {
+  if (work.fusion.beside == nullptr) return;
+  const float* from = work.fusion.beside + (to - work.to);
+  float more[kAhead][kOut];
 #pragma unroll
-  for (int i = 0; i < kOut; ++i) channels[i] += more[i];
+  for (int i = 0; i < kAhead; ++i, from += int64_t(work.sizes.out_blocks) * kOut) {
+    if (i < inside) load_vectors(from, more[i]);
+  }
+#pragma unroll
+  for (int i = 0; i < kAhead * kOut; ++i) {
+    if (i / kOut < inside) voxels[i / kOut][i % kOut] += more[i / kOut][i % kOut];
+  }
 }
 
 template <class Work>
@@ -103,9 +111,10 @@ __device__ void store_run(const Work& work, const Tile& tile, const Run& run, in
   float* to = work.to + ((row * size[kD] + d) * work.sizes.out_blocks + out) * kOut;
 #pragma unroll
   for (int i = 0; i < kRun; ++i, to += int64_t(work.sizes.out_blocks) * kOut) {
-    if (d + i >= size[kD]) continue;
-    if constexpr (Work::Fusion::kAddsResidual) add_residual(work, to, sums[i]);
-    store_vectors(sums[i], to);
+    if constexpr (Work::Fusion::kAddsResidual) {
+      if (i % kAhead == 0) add_residual(work, to, size[kD] - d - i, sums + i);
+    }
+    if (d + i < size[kD]) store_vectors(sums[i], to);
   }
 }
 
