@@ -7,7 +7,10 @@ step; every layer; cuDNN; NVIDIA's sanitizers; other precisions. A piece that br
 one goes on. Results are printed and written as they come, and both files are whole at any time. Needs torch with CUDA
 and nothing else; with MONAI and Ignite the training steps load their crops as the bundle does.
 
-Exit code 0: nothing failed; 1: something did, or nothing could be built; 2: there is no GPU, and nothing was checked.
+Exit code 0: something was checked, and nothing failed; 1: something failed, no check ran, or nothing could be built;
+2: there is no GPU, or the arguments were refused, and nothing was checked; 3: the time of ``--small`` was over (where
+not even that could be said, the system ends it with SIGALRM, 142 in a shell). A run that had no time for some checks
+can end with 0: it says ``incomplete``, and the JSON has ``"complete": false`` beside ``"passed"``.
 ``--dry_run`` tries all that a CPU can do, in tiny sizes: its numbers mean nothing.
 """
 
@@ -19,7 +22,6 @@ START = time.time()  # before torch, which takes its time
 
 import argparse  # noqa: E402
 import os  # noqa: E402
-import signal  # noqa: E402
 import subprocess  # noqa: E402
 import sys  # noqa: E402
 from collections.abc import Sequence  # noqa: E402
@@ -27,8 +29,10 @@ from pathlib import Path  # noqa: E402
 
 import torch  # noqa: E402
 from conv4d_benchmark import gpu_checks, gpu_worker  # noqa: E402
+from conv4d_benchmark.gpu_arguments import minutes, output_file  # noqa: E402
+from conv4d_benchmark.gpu_deadline import ended_after  # noqa: E402
 from conv4d_benchmark.gpu_device import is_broken, is_cuda  # noqa: E402
-from conv4d_benchmark.gpu_items import Scale  # noqa: E402
+from conv4d_benchmark.gpu_items import KINDS_OF_CHECKS, Scale  # noqa: E402
 from conv4d_benchmark.gpu_report import Report  # noqa: E402
 
 from cardiac4d.ops import backend_info  # noqa: E402
@@ -41,13 +45,16 @@ BUILT = "GPU_CHECK_STARTED"
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description="Check the kernels for CUDA on a GPU, and time them.")
-    parser.add_argument("--json", type=Path, help="where to write results and times")
-    parser.add_argument("--table", type=Path, help="where to write them as Markdown")
-    parser.add_argument("--minutes", type=float, default=9.5, help="all ends by then; what is left out is named")
+    parser.add_argument("--json", type=output_file, help="where to write results and times")
+    parser.add_argument("--table", type=output_file, help="where to write them as Markdown")
+    parser.add_argument("--minutes", type=minutes, default=9.5, help="all ends by then; what is left out is named")
     parser.add_argument("--no_benchmark", action="store_true", help="check, but time nothing")
     parser.add_argument("--small", action="store_true", help="few small problems and nothing else, for a sanitizer")
     parser.add_argument("--dry_run", action="store_true", help="tiny sizes on the CPU, to try the script out")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.json and options.json == options.table:
+        parser.error(f"arguments --json and --table: both are {options.json}; name two files")
+    return options
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -67,23 +74,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
     scale = Scale.tiny() if options.dry_run else Scale()
     report = Report(machine(device), options.json, options.table, scale.crop)
     if options.small:
-        signal.alarm(max(1, int(60 * options.minutes)))  # ends even a call that does not return
-        for name, check in gpu_checks.small_checks().items():
-            report.add(("checks", gpu_checks.run(name, check, device)._asdict()))
-            if is_broken(device):
-                break
+        run_small(device, report, 60 * options.minutes)
     else:
         job = gpu_worker.Job(device, scale, end, not options.no_benchmark, str(Path(__file__).resolve()))
         gpu_worker.run(job, report)
+    report.finish()
     print(summary(report))
     return 0 if report.passed else FAILED
 
 
+def run_small(device: str, report: Report, seconds: float) -> None:
+    """Run the small checks in this process, which ends after so long."""
+    left = gpu_checks.small_checks()
+
+    def say_goodbye() -> None:
+        leave_out_rest()
+        report.finish()
+        print(f"the time is over: {seconds:.0f} s\n{summary(report)}")
+
+    def leave_out_rest() -> None:
+        for name in left:
+            report.leave_out(f"{KINDS_OF_CHECKS[0]}{name}")
+
+    with ended_after(seconds, say_goodbye):
+        for name in list(left):
+            report.add(("checks", gpu_checks.run(name, left[name], device)._asdict()))
+            del left[name]
+            if is_broken(device):
+                break
+    leave_out_rest()
+
+
 def summary(report: Report) -> str:
     """What was found, in a few lines."""
-    checks = report.rows["checks"]
-    failed = [row["name"] for row in checks if not row["passed"]]
-    lines = [f"{len(checks) - len(failed)} of {len(checks)} checks passed" + "".join(f"\n- FAILED {n}" for n in failed)]
+    lines = [report.verdict()]
     if report.left_out:
         first, count = report.left_out[0], len(report.left_out)
         lines.append(f"no time was left for {count} pieces, from '{first}' on; the files name them")

@@ -15,10 +15,11 @@ from torch import Tensor
 from cardiac4d.ops import conv4d, use_backend
 
 from .gpu_device import is_cuda
-from .gpu_fused import check_fused
+from .gpu_fused import SMALL, check_fused
+from .gpu_fused_in_torch import check_fused_compile, check_fused_registration
 from .gpu_guards import GuardZones, lay_between_nan
 from .gpu_precision import precision
-from .gpu_problems import Case, draw_cases, operands
+from .gpu_problems import NUM_KINDS, Case, draw_cases, operands
 
 NUM_RANDOM = 40
 LIMITS = {torch.float64: 1e-13, torch.float32: 5e-6, torch.float16: 2.0**-10, torch.bfloat16: 2.0**-7}
@@ -30,11 +31,21 @@ RESULTS = ("value", "input", "weight", "bias")
 
 
 class Outcome(NamedTuple):
-    """What a check found."""
+    """What a check found.
+
+    Attributes:
+        name: of the check.
+        passed: ``None`` where this machine could not check it.
+        detail: what was seen, what is wrong, or why it could not be checked.
+    """
 
     name: str
-    passed: bool
+    passed: bool | None
     detail: str
+
+
+class NotCheckedError(RuntimeError):
+    """This machine lacks what a check needs; says what."""
 
 
 Check = Callable[[str], str]
@@ -43,8 +54,9 @@ Check = Callable[[str], str]
 def small_checks() -> dict[str, Check]:
     """List few and small problems by name, for a sanitizer, or to see whether anything runs at all."""
     return {
-        "values and gradients, a few": lambda device: check_values(device, NUM_RANDOM // 8),
-        "same bits again": check_repeatable,
+        "values and gradients, a few": lambda device: check_values(device, NUM_KINDS),
+        "values and gradients in TF32, a few": lambda device: check_tf32(device, NUM_KINDS),
+        "fused layers, a few": lambda device: check_fused(device, SMALL),
     }
 
 
@@ -64,8 +76,13 @@ def checks(device: str, count: int = NUM_RANDOM) -> dict[str, Check]:
 
 def late_checks(device: str) -> dict[str, Check]:
     """List those by name that take long and say less of the kernels; a CPU would take too long to compile."""
-    found: dict[str, Check] = {"opcheck": check_registration}
-    return found | ({"torch.compile": check_compile} if is_cuda(device) else {})
+    found: dict[str, Check] = {
+        "opcheck of conv4d": check_registration,
+        "opcheck of fused layers": check_fused_registration,
+    }
+    if is_cuda(device):
+        found |= {"torch.compile of conv4d": check_compile, "torch.compile of fused layers": check_fused_compile}
+    return found
 
 
 def run(name: str, check: Check, device: str) -> Outcome:
@@ -75,6 +92,8 @@ def run(name: str, check: Check, device: str) -> Outcome:
     try:
         with use_backend("native", precision=choice), precision("float32"):
             return Outcome(name, True, check(device))
+    except NotCheckedError as reason:
+        return Outcome(name, None, str(reason))
     except Exception as error:
         return Outcome(name, False, f"{type(error).__name__}: {error}"[:400])
 
@@ -150,13 +169,17 @@ def _same(first: list[Tensor], second: list[Tensor], what: str) -> None:
 
 
 def check_repeatable(device: str) -> str:
-    """Compute the same again on every path, in every dtype."""
-    for dtype in LIMITS:
-        for case in draw_cases(5):
+    """Compute the same again on every path of conv4d, in every dtype, and in TF32 where there is that."""
+    kinds = {str(dtype)[6:]: (dtype, "float32") for dtype in LIMITS}
+    if is_cuda(device):
+        kinds["TF32"] = torch.float32, "tf32"
+    for name, (dtype, chosen) in kinds.items():
+        for case in draw_cases(NUM_KINDS):
             tensors = tuple(tensor.to(device, dtype) for tensor in case.tensors)
-            first, second = (_with_gradients(tensors, case.options, case.layouts) for _ in range(2))
-            _same(first, second, f"another call in {dtype}")
-    return "2 calls in every dtype, on every path"
+            with precision(chosen):
+                first, second = (_with_gradients(tensors, case.options, case.layouts) for _ in range(2))
+            _same(first, second, f"another call in {name}")
+    return f"2 calls each of {NUM_KINDS} problems of conv4d, one for each path, in {', '.join(kinds)}"
 
 
 def check_autocast(device: str) -> str:
@@ -236,7 +259,7 @@ def check_graph(device: str) -> str:
 def check_second_device(device: str) -> str:
     """Compute on a device that is not the current one."""
     if torch.cuda.device_count() < 2:
-        return "not checked: there is one device"
+        raise NotCheckedError("there is one device")
     tensors, options = _fixed(device, torch.bfloat16)
     expected = _with_gradients(tensors, options)
     found = _with_gradients(tuple(tensor.to("cuda:1") for tensor in tensors), options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,8 +17,8 @@ from cardiac4d.losses import HeadInput, SparseSequenceLoss
 from cardiac4d.networks import EncoderDecoder
 from cardiac4d.ops import use_backend
 
-from .formulations import channels_last
 from .gpu_device import is_cuda
+from .gpu_guards import lay_between_nan
 from .gpu_precision import precision
 
 BLOCKS = (
@@ -28,6 +29,26 @@ BLOCKS = (
     ((2, 6, 5, 4, 7, 3), 3),
 )
 """Shapes and groups: ragged, on every tile of the tensor cores and without them."""
+
+
+@dataclass(frozen=True)
+class Problems:
+    """What fused layers are computed on.
+
+    Attributes:
+        blocks: shapes and groups of residual blocks.
+        image: N, C, H, W, D, T of what goes into networks.
+        classes: how many classes a loss is computed of.
+    """
+
+    blocks: tuple[tuple[tuple[int, ...], int], ...]
+    image: tuple[int, ...]
+    classes: tuple[int, ...]
+
+
+LARGE = Problems(BLOCKS, (2, 1, 9, 4, 17, 6), (2, 3, 5))
+SMALL = Problems((((1, 8, 3, 4, 9, 3), 8),), (1, 1, 5, 4, 9, 4), (3,))
+"""For a sanitizer, which makes kernels many times slower."""
 LIMITS = {"float32": (1e-5, 1e-3), "tf32": (3e-3, 5e-2), "float16": (3e-3, 5e-2), "bfloat16": (2e-2, 1.5e-1)}
 """By precision: the largest error of values and of gradients, as a whole, relative to what is expected. A value near
 zero that rounding moves over it changes its gradient altogether, so that these have the root of the share of such
@@ -38,15 +59,17 @@ CANCELLED = 3e-2
 is left. That of a bias before a norm is even zero where a group has one channel. One that is missing still shows."""
 
 
-def check_fused(device: str) -> str:
+def check_fused(device: str, problems: Problems = LARGE) -> str:
     """Compare blocks, up-sampling, softmax and loss, their gradients included, and ask for the same bits again."""
     names = precisions_of(device)
     worst = dict.fromkeys(names, 0.0)
     for name in names:
-        for number, (shape, groups) in enumerate(BLOCKS):
+        for number, (shape, groups) in enumerate(problems.blocks):
             torch.manual_seed(number)
-            worst[name] = max(worst[name], _check_block(shape, groups, name, device), _check_ends(name, device))
-            worst[name] = max(worst[name], *(_check_loss(classes, name, device) for classes in (2, 3, 5)))
+            image = torch.randn(problems.image)
+            errors = [_check_block(shape, groups, name, device), _check_ends(image, name, device)]
+            errors += [_check_loss(image, classes, name, device) for classes in problems.classes]
+            worst[name] = max(worst[name], *errors)
     return "largest errors of values: " + ", ".join(f"{name} {error:.1e}" for name, error in worst.items())
 
 
@@ -70,24 +93,25 @@ def _check_block(shape: tuple[int, ...], groups: int, name: str, device: str) ->
     return _compare(compute, block, x, name, device)
 
 
-def _check_ends(name: str, device: str) -> float:
+def _check_ends(image: Tensor, name: str, device: str) -> float:
     """A network without blocks: convolutions with sums, up-sampling with its 1x1x1x1 convolution, and softmax."""
-    network, image = EncoderDecoder(blocks_down=(0, 0), blocks_up=(0,)), torch.randn(2, 1, 9, 4, 17, 6)
+    network = EncoderDecoder(blocks_down=(0, 0), blocks_up=(0,))
     error = _compare(lambda network, x: network(x), network, image, name, device)
     with torch.no_grad():
         return max(error, _compare(lambda network, x: network.probabilities(x), network, image, name, device))
 
 
-def _check_loss(classes: int, name: str, device: str) -> float:
+def _check_loss(image: Tensor, classes: int, name: str, device: str) -> float:
     """The loss of a network that leaves its last convolution to it."""
     network = EncoderDecoder(blocks_down=(1,), blocks_up=(), out_channels=classes, bias=True, head_in_loss=True)
-    image, label = torch.randn(2, 1, 9, 4, 17, 6), torch.randint(0, classes, (2, 1, 9, 4, 17, 6), dtype=torch.uint8)
+    label = torch.randint(0, classes, image.shape, dtype=torch.uint8)
     label[..., 1::2] = NOT_ANNOTATED
+    full_cycle = [sample == 0 for sample in range(len(image))]
 
     def compute(network: EncoderDecoder, x: Tensor) -> Tensor:
         scores = network(x)
         assert isinstance(scores, HeadInput) or x.dtype == torch.float64, f"{classes} classes in {name} are not fused"
-        return SparseSequenceLoss()(scores, label.to(x.device), full_cycle=[True, False])
+        return SparseSequenceLoss()(scores, label.to(x.device), full_cycle=full_cycle)
 
     return _compare(compute, network, image, name, device)
 
@@ -113,8 +137,8 @@ def _compare(compute: Callable[[Any, Tensor], Tensor], layer: nn.Module, x: Tens
 
 
 def lay_out(x: Tensor, device: str) -> Tensor:
-    """On the device, as the layer before would leave it."""
-    return channels_last(x.to(device)) if is_cuda(device) else x
+    """On the device, as the layer before would leave it, but between NaN."""
+    return lay_between_nan(x.to(device), "frames" if is_cuda(device) else "plain")
 
 
 def _with_gradients(compute: Callable[[Any, Tensor], Tensor], layer: nn.Module, x: Tensor) -> list[Tensor]:

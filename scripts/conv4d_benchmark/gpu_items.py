@@ -31,6 +31,10 @@ Found = tuple[str, dict[str, Any]]
 """A part of the results, and a row for it."""
 
 
+KINDS_OF_CHECKS = ("check: ", "sanitizer: ")
+"""How the names of pieces begin that check something; what the others find is measured."""
+
+
 @dataclass(frozen=True)
 class Scale:
     """How large everything is.
@@ -114,7 +118,7 @@ def _checks(checks: dict[str, gpu_checks.Check], device: str) -> list[Item]:
     def find(name: str, check: gpu_checks.Check) -> Iterator[Found]:
         yield "checks", gpu_checks.run(name, check, device)._asdict()
 
-    return [Item(f"check: {name}", partial(find, name, check), LONG_S) for name, check in checks.items()]
+    return [Item(f"{KINDS_OF_CHECKS[0]}{name}", partial(find, name, check), LONG_S) for name, check in checks.items()]
 
 
 def _sanitizers(script: str, end: float) -> list[Item]:
@@ -122,7 +126,8 @@ def _sanitizers(script: str, end: float) -> list[Item]:
         seconds = min(SANITIZER_S, end - MARGIN_S - time.time())
         yield "checks", gpu_sanitizers.run_sanitizer(tool, script, seconds)._asdict()
 
-    return [Item(f"sanitizer: {tool}", partial(find, tool), SANITIZER_S + MARGIN_S) for tool in gpu_sanitizers.TOOLS]
+    tools, kind = gpu_sanitizers.TOOLS, KINDS_OF_CHECKS[1]
+    return [Item(f"{kind}{tool}", partial(find, tool), SANITIZER_S + MARGIN_S) for tool in tools]
 
 
 def _ceiling(device: str, scale: Scale) -> Iterator[Found]:
@@ -165,7 +170,7 @@ def _profile(device: str, name: str, crop: Size) -> Iterator[Found]:
     try:
         yield "profile", asdict(gpu_profile.measure(device, name, crop))
     except gpu_profile.NothingRecordedError as error:  # where the driver keeps its counters to itself
-        yield "checks", gpu_checks.Outcome("profile of a step", True, f"NOT PROFILED: {error}")._asdict()
+        yield "checks", gpu_checks.Outcome("profile of a step", None, str(error))._asdict()
 
 
 def _layer(device: str, problem: Problem, name: str) -> Item:

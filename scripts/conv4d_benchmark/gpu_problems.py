@@ -12,6 +12,9 @@ from torch import Tensor
 
 from .gpu_guards import LAYOUTS
 
+NUM_KINDS = 5
+"""So many problems have one for each fast path, and one for none of them."""
+
 
 class Case(NamedTuple):
     """Operands in float64 that every dtype they are for holds, the options of the call, and how the operands lie."""
@@ -27,7 +30,7 @@ def draw_cases(count: int, held_by: torch.dtype = torch.bfloat16) -> Iterator[Ca
     numbers = random.Random(4)
     kinds = (_cube, _strided, _image, _pointwise, _any)
     for number in range(count):
-        options, kernel, (source, target) = kinds[number % len(kinds)](numbers)
+        options, kernel, (source, target) = kinds[number % NUM_KINDS](numbers)
         size = [numbers.randint(5, 10) for _ in range(4)]
         size[2] = numbers.randint(5, 40)  # several tiles, which are longest along D
         source, target = source * options["groups"], target * options["groups"]

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from . import gpu_floor, gpu_graph, gpu_layers, gpu_network, gpu_profile, gpu_training
-from .gpu_items import Found
+from .gpu_arguments import beside
+from .gpu_items import KINDS_OF_CHECKS, Found
 from .gpu_precision import PRECISIONS
 from .plan import PAPER_SIZE, Size
 from .tables import number
@@ -26,6 +27,8 @@ KEYS = {
     "layers": ("layer", "dtype", "mode"),
 }
 """The parts of the results, as a table has them, and what tells their rows apart: rows that agree are put together."""
+WORDS = {True: "passed", False: "FAILED", None: "NOT CHECKED"}
+"""What a check came to."""
 
 
 class Report:
@@ -44,13 +47,44 @@ class Report:
         self.json_file, self.table_file, self.crop = json_file, table_file, crop
         self.rows: dict[str, list[dict[str, Any]]] = {part: [] for part in KEYS}
         self.machine, self.left_out, self.seconds = dict(machine), list[str](), dict[str, float]()
+        self.finished = False
         print("\n".join(f"{name:20}{value}" for name, value in machine.items()), flush=True)
         self._write()
 
     @property
     def passed(self) -> bool:
-        """Whether nothing failed of what was done."""
-        return all(row["passed"] for row in self.rows["checks"])
+        """Whether something was checked, and nothing failed of what was done."""
+        return bool(self.names_of(True)) and not self.names_of(False)
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything is over, and no check was left out; what was to be measured may have been."""
+        return self.finished and not self._checks_left_out()
+
+    def names_of(self, passed: bool | None) -> list[str]:
+        """The checks that passed, failed, or could not be checked (``None``)."""
+        return [row["name"] for row in self.rows["checks"] if row["passed"] is passed]
+
+    def _checks_left_out(self) -> list[str]:
+        return [name for name in self.left_out if name.startswith(KINDS_OF_CHECKS)]
+
+    def verdict(self) -> str:
+        """Say in a few lines what all checks together came to."""
+        passed, failed, unchecked = (self.names_of(state) for state in WORDS)
+        first = f"{len(passed)} of {len(passed) + len(failed)} checks passed"
+        if unchecked:
+            first += f", {len(unchecked)} not checked: {', '.join(unchecked)}"
+        lines = [first, *(f"- {WORDS[False]} {name}" for name in failed)]
+        if not passed and not failed:
+            lines.append("nothing was checked")
+        if missing := self._checks_left_out():
+            lines.append(f"incomplete: {len(missing)} checks left out: {', '.join(missing)}")
+        return "\n".join(lines)
+
+    def finish(self) -> None:
+        """Take up that nothing else comes."""
+        self.finished = True
+        self._write()
 
     def add(self, found: Found) -> None:
         """Take up a row, print it, and write everything that there is."""
@@ -82,7 +116,7 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """All results, the floors beside them."""
-        content = {"machine": self.machine, "passed": self.passed, **self.rows}
+        content = {"machine": self.machine, "passed": self.passed, "complete": self.complete, **self.rows}
         floors = [asdict(floor) for floor in self._floors()]
         return {**content, "floor": floors, "left_out": self.left_out, "seconds": self.seconds}
 
@@ -91,7 +125,7 @@ class Report:
         ceiling = self._ceiling()
         rows = {part: rows for part, rows in self.rows.items() if rows}
         texts = ["\n".join(f"- {name}: {value}" for name, value in self.machine.items())]
-        texts += ["\n".join(_line("checks", row) for row in rows.get("checks", []))]
+        texts += ["\n".join(_line("checks", row) for row in rows.get("checks", [])), self.verdict()]
         if ceiling is not None:
             texts += [gpu_floor.ceiling_to_table(ceiling), gpu_floor.to_table(self._floors(every_layer=False))]
         if "network" in rows:
@@ -142,7 +176,7 @@ def _merge(old: dict[str, Any], new: dict[str, Any]) -> None:
 def _line(part: str, row: dict[str, Any]) -> str:
     """Say in a line what came."""
     if part == "checks":
-        return f"- {'passed' if row['passed'] else 'FAILED'} {row['name']}: {row['detail']}"
+        return f"- {WORDS[row['passed']]} {row['name']}: {row['detail']}"
     values = dict(_numbers(row))
     said = ", ".join(f"{name} {number(value)}" for name, value in values.items() if math.isfinite(value))
     noted = "".join(f"; {way}: {text}" for way, text in row.get("problems", {}).items())
@@ -169,6 +203,6 @@ def _finite(value: Any) -> Any:
 
 def _replace(path: Path, text: str) -> None:
     """Write a file that is whole at any time: the old one, or the new one."""
-    beside = path.with_name(f".{path.name}.new")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(path)
+    new = beside(path)
+    new.write_text(text, encoding="utf-8")
+    new.replace(path)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +17,6 @@ from torch import Tensor
 
 from cardiac4d.ops import functional, fused, gradients, use_backend
 from cardiac4d.ops.backend import precision_code
-from cardiac4d.ops.layout import as_kernels_want
 from tests.helpers.backends import needs_compiler, needs_native
 
 pytestmark = [
@@ -45,12 +45,15 @@ def part(repo_root: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], An
     return lambda name: importlib.import_module(f"conv4d_benchmark.gpu_{name}")
 
 
-def test_fused_layers_pass_in_every_dtype(part: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("size", ["LARGE", "SMALL"])
+def test_fused_layers_pass_in_every_dtype(part: Any, monkeypatch: pytest.MonkeyPatch, size: str) -> None:
     layers = part("fused")
-    monkeypatch.setattr(layers, "BLOCKS", (((2, 8, 3, 5, 9, 3), 8), layers.BLOCKS[-1]))
-    monkeypatch.setattr(layers, "lay_out", lambda x, device: as_kernels_want(x))
+    problems = getattr(layers, size)
+    if size == "LARGE":
+        problems = replace(problems, blocks=(((2, 8, 3, 5, 9, 3), 8), layers.BLOCKS[-1]))
+    monkeypatch.setattr(layers, "lay_out", lambda x, device: layers.lay_between_nan(x, "frames"))
     monkeypatch.setattr(layers, "precisions_of", lambda device: tuple(layers.LIMITS))
-    found = layers.check_fused("cpu").partition(": ")[2].split(", ")
+    found = layers.check_fused("cpu", problems).partition(": ")[2].split(", ")
     assert [error.split()[0] for error in found] == ["float32", "tf32", "float16", "bfloat16"]
     errors = [float(error.split()[1]) for error in found]
     assert errors[0] < 1e-2 * errors[1]  # TF32 is what was computed

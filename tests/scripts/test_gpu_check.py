@@ -7,6 +7,7 @@ import importlib
 import json
 import math
 import runpy
+import signal
 import sys
 from contextlib import nullcontext
 from dataclasses import replace
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from cardiac4d import Conv4d
 from cardiac4d.networks import EncoderDecoder
@@ -52,20 +54,62 @@ def small(checks: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     tensors = checks.operands(0, (1, 8, 5, 4, 3, 5), (8, 8, 3, 3, 3, 3))
     fixed = lambda device, dtype, *_: (tuple(tensor.to(dtype) for tensor in tensors), {"padding": 1})  # noqa: E731
     monkeypatch.setattr(checks, "_fixed", fixed)
-    monkeypatch.setattr(checks, "NUM_RANDOM", 16)
+    monkeypatch.setattr(checks, "NUM_KINDS", 2)
 
 
 @needs_native
 @pytest.mark.usefixtures("small")
-def test_small_checks_run_on_the_cpu(
-    script: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(script["signal"], "alarm", lambda seconds: None)
+def test_small_checks_run_on_the_cpu(script: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     assert script["main"](["--small", "--dry_run"]) == 0
+    assert signal.alarm(0) == 0  # nothing ends this process later
     said = capsys.readouterr().out
     assert "- passed values and gradients, a few: 2 problems" in said
-    assert "- passed same bits again" in said
-    assert said.endswith("2 of 2 checks passed\n")
+    assert "- passed values and gradients in TF32, a few: 2 problems" in said
+    assert "- passed fused layers, a few: largest errors of values: float32" in said
+    assert said.endswith("3 of 3 checks passed\n")
+
+
+@needs_native
+def test_small_checks_reach_every_kind_of_kernel(checks: Any, part: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sanitizers see what these call, and nothing else: here in float32, as a CPU has it."""
+    called = set[str]()
+
+    class Names(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            called.add(func.name())
+            return func(*args, **(kwargs or {}))
+
+    with Names():
+        for name, check in checks.small_checks().items():
+            assert checks.run(name, check, "cpu").passed, name
+    ours = {name.removeprefix("cardiac4d::") for name in called if name.startswith("cardiac4d::")}
+    assert ours >= {"conv4d", "conv4d_sums", "residual_block", "residual_block_backward", "upsample_conv_add"}
+    assert ours >= {"upsample_backward", "pointwise_softmax", "softmax_sums", "softmax_sums_backward"}
+
+
+@needs_native
+def test_same_bits_are_asked_for_in_tf32_on_a_gpu(checks: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[torch.dtype, bool]] = []
+
+    def compute(tensors: Any, *_: Any) -> list[Tensor]:
+        seen.append((tensors[0].dtype, torch.backends.cudnn.allow_tf32))
+        return [torch.zeros(())]
+
+    monkeypatch.setattr(checks, "_with_gradients", compute)
+    monkeypatch.setattr(checks, "is_cuda", lambda device: True)
+    said = checks.check_repeatable("cpu")
+    assert said.endswith("5 problems of conv4d, one for each path, in float64, float32, float16, bfloat16, TF32")
+    assert seen[-10:] == [(torch.float32, True)] * 10
+    assert len(seen) == 5 * 5 * 2
+    assert sum(fast for _, fast in seen) == 10
+
+
+def test_check_that_this_machine_cannot_do_has_neither_passed_nor_failed(
+    checks: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    outcome = checks.run("second device", checks.check_second_device, "cpu")
+    assert outcome == ("second device", None, "there is one device")
 
 
 @needs_native
@@ -104,18 +148,37 @@ def test_autocast_is_checked(checks: Any) -> None:
 
 @needs_native
 def test_fused_layers_are_checked(part: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    fused = part("fused")
-    monkeypatch.setattr(fused, "BLOCKS", fused.BLOCKS[-1:])
-    assert fused.check_fused("cpu").startswith("largest errors of values: float32 ")
+    fused, laid = part("fused"), []
+    problems = replace(fused.LARGE, blocks=fused.BLOCKS[-1:])
+    lay = fused.lay_between_nan
+    monkeypatch.setattr(fused, "lay_between_nan", lambda x, layout: laid.append(layout) or lay(x, layout))
+    assert fused.check_fused("cpu", problems).startswith("largest errors of values: float32 ")
+    assert laid == ["plain"] * 2 * (1 + 2 + 3)  # block, network twice, loss of 2, 3 and 5 classes
+    monkeypatch.setattr(fused, "is_cuda", lambda device: True)
+    frames = fused.lay_out(torch.ones(2, 3, 4, 4, 4, 4), "cpu")
+    assert laid[-1] == "frames"
+    assert frames.stride(1) == 1
     monkeypatch.setattr(fused, "LIMITS", {"float32": (1e-5, 1e-9)})
     with pytest.raises(AssertionError, match=r"\(2, 6, 5, 4, 7, 3\) in float32: error .* of 1"):
-        fused.check_fused("cpu")
+        fused.check_fused("cpu", problems)
 
 
 @needs_native
 @pytest.mark.slow
 def test_registration_is_checked(checks: Any) -> None:
     assert checks.check_registration("cpu") == "conv4d with gradients"
+    assert checks.check_fused_registration("cpu") == "residual_block and softmax_sums, with gradients"
+
+
+@needs_native
+@pytest.mark.slow
+def test_compiled_graphs_of_fused_layers_are_compared(part: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    fused, compile_graph = part("fused_in_torch"), torch.compile
+    monkeypatch.setattr(torch, "compile", lambda call, **options: compile_graph(call, backend="aot_eager", **options))
+    assert fused.check_fused_compile("cpu") == "residual_block and softmax_sums: fullgraph, with backward"
+    monkeypatch.setattr(torch, "compile", lambda call, **options: lambda *tensors: 1.5 * call(*tensors))
+    with pytest.raises(AssertionError, match="residual_block: the compiled value differs"):
+        fused.check_fused_compile("cpu")
 
 
 @needs_native
