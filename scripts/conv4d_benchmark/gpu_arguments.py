@@ -36,13 +36,13 @@ def output_file(text: str) -> Path:
         ArgumentTypeError: if nothing can be written there.
     """
     path = Path(text)
-    if not path.parent.is_dir():
-        raise ArgumentTypeError(f"{text}: there is no folder {path.parent}; create it, or name another")
-    if path.is_dir():
-        raise ArgumentTypeError(f"{text} is a folder; name a file in it")
-    if path.exists() and not path.is_file():
-        raise ArgumentTypeError(f"{text} is no regular file, and would be replaced; name another")
     try:  # also tells what permissions do not: a read-only disk, a name that is too long
+        if not path.parent.is_dir():
+            raise ArgumentTypeError(f"{text}: there is no folder {path.parent}; create it, or name another")
+        if path.is_dir():
+            raise ArgumentTypeError(f"{text} is a folder; name a file in it")
+        if path.exists() and not path.is_file():
+            raise ArgumentTypeError(f"{text} is no regular file, and would be replaced; name another")
         beside(path).touch()
         beside(path).unlink()
     except OSError as error:
