@@ -62,8 +62,8 @@ def _block(x: Tensor, *parameters: Tensor) -> Tensor:
     return residual_block(x, HalfBlock(*parameters[:4]), HalfBlock(*parameters[4:]), GROUPS, EPS)[0]
 
 
-def _head(label: Tensor, *tensors: Tensor) -> Tensor:
-    return softmax_sums(*tensors, label, squared=True)
+def _head(label: Tensor, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return softmax_sums(x, weight, bias, label, squared=True)
 
 
 def check_fused_compile(device: str) -> str:
