@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 import shlex
@@ -58,7 +57,7 @@ def test_baseline_command_of_the_readme_fits_its_training():
 
 def test_bfloat16_of_the_docs_reaches_the_trainer() -> None:
     text = (CONFIGS.parent / "docs" / "README.md").read_text(encoding="utf-8")
-    (given,) = re.findall(r"--(train::trainer::amp_kwargs \"\{.*\}\")", text)
+    (given,) = re.findall(r"--(train::trainer::amp_kwargs '\{.*\}')", text)
     name, value = shlex.split(given)
-    parser = parse("train", **{name: ast.literal_eval(value)})
+    parser = parse("train", **{name: json.loads(value)})
     assert parser.get_parsed_content(name) == {"dtype": torch.bfloat16}
