@@ -8,6 +8,7 @@ import re
 import shlex
 from pathlib import Path
 
+import torch
 from monai.bundle import ConfigParser
 
 from tests.helpers.configs import CONFIGS, OVERLAYS, parse
@@ -52,3 +53,11 @@ def test_baseline_command_of_the_readme_fits_its_training():
     (words,) = (words for words in readme_commands() if any("baseline_3d" in word for word in words))
     for key in ("recipe", "roi_size"):
         assert parse("train_3d").get_parsed_content(key) == parse_command(words).get_parsed_content(key)
+
+
+def test_bfloat16_of_the_docs_reaches_the_trainer() -> None:
+    text = (CONFIGS.parent / "docs" / "README.md").read_text(encoding="utf-8")
+    (given,) = re.findall(r"--(train::trainer::amp_kwargs '\{.*\}')", text)
+    name, value = shlex.split(given)
+    parser = parse("train", **{name: json.loads(value)})
+    assert parser.get_parsed_content(name) == {"dtype": torch.bfloat16}

@@ -9,6 +9,7 @@ from monai.data import MetaTensor
 from monai.losses import DiceLoss
 
 from cardiac4d.losses import SparseDiceLoss, sparse_dice_loss
+from cardiac4d.losses.sparse_dice import sparse_dice_of_sums
 
 ATOL = 2e-5  # the hand-computed values leave out smooth_dr = 1e-5
 
@@ -130,6 +131,15 @@ def test_metatensor_gives_the_plain_result() -> None:
     meta = SparseDiceLoss()(MetaTensor(logits), MetaTensor(label.float()))
     assert type(meta) is torch.Tensor
     assert torch.equal(plain, meta)
+
+
+def test_background_alone_cannot_be_left_out() -> None:
+    scores, label = torch.randn(1, 1, 2, 2, 2, 3), torch.zeros(1, 1, 2, 2, 2, 3)
+    loss, words = SparseDiceLoss(include_background=False), r"`include_background=False` leaves no class of 1"
+    with pytest.raises(ValueError, match=words):
+        loss(scores, label)
+    with pytest.raises(ValueError, match=words):
+        sparse_dice_of_sums(loss, torch.ones(1, 1, 3), torch.ones(1, 1, 3), torch.ones(1, 3).bool())
 
 
 def test_3d_network_output_is_one_frame() -> None:

@@ -111,6 +111,13 @@ def test_hooks_see_logits(place: str) -> None:
     assert isinstance(network(image), HeadInput)
 
 
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+def test_traced_network_gives_logits() -> None:
+    network, (image, _) = build(), batch()
+    traced = torch.jit.trace(network, image)
+    torch.testing.assert_close(traced(image), network(image).logits())
+
+
 def test_replicas_of_data_parallel_give_logits() -> None:
     """They are gathered along the first axis, which is no sample of a weight."""
     network, (image, _) = build(), batch()

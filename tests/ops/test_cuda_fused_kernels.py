@@ -187,7 +187,12 @@ MUTANTS = {
     ),
     "no mean in the variance": ("group_norm.cu", "square / count - mean * mean", "square / count", "separate_block"),
     "a shift of another channel": ("group_norm.cu", "abc + 2 * all + place", "abc + all + place", "separate_block"),
-    "no identity in the gradient": ("group_norm.cu", "if (add != nullptr) others", "if (false) others", "separate_block"),
+    "no identity in the gradient": (
+        "group_norm.cu",
+        "if (add != nullptr) others",
+        "if (false) others",
+        "separate_block",
+    ),
     "the input is lost": ("residual_block.cu", "out == x ? y : out", "out", "separate_block"),
     "padding that is normalised": ("mma_tile.h", "(inside & 1) == 0", "false", "tensor_cores"),
     "planes of padding": ("mma_tile.h", "(h < 0 || h >= work.sizes.from[kH])", "(h < 0)", "tensor_cores"),

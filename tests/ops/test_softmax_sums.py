@@ -154,6 +154,12 @@ def test_what_does_not_fit_is_refused(changes: dict[str, Any], words: str) -> No
         sums_of(head)
 
 
+def test_label_on_another_device_is_refused() -> None:
+    head = draw_head(2, (2, 3, 2, 4), 4, 3)
+    with pytest.raises(ValueError, match=r"`label` is on meta, but `x` on cpu: move one of them"):
+        sums_of(head._replace(label=head.label.to("meta")))
+
+
 def test_only_what_the_kernels_take_is_fused() -> None:
     head = draw_head(2, (2, 3, 2, 4), 8, 3)
     x, weight, bias, *_ = head

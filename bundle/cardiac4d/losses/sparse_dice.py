@@ -42,12 +42,14 @@ def sparse_dice_loss(
         Scalar, float32 (float64 for float64 scores); 0 with its graph kept if no sample has an annotated frame.
 
     Raises:
-        ValueError: if shapes disagree, or the label on the CPU holds something else than class indices and 255; on an
-            accelerator see :func:`cardiac4d.losses.sequences.as_sparse_label`.
+        ValueError: if shapes disagree, no class is left without the background, or the label on the CPU holds something
+            else than class indices and 255; on an accelerator see
+            :func:`cardiac4d.losses.sequences.as_sparse_label`.
     """
     scores = as_sequence(scores)
     classes = as_sparse_label(label, scores)
     options = _Options(include_background, squared_denominator, pooled, smooth_nr, smooth_dr, probabilities)
+    options.demand_classes(scores.shape[1])
     return (_of_chosen_frames if host_sees(scores) else _of_all_frames)(scores, classes, options)
 
 
@@ -71,6 +73,10 @@ class _Options(NamedTuple):
     def first(self) -> int:
         """The first channel that counts."""
         return 0 if self.include_background else 1
+
+    def demand_classes(self, count: int) -> None:
+        if count <= self.first:
+            raise ValueError(f"`include_background=False` leaves no class of {count}: set it, or give C >= 2 channels")
 
     def dice(self, overlap: Tensor, size: Tensor) -> Tensor:
         return (2 * overlap + self.smooth_nr) / (size + self.smooth_dr)
@@ -114,8 +120,12 @@ def sparse_dice_of_sums(loss: SparseDiceLoss, overlap: Tensor, size: Tensor, is_
 
     Returns:
         Scalar of the dtype of the sums.
+
+    Raises:
+        ValueError: if the background is to be left out, and there is no other class.
     """
     options = _Options.of(loss)
+    options.demand_classes(overlap.shape[1])
     return _of_sums(overlap[:, options.first :], size[:, options.first :], is_annotated, options)
 
 

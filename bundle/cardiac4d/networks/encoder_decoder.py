@@ -166,7 +166,7 @@ class EncoderDecoder(nn.Module):
         return self.head[-1](x) if for_loss is None else for_loss
 
     def _leaves_head_to_loss(self) -> bool:
-        if not (self.head_in_loss and self.training and torch.is_grad_enabled()):
+        if not (self.head_in_loss and self.training and torch.is_grad_enabled()) or torch.jit.is_tracing():
             return False
         is_replica = getattr(self, "_is_replica", False)  # of nn.DataParallel, which would stack weights like samples
         return not is_replica and not has_hooks(self) and not has_hooks(self.head)

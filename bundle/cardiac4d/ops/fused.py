@@ -136,7 +136,12 @@ def softmax_sums(x: Tensor, weight: Tensor | None, bias: Tensor | None, label: T
         class; the sum over voxels and classes of the squared change to the next frame, of the last to the first; the
         number of annotated voxels, and of those among them whose label is no class. The same bits in every call; terms
         are rounded to float32.
+
+    Raises:
+        ValueError: if the label is on another device than ``x``.
     """
+    if label.device != x.device:
+        raise ValueError(f"`label` is on {label.device}, but `x` on {x.device}: move one of them with `.to(...)`")
     return torch.ops.cardiac4d.softmax_sums(x, weight, bias, label, squared)
 
 

@@ -3,11 +3,11 @@
 //
 // The threads of a block are fibers. Each runs on until it waits for others, so threads are as far apart as their
 // barriers allow; `c4d_emulation_reverse` runs them in the opposite order. A barrier that part of the threads misses
-// fails the launch, and so does an instruction of a warp that part of its lanes miss, or one that wants an address that
-// is a multiple of what it reads and gets another. Shared memory holds NaN before a block starts, and must not be touched
-// beyond what was asked for.
-// There is a device of every architecture, with its number; one of 90 is current, unless c4d_emulation_architecture says
-// another. What a kernel was allowed holds on one device.
+// fails the launch, and so does an instruction of a warp that part of its lanes miss, or a copy from or to an address
+// that is no multiple of its bytes. Shared memory holds NaN before a block starts, and must not be touched beyond what
+// was asked for.
+// There is a device of every architecture, with its number; one of 90 is current, unless c4d_emulation_architecture
+// says another. What a kernel was allowed holds on one device.
 // This tests the logic of kernels: not the hardware, not its memory model, not coalescing.
 #ifndef C4D_EMULATION_CUDA_RUNTIME_H
 #define C4D_EMULATION_CUDA_RUNTIME_H

@@ -33,7 +33,7 @@ struct MmaStridedGradient {
   static constexpr bool kInParts = kInParts_;
   static constexpr int kOfBlock = kVector / sizeof(Storage);  // source channels
   static constexpr int kSlots = kInParts ? 2 : 3;             // planes in shared memory, or parts of them
-  static constexpr bool kIsTf32 = sizeof(Storage) == 4;       // to TF32
+  static constexpr bool kIsTf32 = sizeof(Storage) == 4;       // or a half type
   Grid grid;  // of cells; groups: blocks of target channels
   int from[4], to[4];
   int lead[4];   // from a cell to the first voxel of the source that it reads

@@ -27,7 +27,7 @@ template <class Storage_, int kBlocks_, bool kInParts_, bool kSums_>
 struct MmaStrided {
   using Storage = Storage_;
   static constexpr int kBlocks = kBlocks_;
-  static constexpr bool kInParts = kInParts_, kSums = kSums_, kIsTf32 = sizeof(Storage) == 4;  // to TF32
+  static constexpr bool kInParts = kInParts_, kSums = kSums_, kIsTf32 = sizeof(Storage) == 4;
   static constexpr int kOfBlock = kVector / sizeof(Storage);  // channels
   static constexpr int kTileW = kBlocks <= 2 ? 4 : 2, kTileT = kBlocks == 1 ? 4 : 2;
   static constexpr int kWarpsW = kTileW / kRows, kWarpsT = kTileT / kRows, kWarpsOut = kWarps / kWarpsW / kWarpsT;
