@@ -71,7 +71,7 @@ MUTANTS = {
     "one stage for two": (CU, "stage % 2 * Work::kStage + kh", "kh"),
     "the sums of the last step": (CU, "if (block == 0) begin_run", "if (stage == 0) begin_run"),
     "a row too many": (CU, "if (w >= size[kW]", "if (w > size[kW]"),
-    "a voxel behind the row": (CU, "if (d + i >= size[kD])", "if (d + i > size[kD])"),
+    "a voxel behind the row": (CU, "if (d + i < size[kD])", "if (d + i <= size[kD])"),
     "the first tap for all": (CU, "voxels[i / kOut + tap][c]", "voxels[i / kOut][c]"),
     "the first plane for all": (CU, "stage + i / 9 * Work::kPlane", "stage + 0 * Work::kPlane"),
     "one bias for all": (CU, "work.bias[out * kOut + i % kOut]", "work.bias[out * kOut]"),
