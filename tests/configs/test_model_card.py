@@ -61,7 +61,7 @@ def test_command_names_configs_and_sections_that_exist(command: str) -> None:
     known = {key for content in contents for key in content}
     entry = words[words.index("monai.bundle") + 2] if "verify_metadata" not in words else None
     assert entry is None or entry in known
-    given = {word[2:] for word in words[words.index("monai.bundle") :] if word.startswith("--")}
+    given = {word[2:].partition("::")[0] for word in words[words.index("monai.bundle") :] if word.startswith("--")}
     options = {"config_file", "meta_file", "filepath", "ckpt_file"}
     assert given - options <= known
 
