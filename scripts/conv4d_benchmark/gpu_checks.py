@@ -136,7 +136,7 @@ def _compare(case: Case, expected: list[Tensor], dtype: torch.dtype, limit: floa
     tensors = [tensor.to(device, dtype) for tensor in case.tensors]
     what = f"{case.options}, {tensors[0].shape}, {case.layouts}"
     try:
-        zones = GuardZones([tensor.to(device, dtype) for tensor in expected])
+        zones = GuardZones(device, [tensor.numel() * dtype.itemsize for tensor in expected])
         results = _with_gradients(tensors, case.options, case.layouts)
         found = [tensor.cpu() for tensor in results]
         zones.check()

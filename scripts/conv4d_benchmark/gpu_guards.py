@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .formulations import FRAMES
+from .gpu_device import is_cuda
 
 LAYOUTS = ("frames", "plain", "every second")
 """How an operand lies: as the kernels want it, as a user has it, and as part of something larger."""
@@ -43,17 +44,19 @@ class GuardZones:
     is shown, which :meth:`count` tells; a CPU's allocator promises nothing.
 
     Args:
-        results: like those that are expected.
+        device: where the results will be.
+        sizes: of the results, in bytes.
     """
 
-    def __init__(self, results: Iterable[Tensor]) -> None:
+    def __init__(self, device: str, sizes: Iterable[int]) -> None:
+        if is_cuda(device):
+            torch.cuda.empty_cache()  # else pieces that were freed before would serve as well
         places: list[Tensor] = []
-        self._zones: list[Tensor] = []
-        for result in results:
+        self._zones = [_bytes(ZONE, MARK, device)]
+        for size in sizes:
             for _ in range(COPIES):
-                self._zones.append(_bytes(ZONE, MARK, result.device))
-                places.append(_bytes(result.numel() * result.element_size(), POISON, result.device))
-        self._zones += [_bytes(ZONE, MARK, zone.device) for zone in self._zones[-1:]]
+                places.append(_bytes(size, POISON, device))
+                self._zones.append(_bytes(ZONE, MARK, device))
         self._places = [(place.data_ptr(), place.data_ptr() + place.numel()) for place in places]
 
     def count(self, results: Sequence[Tensor]) -> int:
@@ -70,5 +73,5 @@ class GuardZones:
         assert not touched, f"{touched} of {len(self._zones)} guard zones were written to"
 
 
-def _bytes(count: int, value: int, device: torch.device) -> Tensor:
+def _bytes(count: int, value: int, device: str) -> Tensor:
     return torch.full([max(count, 1)], value, dtype=torch.uint8, device=device)
